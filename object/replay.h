@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// Replay: many packets through one program of any target, counted by verdict.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "object/target.h"
+
+namespace mimicsh {
+
+/// Where the packets come from: a capture file, a list, a generator. Views stay valid until the next call.
+class PacketSource {
+  public:
+    virtual ~PacketSource() = default;
+    /// Fills `packets` with up to `limit` packets; an empty result is the end.
+    [[nodiscard]] virtual Status next(std::vector<ByteView>& packets, size_t limit) = 0;
+};
+
+struct FirstPacket {
+    uint64_t index = 0; ///< from 1, in order of the source
+    ByteVec packet;     ///< as it came in
+};
+
+/// Entries of one map before and after.
+struct MapChange {
+    std::string map;
+    uint64_t added = 0;
+    uint64_t removed = 0;
+    uint64_t changed = 0;
+};
+
+struct ReplayReport {
+    uint64_t packets = 0;
+    uint64_t bytes = 0;
+    std::map<std::string, uint64_t> verdicts; ///< by verdict_name; "fault" counts faulted runs
+    std::map<std::string, FirstPacket> first; ///< first packet per verdict
+    std::optional<Fault> first_fault;
+    std::vector<MapChange> map_changes;
+    double seconds = 0; ///< wall time of the loop
+    bool interrupted = false;
+};
+
+struct ReplayOptions {
+    uint64_t limit = UINT64_MAX;
+    const std::atomic<bool>* stop = nullptr;
+    /// Called for each packet with its verdict and the bytes after the run; makes the run copy packets out.
+    std::function<Status(uint64_t index, std::string_view verdict, ByteView out)> on_packet;
+    /// Called now and then (every few ten thousand packets) for progress.
+    std::function<void(const ReplayReport& so_far)> on_progress;
+    size_t map_change_limit = 100'000; ///< maps with more max_entries are not compared
+};
+
+[[nodiscard]] Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource& source,
+                                            const ReplayOptions& options);
+
+} // namespace mimicsh
