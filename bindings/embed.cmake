@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Run by cmake -P: writes OUTPUT, a C++ file that holds the FILES (a list of .lua paths) as string literals.
+set(text "// SPDX-License-Identifier: MIT\n// Generated from bindings/lua by bindings/embed.cmake.\n")
+string(APPEND text "#include \"bindings/state.h\"\n\nnamespace mimicsh::lua {\n\nnamespace {\n\n")
+string(APPEND text "constexpr EmbeddedLua kEmbedded[] = {\n")
+file(WRITE "${OUTPUT}.new" "${text}")
+string(REPLACE "," ";" FILES "${FILES}")
+foreach(path IN LISTS FILES)
+    get_filename_component(name "${path}" NAME_WE)
+    file(READ "${path}" source)
+    file(APPEND "${OUTPUT}.new" "    {\"${name}\", R\"mimicsh(")
+    file(APPEND "${OUTPUT}.new" "${source}")
+    file(APPEND "${OUTPUT}.new" ")mimicsh\"},\n")
+endforeach()
+file(APPEND "${OUTPUT}.new" "};\n\n} // namespace\n\nstd::span<const EmbeddedLua> embedded_lua() { return kEmbedded; }\n\n")
+file(APPEND "${OUTPUT}.new" "} // namespace mimicsh::lua\n")
+file(RENAME "${OUTPUT}.new" "${OUTPUT}")

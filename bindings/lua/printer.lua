@@ -1,0 +1,351 @@
+-- SPDX-License-Identifier: MIT
+-- Values as people read them: show(x), tbl(rows, cols), and what the prompt prints.
+local core = require "mimicsh.core"
+local config = require "mimicsh.config"
+local ffi = require "ffi"
+
+local M = {}
+
+local MAX_ITEMS = 50 -- entries of one table, rows of one listing
+local MAX_DEPTH = 6
+local WIDTH = 100
+
+-- -- Colour by role --
+
+local ROLES = { name = "36", value = "", string = "32", number = "33", type = "35", error = "31", dim = "2", head = "1" }
+
+local function paint(role, text)
+    local code = ROLES[role]
+    if not config.color or not code or code == "" then
+        return text
+    end
+    return "\27[" .. code .. "m" .. text .. "\27[0m"
+end
+M.paint = paint
+
+-- -- Scalars --
+
+local U64, I64 = ffi.typeof "uint64_t", ffi.typeof "int64_t"
+
+--- 64-bit integers without suffix; hex beside decimal above 0xffff.
+local function format_integer(x)
+    local text = tostring(x):gsub("U?LL$", "")
+    local big = ffi.istype(U64, x) and x > 0xffffULL or ffi.istype(I64, x) and x > 0xffffLL
+    return big and ("%s (0x%s)"):format(text, bit.tohex(x):gsub("^0+", "")) or text
+end
+
+local function is_text(s)
+    return not s:find "[%z\1-\8\11\12\14-\31\127]" and (not s:find "[\128-\255]" or M.is_utf8(s))
+end
+
+--- True for well-formed UTF-8 (RFC 3629), surrogates and overlong forms excluded.
+function M.is_utf8(s)
+    local i, n = 1, #s
+    while i <= n do
+        local a, b = s:byte(i, i + 1)
+        local length = a < 0x80 and 1 or a >= 0xc2 and a < 0xe0 and 2 or a >= 0xe0 and a < 0xf0 and 3 or
+            a >= 0xf0 and a < 0xf5 and 4
+        if not length or i + length - 1 > n then
+            return false
+        end
+        for k = i + 1, i + length - 1 do
+            local c = s:byte(k)
+            if c < 0x80 or c > 0xbf then
+                return false
+            end
+        end
+        if a == 0xe0 and b < 0xa0 or a == 0xed and b > 0x9f or a == 0xf0 and b < 0x90 or a == 0xf4 and b > 0x8f then
+            return false
+        end
+        i = i + length
+    end
+    return true
+end
+
+--- Offset, hex and text columns, 16 bytes a line.
+function M.hexdump(bytes, limit)
+    local lines = {}
+    local shown = math.min(#bytes, limit or 1024)
+    for at = 1, shown, 16 do
+        local part = bytes:sub(at, math.min(at + 15, shown))
+        local hex = part:gsub(".", function(c) return ("%02x "):format(c:byte()) end)
+        hex = hex:sub(1, 24) .. " " .. hex:sub(25)
+        lines[#lines + 1] = ("%s  %-50s %s"):format(paint("dim", ("%04x"):format(at - 1)), hex,
+            (part:gsub("[^\32-\126]", ".")))
+    end
+    if shown < #bytes then
+        lines[#lines + 1] = paint("dim", ("... %d more bytes"):format(#bytes - shown))
+    end
+    return table.concat(lines, "\n")
+end
+
+local function quote(s)
+    return (("%q"):format(s):gsub("\\\n", "\\n"):gsub("\r", "\\r"):gsub("%z", "\\0"))
+end
+
+-- -- Tables --
+
+local function sorted_keys(t)
+    local keys, count = {}, 0
+    for k in next, t do
+        count = count + 1
+        keys[count] = k
+    end
+    table.sort(keys, function(a, b)
+        local x, y = type(a), type(b)
+        if x ~= y then
+            return x < y
+        elseif x == "number" or x == "string" then
+            return a < b
+        end
+        return tostring(a) < tostring(b)
+    end)
+    return keys
+end
+
+local format
+
+local function format_key(k)
+    if type(k) == "string" and k:find "^[%a_][%w_]*$" then
+        return paint("name", k)
+    end
+    return "[" .. format(k, MAX_DEPTH, {}) .. "]"
+end
+
+local function join(parts, depth)
+    local length = 0
+    local is_long = false
+    for _, part in ipairs(parts) do
+        length = length + #part + 2
+        is_long = is_long or part:find "\n"
+    end
+    if not is_long and length < WIDTH - 2 * depth then
+        return "{" .. table.concat(parts, ", ") .. "}"
+    end
+    local pad = ("  "):rep(depth + 1)
+    return "{\n" .. pad .. table.concat(parts, ",\n" .. pad) .. "\n" .. ("  "):rep(depth) .. "}"
+end
+
+local function format_table(t, depth, seen)
+    if seen[t] then
+        return paint("dim", "<cycle>")
+    elseif next(t) == nil then
+        return "{}"
+    elseif depth >= MAX_DEPTH then
+        return paint("dim", "{...}")
+    end
+    seen[t] = true
+    local parts, length = {}, #t
+    for i = 1, math.min(length, MAX_ITEMS) do
+        parts[i] = format(rawget(t, i), depth + 1, seen)
+    end
+    if length > MAX_ITEMS then
+        parts[#parts + 1] = paint("dim", ("... %d more"):format(length - MAX_ITEMS))
+    end
+    local named, left = 0, 0
+    for _, k in ipairs(sorted_keys(t)) do
+        if not (type(k) == "number" and k >= 1 and k <= length and k % 1 == 0) then
+            named = named + 1
+            if named <= MAX_ITEMS then
+                parts[#parts + 1] = format_key(k) .. " = " .. format(rawget(t, k), depth + 1, seen)
+            else
+                left = left + 1
+            end
+        end
+    end
+    if left > 0 then
+        parts[#parts + 1] = paint("dim", ("... %d more"):format(left))
+    end
+    seen[t] = nil
+    return join(parts, depth)
+end
+
+function format(x, depth, seen)
+    local kind = type(x)
+    if kind == "string" then
+        return paint("string", quote(x))
+    elseif kind == "number" then
+        return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 53 and ("%d"):format(x) or ("%.14g"):format(x))
+    elseif kind == "cdata" then
+        if ffi.istype(U64, x) or ffi.istype(I64, x) then
+            return paint("number", format_integer(x))
+        end
+        return tostring(x)
+    elseif kind == "table" then
+        local mt = debug.getmetatable(x)
+        if mt and rawget(mt, "__tostring") then
+            return tostring(x)
+        end
+        return format_table(x, depth, seen)
+    elseif kind == "function" then
+        local doc = core.docs()[x]
+        return paint("type", doc and "<function " .. doc.name .. ">" or "<" .. tostring(x) .. ">")
+    elseif kind == "userdata" or kind == "thread" then
+        return paint("type", "<" .. tostring(x) .. ">")
+    end
+    return tostring(x)
+end
+
+--- Text of any value; objects that bring __show(value, paint) lay themselves out.
+function M.format(x)
+    local kind = type(x)
+    if kind == "string" then
+        return is_text(x) and format(x, 0, {}) or M.hexdump(x)
+    elseif kind == "table" or kind == "userdata" then
+        local mt = debug.getmetatable(x)
+        local own = mt and rawget(mt, "__show")
+        if own then
+            return own(x, paint)
+        elseif core.is_error(x) then
+            return paint("error", tostring(x)) .. (x.hint and "\n" .. paint("dim", "hint: ") .. x.hint or "")
+        end
+    end
+    return format(x, 0, {})
+end
+
+-- -- Tables of rows --
+
+local function cell(x)
+    if x == nil then
+        return ""
+    elseif type(x) == "string" then
+        return is_text(x) and (x:gsub("[\r\n\t]", " ")) or (x:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+    elseif type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x)) then
+        return (tostring(x):gsub("U?LL$", ""))
+    end
+    local text = format(x, 1, {})
+    return (text:gsub("\n%s*", " "))
+end
+
+local function is_numeric(x)
+    return type(x) == "number" or type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x))
+end
+
+local function width(text)
+    return #text:gsub("\27%[[%d;]*m", ""):gsub("[\128-\191]", "")
+end
+
+--- Rows as aligned columns. cols: names in order; else the keys of the first row, sorted (lists: by position).
+function M.tbl_text(rows, cols)
+    if type(rows) ~= "table" then
+        core.fail("bad argument 'rows': expected a list of tables, got " .. type(rows))
+    end
+    local names = cols
+    if not names then
+        names = sorted_keys(rows[1] or {})
+    end
+    local lines, widths, numeric = { {} }, {}, {}
+    for c, name in ipairs(names) do
+        lines[1][c] = tostring(name)
+        widths[c] = width(lines[1][c])
+        numeric[c] = true
+    end
+    for r, row in ipairs(rows) do
+        if type(row) ~= "table" and type(row) ~= "cdata" then
+            core.fail(("bad argument 'rows': row %d is a %s, not a table"):format(r, type(row)))
+        end
+        local line = {}
+        for c, name in ipairs(names) do
+            local value = row[name]
+            line[c] = cell(value)
+            widths[c] = math.max(widths[c], width(line[c]))
+            numeric[c] = numeric[c] and (value == nil or is_numeric(value))
+        end
+        lines[#lines + 1] = line
+    end
+    for r, line in ipairs(lines) do
+        for c, text in ipairs(line) do
+            local pad = (" "):rep(widths[c] - width(text))
+            line[c] = numeric[c] and pad .. text or text .. pad
+        end
+        lines[r] = table.concat(line, "  "):gsub("%s+$", "")
+        if r == 1 then
+            lines[r] = paint("head", lines[r])
+        end
+    end
+    return table.concat(lines, "\n")
+end
+
+function M.tbl(rows, cols)
+    print(M.tbl_text(rows, cols))
+end
+
+-- -- What the prompt and show() print --
+
+local function is_uniform(x)
+    if type(x) ~= "table" or debug.getmetatable(x) or type(x[1]) ~= "table" or #x < 2 or debug.getmetatable(x[1]) then
+        return false
+    end
+    local keys = sorted_keys(x[1])
+    for k in next, x do
+        if type(k) ~= "number" then
+            return false
+        end
+    end
+    for _, row in ipairs(x) do
+        if type(row) ~= "table" or #sorted_keys(row) ~= #keys then
+            return false
+        end
+        for _, k in ipairs(keys) do
+            if type(k) ~= "string" or row[k] == nil or type(row[k]) == "table" then
+                return false
+            end
+        end
+    end
+    return true
+end
+
+local function text_of(x)
+    if is_uniform(x) then
+        if #x > MAX_ITEMS then
+            local head = {}
+            for i = 1, MAX_ITEMS do
+                head[i] = x[i]
+            end
+            return M.tbl_text(head) .. "\n" .. paint("dim", ("... %d more rows"):format(#x - MAX_ITEMS))
+        end
+        return M.tbl_text(x)
+    end
+    return M.format(x)
+end
+
+local function plain(x)
+    local json = require "json"
+    if type(x) == "string" and not M.is_utf8(x) then
+        return json.encode{ hex = (x:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) }
+    end
+    local text = json.encode(x)
+    return text or json.encode(M.format(x))
+end
+
+function M.show(...)
+    for i = 1, select("#", ...) do
+        local x = select(i, ...)
+        print(config.json and plain(x) or text_of(x))
+    end
+    return nil
+end
+
+--- What a prompt prints for the values of a statement; nothing for none.
+function M.print_results(...)
+    if select("#", ...) == 1 and (...) == nil and not config.json then
+        print(paint("dim", "nil"))
+    elseif select("#", ...) == 2 and (...) == nil and core.is_error(select(2, ...)) and not config.json then
+        print(M.format((select(2, ...))))
+    else
+        M.show(...)
+    end
+end
+
+core.doc("show", M.show, [[
+show(x, ...)
+Prints values as the prompt does: packets as layers, bytes as hex, lists of rows as columns.
+show{ a = 1, b = { 2, 3 } } --> {a = 1, b = {2, 3}}]])
+core.doc("tbl", M.tbl, [[
+tbl(rows [, cols])
+Prints a list of tables as aligned columns, in the order of cols.
+tbl({ { port = 53, n = 2 }, { port = 443, n = 10 } }, { "port", "n" }) --> port   n
+-->   53   2
+-->  443  10]])
+
+return M

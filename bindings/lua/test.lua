@@ -1,0 +1,179 @@
+-- SPDX-License-Identifier: MIT
+-- Module test: cases in TAP form. The shell prints the summary at the end and leaves with 3 after a failure.
+local core = require "mimicsh.core"
+
+local M = {}
+
+local counts = { passed = 0, failed = 0, skipped = 0, number = 0 }
+local targets = {} -- cases that ran, per target
+M.counts, M.targets = counts, targets
+
+local SKIP = {} -- error value of test.skip
+
+local function first_user_line(message)
+    return (tostring(message):gsub("\n.*", ""))
+end
+
+local function report(ok, name, note)
+    counts.number = counts.number + 1
+    print(("%s %d - %s%s"):format(ok and "ok" or "not ok", counts.number, name, note or ""))
+end
+
+local function on_error(err)
+    if type(err) == "table" and err[1] == SKIP then
+        return err
+    end
+    return { message = err, trace = debug.traceback("", 2) }
+end
+
+local function print_failure(err)
+    local text = tostring(err.message)
+    if core.is_error(err.message) and err.message.hint then
+        text = text .. "\nhint: " .. err.message.hint
+    end
+    print("  " .. text:gsub("\n", "\n  "))
+    for line in err.trace:gmatch "[^\n]+" do
+        local user = line:match "^%s+([^%[][^:]*:%d+): "
+        if user and not line:find("[mimicsh", 1, true) then
+            print("    at " .. user)
+        end
+    end
+end
+
+function M.case(name, fn)
+    if type(name) ~= "string" or type(fn) ~= "function" then
+        core.fail "test.case: expected a name and a function"
+    end
+    local ok, err = xpcall(fn, on_error)
+    if ok then
+        counts.passed = counts.passed + 1
+        report(true, name)
+    elseif err[1] == SKIP then
+        counts.skipped = counts.skipped + 1
+        report(true, name, " # SKIP " .. err.reason)
+    else
+        counts.failed = counts.failed + 1
+        report(false, name)
+        print_failure(err)
+    end
+    io.stdout:flush()
+end
+
+function M.skip(reason)
+    error({ SKIP, reason = tostring(reason) }, 0)
+end
+
+-- -- Comparing --
+
+local function describe(x)
+    return require("mimicsh.printer").format(x)
+end
+
+--- Equal by value: tables deep, integers across number and 64-bit kinds; the path of the first difference else.
+local function difference(a, b, path, depth)
+    if type(a) == "table" and type(b) == "table" then
+        if depth > 50 then
+            return path, a, b
+        end
+        for k, v in next, a do
+            local where, x, y = difference(v, b[k], path .. "." .. tostring(k), depth + 1)
+            if where then
+                return where, x, y
+            end
+        end
+        for k, v in next, b do
+            if a[k] == nil then
+                return path .. "." .. tostring(k), nil, v
+            end
+        end
+        return nil
+    end
+    if type(a) ~= type(b) and not (type(a) == "cdata" and type(b) == "number" or
+            type(a) == "number" and type(b) == "cdata") then
+        return path, a, b
+    end
+    if a == b then
+        return nil
+    end
+    return path, a, b
+end
+
+function M.eq(got, want, what)
+    local path, x, y = difference(got, want, "", 0)
+    if path then
+        core.fail(("%sexpected %s, got %s%s"):format(what and what .. ": " or "", describe(y), describe(x),
+            path ~= "" and " at " .. path or ""))
+    end
+end
+
+function M.near(got, want, tolerance, what)
+    tolerance = tolerance or 1e-9
+    if type(got) ~= "number" or math.abs(got - want) > tolerance then
+        core.fail(("%sexpected %s within %s, got %s"):format(what and what .. ": " or "", tostring(want),
+            tostring(tolerance), tostring(got)))
+    end
+end
+
+function M.raises(fn, pattern)
+    local ok, err = pcall(fn)
+    if ok then
+        core.fail "expected an error, got none"
+    end
+    if pattern and not tostring(err):find(pattern) then
+        core.fail(("expected an error like '%s', got '%s'"):format(pattern, tostring(err)))
+    end
+    return err
+end
+
+--- Counts a case that another runner has made (test.xdp), under its target.
+function M.count(outcome, name, note, target)
+    counts[outcome] = counts[outcome] + 1
+    if target and outcome ~= "skipped" then
+        targets[target] = (targets[target] or 0) + 1
+    end
+    report(outcome ~= "failed", name, note)
+end
+
+--- Called by the shell at the end: prints the summary, returns the exit code (nil when there were no cases).
+function M.finish()
+    if counts.number == 0 then
+        return nil
+    end
+    print(("1..%d"):format(counts.number))
+    local ran = {}
+    for target, count in pairs(targets) do
+        ran[#ran + 1] = ("%s %d"):format(target, count)
+    end
+    table.sort(ran)
+    if #ran > 0 then
+        print("# cases by target: " .. table.concat(ran, ", "))
+    end
+    print(("# %d passed, %d failed, %d skipped"):format(counts.passed, counts.failed, counts.skipped))
+    if counts.failed > 0 then
+        return 3
+    end
+    return counts.passed == 0 and 77 or 0
+end
+
+core.doc("test.case", M.case, [[
+test.case(name, fn)
+Runs fn as a case: an error fails it, test.skip(reason) skips it; the program then ends with 0, 3 or 77.
+test.case("adding works", function() test.eq(1 + 1, 2) end)]])
+core.doc("test.eq", M.eq, [[
+test.eq(got, want [, what])
+Raises unless both are equal, tables by content.
+test.eq({ 1, { a = 2ULL } }, { 1, { a = 2 } })]])
+core.doc("test.near", M.near, [[
+test.near(got, want [, tolerance [, what] ])
+Raises unless the numbers are within the tolerance (1e-9).
+test.near(0.1 + 0.2, 0.3)]])
+core.doc("test.raises", M.raises, [[
+test.raises(fn [, pattern]) -> error
+Raises unless fn does; the message must match the Lua pattern.
+test.raises(function() error "no luck" end, "luck")]])
+core.doc("test.skip", M.skip, [[
+test.skip(reason)
+Ends the case as skipped.
+test.case("needs root", function() test.skip "not root" end)]])
+
+return M

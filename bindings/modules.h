@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// The C parts of the built-in modules, one .cpp each; each leaves its module table on the stack.
+#pragma once
+
+#include "bindings/lua_glue.h"
+
+namespace mimicsh::lua {
+
+void open_timer(lua_State* L);
+void open_task(lua_State* L);
+void open_json(lua_State* L);
+void open_bpf(lua_State* L);
+void open_pkt(lua_State* L);
+void open_pcap(lua_State* L);
+void open_vm(lua_State* L);
+
+} // namespace mimicsh::lua

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+// The prompt in its plain form: whole lines from a terminal, a pipe or a file.
+#include "shell/repl.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <unistd.h>
+
+extern "C" {
+#include <luajit.h>
+}
+
+#include "shell/run.h"
+
+namespace mimicsh::shell {
+
+using lua::Loop;
+using lua::Task;
+
+// -- Statements --
+
+bool is_incomplete(std::string_view message) { return message.ends_with("near '<eof>'"); }
+
+bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {
+    const size_t first = text.find_first_not_of(" \t\n");
+    std::string expression = text;
+    if (first != std::string::npos && text[first] == '=') {
+        expression = text.substr(0, first) + "return " + text.substr(first + 1);
+    } else {
+        expression = "return " + text;
+    }
+    if (luaL_loadbufferx(L, expression.data(), expression.size(), chunk.c_str(), "t") == 0) {
+        // "return f()" is a tail call, which forgets the position of the caller; an argument list does not. What it
+        // cannot take ("1;") stays as it is.
+        const std::string call = expression.replace(expression.find("return "), 7, "(...)(") + "\n)";
+        if (luaL_loadbufferx(L, call.data(), call.size(), chunk.c_str(), "t") != 0) {
+            lua_pop(L, 1);
+        }
+        return true;
+    }
+    if (first != std::string::npos && text[first] == '=') {
+        return false;
+    }
+    lua_pop(L, 1);
+    return luaL_loadbufferx(L, text.data(), text.size(), chunk.c_str(), "t") == 0;
+}
+
+void push_printing_call(lua_State* L, bool print_nil) {
+    static constexpr std::string_view kCode = R"(local run, print_nil = ...
+return function()
+    local function out(...)
+        if select("#", ...) > 0 and (print_nil or select("#", ...) > 1 or (...) ~= nil) then
+            require("mimicsh.printer").print_results(...)
+        end
+    end
+    out(run(out))
+end)";
+    if (luaL_loadbuffer(L, kCode.data(), kCode.size(), "=[mimicsh print]") != 0) {
+        lua_error(L);
+    }
+    lua_insert(L, -2);
+    lua_pushboolean(L, print_nil);
+    lua_call(L, 2, 1);
+}
+
+void open_globals(lua_State* L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua_getfield(L, -1, "open_globals");
+    lua_call(L, 0, 0);
+    lua_pop(L, 2);
+}
+
+// -- Input: standard input, waited for in the loop where the kernel can poll it --
+
+struct Repl::Input {
+    explicit Input(uv_loop_t* loop) : poll(new uv_poll_t) {
+        if (uv_poll_init(loop, poll, STDIN_FILENO) != 0) { // a regular file or /dev/null
+            delete poll;
+            poll = nullptr;
+            return;
+        }
+        poll->data = this;
+    }
+    ~Input() {
+        if (poll != nullptr) {
+            uv_poll_stop(poll);
+            lua::close_and_delete(poll);
+        }
+    }
+
+    void wait(bool on) {
+        if (poll != nullptr && on) {
+            uv_poll_start(poll, UV_READABLE,
+                          [](uv_poll_t* handle, int, int) { static_cast<Input*>(handle->data)->fill(); });
+        } else if (poll != nullptr) {
+            uv_poll_stop(poll);
+        }
+    }
+
+    void fill() {
+        char chunk[65536];
+        const ssize_t size = read(STDIN_FILENO, chunk, sizeof chunk);
+        if (size > 0) {
+            buffer.append(chunk, static_cast<size_t>(size));
+        } else if (size == 0 || (errno != EINTR && errno != EAGAIN)) {
+            is_end = true;
+        }
+    }
+
+    [[nodiscard]] bool has_line() const { return buffer.find('\n', start) != std::string::npos; }
+
+    bool take(std::string& line) {
+        const size_t end = buffer.find('\n', start);
+        if (end == std::string::npos && (!is_end || start == buffer.size())) {
+            return false;
+        }
+        line = buffer.substr(start, end == std::string::npos ? end : end - start);
+        start = end == std::string::npos ? buffer.size() : end + 1;
+        if (start > (size_t{1} << 16)) {
+            buffer.erase(0, start);
+            start = 0;
+        }
+        return true;
+    }
+
+    uv_poll_t* poll;
+    std::string buffer;
+    size_t start = 0;
+    bool is_end = false;
+};
+
+Repl::Repl(lua::State& state, Reporter& reporter, bool quiet)
+    : state_(state), L_(state.lua()), reporter_(reporter), input_(std::make_unique<Input>(state.loop().uv())),
+      is_terminal_(isatty(STDIN_FILENO) != 0) {
+    if (is_terminal_ && !quiet) {
+        std::puts("mimicsh " MIMICSH_VERSION "  help() lists what there is, ^D leaves");
+    }
+}
+
+Repl::~Repl() = default;
+
+Repl::Read Repl::read_line(std::string& line) {
+    if (input_->take(line)) {
+        return Read::Line;
+    }
+    input_->wait(true);
+    auto outcome = Loop::Outcome::Done;
+    if (input_->poll != nullptr) {
+        outcome = state_.loop().run([this] { return input_->is_end || input_->has_line(); });
+    } else {
+        while (!input_->is_end && !input_->has_line()) {
+            input_->fill();
+        }
+    }
+    input_->wait(false);
+    if (outcome == Loop::Outcome::Interrupted) {
+        return Read::Interrupted;
+    }
+    return input_->take(line) ? Read::Line : Read::End;
+}
+
+// -- Running --
+
+/// Runs one statement as the foreground task; false when it needs more lines.
+bool Repl::evaluate(const std::string& text, int first_line) {
+    Loop& loop = state_.loop();
+    lua_settop(L_, 0);
+    // Line breaks in front make the positions those of the input.
+    const std::string padded = std::string(static_cast<size_t>(first_line - 1), '\n') + text;
+    if (!load_statement(L_, padded, "=stdin")) {
+        if (is_incomplete(lua_tostring(L_, -1)) && !input_->is_end) {
+            return false;
+        }
+        reporter_.print(L_, "", true);
+        is_failed_ = true;
+        return true;
+    }
+    // A compiled loop would never look at the ^C hook.
+    luaJIT_setmode(L_, -1, LUAJIT_MODE_ALLFUNC | LUAJIT_MODE_OFF);
+    push_printing_call(L_, true);
+    const auto task = loop.spawn(L_, 0, "stdin");
+    task->is_watched = true;
+    while (!task->ended()) {
+        const auto outcome = loop.run([&task] { return task->ended(); });
+        if (outcome == Loop::Outcome::Idle) {
+            std::fprintf(stderr, "stdin: waits in %s, and nothing is left that could wake it\n", task->op);
+            is_failed_ = true;
+        }
+        if (outcome != Loop::Outcome::Done) {
+            loop.interrupt(task);
+        }
+    }
+    if (task->state == Task::State::Failed && !(is_interrupt(task->co) && is_failed_ && !is_terminal_)) {
+        reporter_.print(task->co, "", true);
+        is_failed_ = true;
+    }
+    std::fflush(stdout);
+    return true;
+}
+
+/// Input over: what is still running goes on when the input was no terminal.
+int Repl::drain() {
+    if (is_terminal_) {
+        std::puts("");
+        return kExitOk;
+    }
+    if (state_.loop().run([] { return false; }) == Loop::Outcome::Interrupted) {
+        return kExitInterrupted;
+    }
+    return is_failed_ ? kExitError : kExitOk;
+}
+
+int Repl::run() {
+    std::string statement;
+    std::string line;
+    int number = 0;
+    int first = 1;
+    while (true) {
+        if (is_terminal_) {
+            std::fputs(statement.empty() ? "mimicsh> " : "     ..> ", stdout);
+            std::fflush(stdout);
+        }
+        const auto read = read_line(line);
+        if (read == Read::Interrupted) {
+            if (!is_terminal_) {
+                return kExitInterrupted;
+            }
+            std::puts("");
+            statement.clear();
+            continue;
+        }
+        if (read == Read::End) {
+            if (!statement.empty()) {
+                (void)evaluate(statement, first);
+            }
+            return drain();
+        }
+        number++;
+        if (statement.empty()) {
+            first = is_terminal_ ? 1 : number;
+            statement = line;
+        } else {
+            statement += "\n" + line;
+        }
+        if (statement.find_first_not_of(" \t\r\n") == std::string::npos || evaluate(statement, first)) {
+            statement.clear();
+        }
+    }
+}
+
+} // namespace mimicsh::shell

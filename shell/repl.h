@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The prompt in its plain form: whole lines from a terminal, a pipe or a file.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bindings/state.h"
+#include "shell/report.h"
+
+namespace mimicsh::shell {
+
+/// Compiles a statement or expression (`=expr` too) and leaves the function on the stack; else the message, and false.
+/// The function takes a collector: it gives the values of an expression to it, and returns those of a statement.
+[[nodiscard]] bool load_statement(lua_State* L, const std::string& text, const std::string& chunk);
+/// True when the compiler's message says that the statement only needs more lines.
+[[nodiscard]] bool is_incomplete(std::string_view message);
+/// Replaces the function on top of the stack by one that also prints its values, nil too with `print_nil`.
+void push_printing_call(lua_State* L, bool print_nil);
+/// Makes the built-in modules visible as globals.
+void open_globals(lua_State* L);
+
+class Repl {
+  public:
+    Repl(lua::State& state, Reporter& reporter, bool quiet);
+    ~Repl();
+    Repl(const Repl&) = delete;
+    Repl& operator=(const Repl&) = delete;
+
+    /// Reads and runs statements until the input ends; returns the exit code.
+    [[nodiscard]] int run();
+
+  private:
+    struct Input;
+    enum class Read : uint8_t { Line, End, Interrupted };
+    Read read_line(std::string& line);
+    bool evaluate(const std::string& text, int first_line);
+    int drain();
+
+    lua::State& state_;
+    lua_State* L_;
+    Reporter& reporter_;
+    std::unique_ptr<Input> input_;
+    bool is_terminal_;
+    bool is_failed_ = false;
+};
+
+} // namespace mimicsh::shell
