@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// The protocol layout table: one description of every header for building, dissecting, showing and compiling.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace mimicsh::net {
+
+enum class Protocol : uint8_t {
+    kEth,
+    kVlan,
+    kArp,
+    kIp,
+    kIp6,
+    kHopOpts,
+    kRouting,
+    kFragment,
+    kDstOpts,
+    kIcmp,
+    kIcmp6,
+    kUdp,
+    kTcp,
+};
+
+enum class FieldKind : uint8_t {
+    kUint,    ///< shown in decimal
+    kHex,     ///< a number shown in hexadecimal
+    kFlags,   ///< a number whose bits have names
+    kMac,     ///< 48 bits, text "02:00:00:00:00:01"
+    kIp4,     ///< 32 bits, text "192.0.2.1"
+    kIp6,     ///< 128 bits, text "2001:db8::1"
+    kBytes,   ///< the rest of the header as it is
+    kOptions, ///< the rest of the header as a list of options (ProtocolLayout::options)
+};
+
+/// What a field means to its own header. At most one field of a header has each role but kNone and kFixed.
+enum class FieldRole : uint8_t {
+    kNone,
+    kFixed,        ///< must hold its default, else the bytes are not dissected as this protocol
+    kHeaderLength, ///< header bytes = value * header_unit + header_base
+    kLength,       ///< header and payload bytes = value + length_base
+    kNextHeader,   ///< names the protocol that follows (ProtocolLayout::next)
+    kFragment,     ///< where not 0, the payload starts inside another packet's and is not dissected
+    kMore,         ///< set: the payload goes on in another packet, its checksum cannot be checked
+    kChecksum,
+    kCount_,
+};
+
+enum class ByteOrder : uint8_t { kBig, kLittle };
+
+struct NamedValue {
+    uint64_t value; ///< for kFlags a mask
+    std::string_view name;
+};
+
+struct Field {
+    std::string_view name; ///< as in Lua: p.ip.ttl
+    uint16_t bit_offset;   ///< from the start of the header, most significant bit first
+    uint16_t bit_width;    ///< 0: from bit_offset to the end of the header (kBytes, kOptions)
+    FieldKind kind;
+    uint64_t default_value = 0;
+    FieldRole role = FieldRole::kNone;
+    std::span<const NamedValue> names = {}; ///< values (or flags) with names; accepted when setting
+    std::string_view also = {};             ///< a second accepted name
+    bool is_view = false; ///< overlaps other fields: can be read and set, is not shown or compared
+    ByteOrder order = ByteOrder::kBig; ///< kLittle only for whole bytes
+};
+
+/// One kind of option inside a kOptions field.
+struct OptionLayout {
+    uint8_t kind;
+    std::string_view name;
+    bool is_single = false;  ///< one byte, without length and data
+    uint8_t width = 0;       ///< data is a list of integers of 1, 2 or 4 bytes; 0: hexadecimal bytes
+    bool is_address = false; ///< with width 4: written as IPv4 addresses
+};
+
+struct NextHeader {
+    uint64_t value;
+    Protocol protocol;
+};
+
+enum class ChecksumRule : uint8_t {
+    kNone,
+    kHeader, ///< over the header alone
+    kData,   ///< over header and payload
+    kPseudo, ///< over an IP pseudo header, header and payload
+};
+
+struct ProtocolLayout {
+    Protocol protocol;
+    std::string_view name;  ///< as in Lua: pkt.ip
+    std::string_view title; ///< for people: "Internet Protocol version 4"
+    std::span<const Field> fields;
+    uint16_t header_minimum; ///< bytes
+    uint8_t header_unit = 0; ///< bytes per step of the kHeaderLength field
+    uint8_t header_base = 0;
+    uint8_t length_base = 0; ///< bytes of this header that the kLength field does not count
+    std::span<const NextHeader> next = {};
+    std::span<const OptionLayout> options = {};
+    bool option_length_has_head = true; ///< the length byte of an option counts kind and length bytes
+    ChecksumRule checksum = ChecksumRule::kNone;
+    uint8_t ip_number = 0;          ///< next-header number for the pseudo header
+    bool checksum_optional = false; ///< 0 means "not computed"; a computed 0 is sent as 0xffff
+    std::array<int8_t, static_cast<size_t>(FieldRole::kCount_)> roles{}; ///< index into fields or -1
+
+    [[nodiscard]] const Field* with_role(FieldRole role) const {
+        int index = roles[static_cast<size_t>(role)];
+        return index < 0 ? nullptr : &fields[static_cast<size_t>(index)];
+    }
+};
+
+/// Every protocol, in the order of the enum.
+[[nodiscard]] std::span<const ProtocolLayout> protocols();
+[[nodiscard]] const ProtocolLayout& layout_of(Protocol protocol);
+/// By Lua name ("ip6"); nullptr when there is none.
+[[nodiscard]] const ProtocolLayout* find_protocol(std::string_view name);
+/// By name or second name; nullptr when there is none.
+[[nodiscard]] const Field* find_field(const ProtocolLayout& layout, std::string_view name);
+[[nodiscard]] size_t field_index(const ProtocolLayout& layout, const Field& field);
+
+/// Reads a field of 1 to 64 bits; the header must cover it.
+[[nodiscard]] uint64_t load_field(const uint8_t* header, const Field& field);
+/// Writes a field of 1 to 64 bits; upper bits of value are cut off.
+void store_field(uint8_t* header, const Field& field, uint64_t value);
+
+} // namespace mimicsh::net
