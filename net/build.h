@@ -20,9 +20,12 @@ struct FieldSetting {
 /// explicit: kept as written, even where wrong. Unknown names and values out of range are refused.
 [[nodiscard]] Expected<Packet> build_layer(Protocol protocol, const std::vector<FieldSetting>& fields = {});
 
-/// `below / above`: the bytes of `above` become the payload of `below` (before its padding). Fields of both
-/// that are not explicit (next header, lengths, checksums) are filled anew. Refused above 65,575 + 64 KiB
-/// bytes in all (EMSGSIZE).
+/// Longest packet that is built; what capture files hold at most.
+inline constexpr size_t kMaxBuiltPacket = 262144;
+
+/// `below / above`: the bytes of `above` become the rest of the payload of `below` (before its padding).
+/// Fields of both that are not explicit (next header, lengths, checksums) are filled anew. A header on top of
+/// a payload is refused (EINVAL), and so is more than kMaxBuiltPacket (EMSGSIZE).
 [[nodiscard]] Expected<Packet> stack(const Packet& below, const Packet& above);
 
 /// Appends padding: bytes that no IP length counts (Ethernet's fill to 60 bytes).

@@ -73,9 +73,8 @@ struct Field {
 struct OptionLayout {
     uint8_t kind;
     std::string_view name;
-    bool is_single = false;  ///< one byte, without length and data
-    uint8_t width = 0;       ///< data is a list of integers of 1, 2 or 4 bytes; 0: hexadecimal bytes
-    bool is_address = false; ///< with width 4: written as IPv4 addresses
+    bool is_single = false; ///< one byte, without length and data
+    uint8_t width = 0;      ///< data is a list of integers of 1, 2 or 4 bytes; 0: hexadecimal bytes
 };
 
 struct NextHeader {
@@ -102,9 +101,11 @@ struct ProtocolLayout {
     std::span<const NextHeader> next = {};
     std::span<const OptionLayout> options = {};
     bool option_length_has_head = true; ///< the length byte of an option counts kind and length bytes
+    bool has_payload = true;            ///< false: what follows the header is padding
     ChecksumRule checksum = ChecksumRule::kNone;
     uint8_t ip_number = 0;          ///< next-header number for the pseudo header
     bool checksum_optional = false; ///< 0 means "not computed"; a computed 0 is sent as 0xffff
+    std::string_view summary = {};  ///< what one line says of it: field names are replaced, other words kept
     std::array<int8_t, static_cast<size_t>(FieldRole::kCount_)> roles{}; ///< index into fields or -1
 
     [[nodiscard]] const Field* with_role(FieldRole role) const {

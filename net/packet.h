@@ -77,11 +77,20 @@ class Packet {
     friend bool operator==(const Packet& a, const Packet& b) { return a.bytes_ == b.bytes_; }
 
   private:
-    friend struct PacketEditor; // build.cpp: stacking
+    friend Expected<Packet> stack(const Packet& below, const Packet& above);
+    friend Expected<Packet> pad(const Packet& packet, ByteView padding);
 
     [[nodiscard]] Expected<const Field*> lookup(size_t layer, std::string_view field, const char* op) const;
+    [[nodiscard]] Expected<ByteVec> encode(const ProtocolLayout& layout, const Field& field,
+                                           const FieldValue& value) const;
     void resize_header(size_t layer, size_t new_size);
     void fill(bool is_forced);
+    void fill_lengths(bool is_forced);
+    void fill_checksums(bool is_forced);
+    [[nodiscard]] uint64_t role_value(size_t layer, FieldRole role) const;
+    [[nodiscard]] bool is_inside_fragment(size_t layer) const;
+    [[nodiscard]] std::optional<uint16_t> compute_checksum(size_t layer) const;
+    [[nodiscard]] std::optional<uint64_t> pseudo_sum(size_t layer, uint32_t length) const;
 
     ByteVec bytes_;
     std::vector<Layer> layers_;

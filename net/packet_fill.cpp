@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Packets: filling in next headers, lengths and checksums.
+#include "net/packet.h"
+
+#include "net/checksum.h"
+
+namespace mimicsh::net {
+
+uint64_t Packet::role_value(size_t layer, FieldRole role) const {
+    const Field* field = layout_of(layers_[layer].protocol).with_role(role);
+    return field != nullptr ? load_field(header(layer).data(), *field) : 0;
+}
+
+bool Packet::is_inside_fragment(size_t layer) const {
+    for (size_t i = 0; i < layer; i++) {
+        if (role_value(i, FieldRole::kFragment) != 0 || role_value(i, FieldRole::kMore) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* -- Next headers and lengths --------------------------------------------- */
+
+void Packet::fill_lengths(bool is_forced) {
+    for (size_t i = 0; i < layers_.size(); i++) {
+        const Layer& layer = layers_[i];
+        const ProtocolLayout& layout = layout_of(layer.protocol);
+        uint8_t* header = bytes_.data() + layer.offset;
+        auto is_explicit = [&](const Field& field) {
+            return (layer.explicit_fields >> field_index(layout, field) & 1) != 0;
+        };
+        if (const Field* field = layout.with_role(FieldRole::kNextHeader);
+            field != nullptr && !is_explicit(*field) && i + 1 < layers_.size()) {
+            for (const NextHeader& next : layout.next) {
+                if (next.protocol == layers_[i + 1].protocol) {
+                    store_field(header, *field, next.value);
+                    break;
+                }
+            }
+        }
+        if (const Field* field = layout.with_role(FieldRole::kHeaderLength);
+            field != nullptr && (is_forced || !is_explicit(*field))) {
+            store_field(header, *field, (layer.size - layout.header_base) / layout.header_unit);
+        }
+        if (const Field* field = layout.with_role(FieldRole::kLength);
+            field != nullptr && (!is_explicit(*field) || (is_forced && !is_inside_fragment(i)))) {
+            uint64_t length = layer.end - layer.offset - layout.length_base;
+            // Longer than the field can say: 0, as the kernel writes for jumbo packets.
+            store_field(header, *field, length >> field->bit_width == 0 ? length : 0);
+        }
+    }
+}
+
+/* -- Checksums ------------------------------------------------------------ */
+
+namespace {
+
+// The destination that the pseudo header means: the last stop of a source route that is not used up.
+ByteView final_destination(const Packet& packet, size_t ip, size_t transport) {
+    ByteView header = packet.header(ip);
+    if (packet.layers()[ip].protocol == Protocol::kIp) {
+        for (size_t at = 20; at < header.size() && header[at] != 0;) {
+            size_t size = header[at] == 1 ? 1 : at + 1 < header.size() ? header[at + 1] : 0;
+            if (size == 0 || size > header.size() - at) {
+                break;
+            }
+            bool is_route = header[at] == 131 || header[at] == 137;
+            if (is_route && size >= 7 && header[at + 2] <= size) {
+                return header.subspan(at + size - 4, 4);
+            }
+            at += size;
+        }
+        return header.subspan(16, 4);
+    }
+    for (size_t i = ip + 1; i < transport; i++) {
+        ByteView route = packet.header(i);
+        if (packet.layers()[i].protocol != Protocol::kRouting || route[3] == 0 || route.size() < 24) {
+            continue;
+        }
+        if (route[2] == 4) { // segment routing lists the last stop first
+            return route.subspan(8, 16);
+        }
+        if (route[2] == 0 || route[2] == 2) {
+            return route.last(16);
+        }
+    }
+    return header.subspan(24, 16);
+}
+
+} // namespace
+
+std::optional<uint64_t> Packet::pseudo_sum(size_t layer, uint32_t length) const {
+    uint8_t number = layout_of(layers_[layer].protocol).ip_number;
+    for (size_t ip = layer; ip-- > 0;) {
+        Protocol protocol = layers_[ip].protocol;
+        if (protocol == Protocol::kIp || protocol == Protocol::kIp6) {
+            ByteView source =
+                protocol == Protocol::kIp ? header(ip).subspan(12, 4) : header(ip).subspan(8, 16);
+            return pseudo_header_sum(source, final_destination(*this, ip, layer), number, length);
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<uint16_t> Packet::compute_checksum(size_t index) const {
+    const Layer& layer = layers_[index];
+    const ProtocolLayout& layout = layout_of(layer.protocol);
+    const Field* field = layout.with_role(FieldRole::kChecksum);
+    if (field == nullptr || layout.checksum == ChecksumRule::kNone) {
+        return std::nullopt;
+    }
+    uint64_t sum = 0;
+    uint32_t size = layer.size;
+    if (layout.checksum != ChecksumRule::kHeader) {
+        if (is_inside_fragment(index)) {
+            return std::nullopt;
+        }
+        size = layer.end - layer.offset;
+    }
+    if (layout.checksum == ChecksumRule::kPseudo) {
+        auto pseudo = pseudo_sum(index, size);
+        if (!pseudo) {
+            return std::nullopt;
+        }
+        sum = *pseudo;
+    }
+    ByteView covered = ByteView(bytes_).subspan(layer.offset, size);
+    size_t at = field->bit_offset / 8U;
+    sum = checksum_add(sum, covered.first(at)); // checksum fields lie at even offsets
+    uint16_t value = checksum_finish(checksum_add(sum, covered.subspan(at + 2)));
+    return value == 0 && layout.checksum_optional ? uint16_t{0xffff} : value;
+}
+
+std::optional<uint16_t> Packet::expected_checksum(size_t index) const {
+    if (index >= layers_.size()) {
+        return std::nullopt;
+    }
+    if (layout_of(layers_[index].protocol).checksum != ChecksumRule::kHeader) {
+        for (size_t i = 0; i <= index; i++) {
+            uint64_t length = role_value(i, FieldRole::kLength);
+            const Layer& layer = layers_[i];
+            if (length != 0 && layer.offset + layout_of(layer.protocol).length_base + length != layer.end) {
+                return std::nullopt;
+            }
+        }
+    }
+    return compute_checksum(index);
+}
+
+void Packet::fill_checksums(bool is_forced) {
+    // From the inside out: a checksum over data covers the headers in it.
+    for (size_t i = layers_.size(); i-- > 0;) {
+        const ProtocolLayout& layout = layout_of(layers_[i].protocol);
+        const Field* field = layout.with_role(FieldRole::kChecksum);
+        if (field == nullptr) {
+            continue;
+        }
+        bool is_explicit = (layers_[i].explicit_fields >> field_index(layout, *field) & 1) != 0;
+        if (is_explicit && !is_forced) {
+            continue;
+        }
+        uint8_t* header = bytes_.data() + layers_[i].offset;
+        if (is_explicit && layout.checksum_optional && load_field(header, *field) == 0 &&
+            !find(Protocol::kIp6).has_value()) {
+            continue;
+        }
+        if (auto value = compute_checksum(i)) {
+            store_field(header, *field, *value);
+        }
+    }
+}
+
+void Packet::fill(bool is_forced) {
+    fill_lengths(is_forced);
+    fill_checksums(is_forced);
+}
+
+void Packet::fix() {
+    fill(true);
+}
+
+Packet Packet::wire() const {
+    Packet fixed = *this;
+    fixed.fix();
+    return fixed;
+}
+
+} // namespace mimicsh::net
