@@ -21,7 +21,9 @@ constexpr uint64_t kExact = uint64_t{1} << 53;
 constexpr const char* kArrayType = "mimicsh.json.array";
 const char kNull = 0; // json.null is the light userdata of this address
 
-void push_null(lua_State* L) { lua_pushlightuserdata(L, const_cast<char*>(&kNull)); }
+void push_null(lua_State* L) {
+    lua_pushlightuserdata(L, const_cast<char*>(&kNull));
+}
 
 // -- Decoding: the parser's events build the value on the Lua stack --
 
@@ -55,7 +57,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
         return store();
     }
     bool number_float(number_float_t value, const string_t& text) override {
-        // nlohmann reads integers beyond 64 bits as floats: rounding them silently is what this module promises not to.
+        // nlohmann reads integers beyond 64 bits as floats: rounding them silently is what this module
+        // promises not to.
         if (text.find_first_of(".eE") == string_t::npos) {
             problem = "integer " + text.substr(0, 40) + " does not fit 64 bits";
             return false;
@@ -76,8 +79,10 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     }
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-        // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": what follows the last bracket.
+    bool parse_error(std::size_t position, const std::string&,
+                     const nlohmann::detail::exception& e) override {
+        // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": what follows the last
+        // bracket.
         const std::string text = e.what();
         const size_t start = text.find("] ");
         problem = (start == std::string::npos ? "syntax error" : text.substr(start + 2)) + " (byte " +
@@ -390,11 +395,13 @@ int array(lua_State* L) {
 
 constexpr Function kJson[] = {
     {"encode", &guard<&encode>,
-     "json.encode(value [, {pretty=true}]) -> string | nil, err\nKeys sorted, 64-bit integers exact; bytes that are "
+     "json.encode(value [, {pretty=true}]) -> string | nil, err\nKeys sorted, 64-bit integers exact; bytes "
+     "that are "
      "not UTF-8 are refused.\nprint(json.encode{b = 18446744073709551615ULL, a = {1, 2}}) "
      "--> {\"a\":[1,2],\"b\":18446744073709551615}"},
     {"decode", &guard<&decode>,
-     "json.decode(text) -> value | nil, err\nIntegers above 2^53 become 64-bit cdata; null becomes json.null.\n"
+     "json.decode(text) -> value | nil, err\nIntegers above 2^53 become 64-bit cdata; null becomes "
+     "json.null.\n"
      "print(json.decode('[1, 18446744073709551615]')[2] == 0xffffffffffffffffULL) --> true"},
     {"array", &guard<&array>,
      "json.array([t]) -> table\nMarks a table as a list, so that an empty one encodes as [].\n"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The scheduler: tasks (coroutines) on one libuv loop. The only code that calls uv_run, and never from inside a task.
+// The scheduler: tasks (coroutines) on one libuv loop. The only code that calls uv_run, and never from inside
+// a task.
 #include "bindings/loop.h"
 
 #include <csignal>
@@ -13,7 +14,8 @@ namespace {
 
 constexpr const char* kLoopKey = "mimicsh.loop";
 
-// What a blocking call yields: the scheduler and the coroutine functions of the prelude know it by its address.
+// What a blocking call yields: the scheduler and the coroutine functions of the prelude know it by its
+// address.
 const char kBlockTag = 0;
 
 // Signal handlers can only reach globals; there is one loop with signals in a process.
@@ -31,7 +33,9 @@ void raise_interrupted(lua_State* L, lua_Debug*) {
     lua_error(L);
 }
 
-void arm(lua_State* L) { lua_sethook(L, &raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1); }
+void arm(lua_State* L) {
+    lua_sethook(L, &raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
 
 /// lua_sethook and uv_async_send are async-signal-safe by their documentation.
 void on_signal(int signal) {
@@ -71,7 +75,9 @@ void install(int signal) {
 
 } // namespace
 
-std::atomic<bool>& interrupt_flag() { return g_interrupt; }
+std::atomic<bool>& interrupt_flag() {
+    return g_interrupt;
+}
 
 void consume_interrupt(lua_State* L) {
     g_interrupt = false;
@@ -101,9 +107,11 @@ Loop::~Loop() {
     ready_.clear();
     blocked_.clear();
     current_.reset();
-    // Handles whose owners are gone close themselves; what is still open was left by a program that ended early.
+    // Handles whose owners are gone close themselves; what is still open was left by a program that ended
+    // early.
     uv_walk(
-        &uv_, [](uv_handle_t* handle, void*) {
+        &uv_,
+        [](uv_handle_t* handle, void*) {
             if (uv_is_closing(handle) == 0) {
                 uv_close(handle, nullptr);
             }
@@ -274,10 +282,13 @@ void Loop::catch_signals(void (*second)()) {
 void Loop::set_timeout(double seconds) {
     install(SIGALRM);
     const auto whole = static_cast<time_t>(seconds);
-    const itimerval timer{{0, 0}, {whole, static_cast<suseconds_t>((seconds - static_cast<double>(whole)) * 1e6) + 1}};
+    const itimerval timer{
+        {0, 0}, {whole, static_cast<suseconds_t>((seconds - static_cast<double>(whole)) * 1e6) + 1}};
     setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
-bool Loop::timed_out() const { return g_timeout; }
+bool Loop::timed_out() const {
+    return g_timeout;
+}
 
 } // namespace mimicsh::lua

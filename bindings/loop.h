@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The scheduler: tasks (coroutines) on one libuv loop. The only code that calls uv_run, and never from inside a task.
+// The scheduler: tasks (coroutines) on one libuv loop. The only code that calls uv_run, and never from inside
+// a task.
 #pragma once
 
 #include <uv.h>
@@ -18,7 +19,8 @@ namespace mimicsh::lua {
 
 class Loop;
 
-/// One coroutine under the scheduler. Its results (or its error value) stay on its own stack when it has ended.
+/// One coroutine under the scheduler. Its results (or its error value) stay on its own stack when it has
+/// ended.
 struct Task {
     enum class State : uint8_t { Ready, Running, Blocked, Done, Failed };
 
@@ -27,11 +29,11 @@ struct Task {
     int anchor = LUA_NOREF; ///< registry reference that keeps `co`
     std::string name;       ///< for reports: "main chunk", "timer.every", ...
     State state = State::Ready;
-    int arguments = 0;         ///< values on co's stack for the next resume
-    uint64_t wait_id = 0;      ///< grows with each block and wake, so that a late waker finds itself stale
-    const char* op = "";       ///< what a blocked task waits in
-    bool interrupt = false;    ///< raise "interrupted" as soon as it runs again
-    bool is_watched = false;   ///< somebody looks at the outcome: not reported by the loop
+    int arguments = 0;       ///< values on co's stack for the next resume
+    uint64_t wait_id = 0;    ///< grows with each block and wake, so that a late waker finds itself stale
+    const char* op = "";     ///< what a blocked task waits in
+    bool interrupt = false;  ///< raise "interrupted" as soon as it runs again
+    bool is_watched = false; ///< somebody looks at the outcome: not reported by the loop
     std::vector<std::pair<std::weak_ptr<Task>, uint64_t>> joiners;
 
     Task() = default;
@@ -72,12 +74,15 @@ class Loop {
 
     /// First half of blocking: who will have to be woken. Raises "would block" where yielding is impossible.
     [[nodiscard]] Wake prepare_block(lua_State* L, const char* op);
-    /// Second half: `return loop.block(L);` from the bound function. Its results are the values given to `wake`.
+    /// Second half: `return loop.block(L);` from the bound function. Its results are the values given to
+    /// `wake`.
     [[nodiscard]] int block(lua_State* L);
-    /// Makes a blocked task ready with the top `values` of `from` (popped in any case). False when it is stale.
+    /// Makes a blocked task ready with the top `values` of `from` (popped in any case). False when it is
+    /// stale.
     bool wake(const Wake& wake, lua_State* from, int values);
 
-    /// Runs tasks and events until `done` says so, or nothing can happen any more, or ^C arrives with nobody running.
+    /// Runs tasks and events until `done` says so, or nothing can happen any more, or ^C arrives with nobody
+    /// running.
     enum class Outcome : uint8_t { Done, Idle, Interrupted };
     Outcome run(const std::function<bool()>& done);
 
@@ -92,8 +97,8 @@ class Loop {
     [[nodiscard]] bool is_quiet() const { return ready_.empty(); }
     [[nodiscard]] const std::shared_ptr<Task>& current() const { return current_; }
 
-    /// Installs the SIGINT handler and the wake-up it uses. `second` (async-signal-safe) runs on a second ^C within
-    /// two seconds, before the process leaves with 130.
+    /// Installs the SIGINT handler and the wake-up it uses. `second` (async-signal-safe) runs on a second ^C
+    /// within two seconds, before the process leaves with 130.
     void catch_signals(void (*second)());
     /// Raises "timed out" in whatever runs after that many seconds, and leaves with 142 two seconds later.
     void set_timeout(double seconds);
@@ -114,7 +119,8 @@ class Loop {
 /// Handle of the loop that frees itself when closed; for uv_close.
 template <typename Handle>
 void close_and_delete(Handle* handle) {
-    uv_close(reinterpret_cast<uv_handle_t*>(handle), [](uv_handle_t* h) { delete reinterpret_cast<Handle*>(h); });
+    uv_close(reinterpret_cast<uv_handle_t*>(handle),
+             [](uv_handle_t* h) { delete reinterpret_cast<Handle*>(h); });
 }
 
 } // namespace mimicsh::lua

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The border between C++ and Lua: argument checks, owners, errors as values, guarded functions with their doc text.
+// The border between C++ and Lua: argument checks, owners, errors as values, guarded functions with their doc
+// text.
 #include "bindings/lua_glue.h"
 
 #include <cerrno>
@@ -54,10 +55,11 @@ enum class Cdata64 : int { None, Unsigned, Signed };
 
 /// Which 64-bit integer the cdata at index is, asked of the FFI itself.
 Cdata64 cdata64(lua_State* L, int index) {
-    static constexpr const char* kCode = "local ffi = require('ffi')\n"
-                                         "local u, i = ffi.typeof('uint64_t'), ffi.typeof('int64_t')\n"
-                                         "return function(x) return ffi.istype(u, x) and 1 or ffi.istype(i, x) and 2 "
-                                         "or 0 end";
+    static constexpr const char* kCode =
+        "local ffi = require('ffi')\n"
+        "local u, i = ffi.typeof('uint64_t'), ffi.typeof('int64_t')\n"
+        "return function(x) return ffi.istype(u, x) and 1 or ffi.istype(i, x) and 2 "
+        "or 0 end";
     if (lua_type(L, index) != kCdata) {
         return Cdata64::None;
     }
@@ -83,7 +85,9 @@ Cdata64 cdata64(lua_State* L, int index) {
 
 // -- Raising --
 
-bool is_internal_source(const char* source) { return std::strncmp(source, "=[mimicsh", 9) == 0; }
+bool is_internal_source(const char* source) {
+    return std::strncmp(source, "=[mimicsh", 9) == 0;
+}
 
 std::string where_user(lua_State* L) {
     lua_Debug frame;
@@ -245,9 +249,8 @@ void push_cdata64(lua_State* L, uint64_t value, const char* maker) {
     lua_getfield(L, LUA_REGISTRYINDEX, maker);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        const std::string code =
-            std::string("return require('ffi').typeof('") +
-            (std::strcmp(maker, "mimicsh.u64") == 0 ? "uint64_t" : "int64_t") + "')";
+        const std::string code = std::string("return require('ffi').typeof('") +
+                                 (std::strcmp(maker, "mimicsh.u64") == 0 ? "uint64_t" : "int64_t") + "')";
         if (luaL_loadstring(L, code.c_str()) != 0) {
             lua_error(L);
         }
@@ -261,9 +264,15 @@ void push_cdata64(lua_State* L, uint64_t value, const char* maker) {
 
 } // namespace
 
-void push_u64(lua_State* L, uint64_t value) { push_cdata64(L, value, "mimicsh.u64"); }
-void push_i64(lua_State* L, int64_t value) { push_cdata64(L, static_cast<uint64_t>(value), "mimicsh.i64"); }
-void push_string(lua_State* L, std::string_view text) { lua_pushlstring(L, text.data(), text.size()); }
+void push_u64(lua_State* L, uint64_t value) {
+    push_cdata64(L, value, "mimicsh.u64");
+}
+void push_i64(lua_State* L, int64_t value) {
+    push_cdata64(L, static_cast<uint64_t>(value), "mimicsh.i64");
+}
+void push_string(lua_State* L, std::string_view text) {
+    lua_pushlstring(L, text.data(), text.size());
+}
 
 Options::Options(lua_State* L, int index, const char* what) : L_(L), index_(index), what_(what) {
     if (lua_isnoneornil(L, index)) {
@@ -328,7 +337,8 @@ void Options::finish() {
     lua_pushnil(L_);
     while (lua_next(L_, index_) != 0) {
         lua_pop(L_, 1);
-        const std::string key = lua_type(L_, -1) == LUA_TSTRING ? lua_tostring(L_, -1) : "[" + describe(L_, -1) + "]";
+        const std::string key =
+            lua_type(L_, -1) == LUA_TSTRING ? lua_tostring(L_, -1) : "[" + describe(L_, -1) + "]";
         if (!known_.contains(key)) {
             std::string list;
             for (const auto& name : known_) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The border between C++ and Lua: argument checks, owners, errors as values, guarded functions with their doc text.
+// The border between C++ and Lua: argument checks, owners, errors as values, guarded functions with their doc
+// text.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ namespace mimicsh::lua {
 
 // -- Raising: mistakes of the caller --
 
-/// Raises "file:line: message" with the position of the nearest Lua code that is not one of our own embedded halves.
-/// Objects on the C++ stack are destroyed (LuaJIT unwinds through C++ frames on x86-64 and arm64).
+/// Raises "file:line: message" with the position of the nearest Lua code that is not one of our own embedded
+/// halves. Objects on the C++ stack are destroyed (LuaJIT unwinds through C++ frames on x86-64 and arm64).
 [[noreturn]] void fail(lua_State* L, const std::string& message);
 /// Raises "bad argument 'name': expected <expected>, got <type>".
 [[noreturn]] void bad_argument(lua_State* L, int index, const char* name, const std::string& expected);
@@ -61,9 +62,12 @@ void check_function(lua_State* L, int index, const char* name);
 void push_u64(lua_State* L, uint64_t value);
 void push_i64(lua_State* L, int64_t value);
 void push_string(lua_State* L, std::string_view text);
-inline void push_bytes(lua_State* L, ByteView bytes) { push_string(L, as_text(bytes)); }
+inline void push_bytes(lua_State* L, ByteView bytes) {
+    push_string(L, as_text(bytes));
+}
 
-/// Named options from a table (or none at index). Each getter names a known option; `finish` raises on the others.
+/// Named options from a table (or none at index). Each getter names a known option; `finish` raises on the
+/// others.
 class Options {
   public:
     Options(lua_State* L, int index, const char* what);
@@ -85,7 +89,8 @@ class Options {
 
 // -- Functions --
 
-/// One bound function. `doc` is "signature\none line\nexample code" (the example may be several lines or missing).
+/// One bound function. `doc` is "signature\none line\nexample code" (the example may be several lines or
+/// missing).
 struct Function {
     const char* name;
     lua_CFunction function;
@@ -103,7 +108,8 @@ int guard(lua_State* L) {
     return lua_error(L);
 }
 
-/// Sets the functions in the table on top of the stack; docs are kept under "module.name" ("module:name" for methods).
+/// Sets the functions in the table on top of the stack; docs are kept under "module.name" ("module:name" for
+/// methods).
 void set_functions(lua_State* L, const char* prefix, std::span<const Function> functions);
 /// Keeps a doc text for the function on top of the stack (which stays there).
 void set_doc(lua_State* L, const std::string& name, std::string_view text);
@@ -112,7 +118,8 @@ void push_docs(lua_State* L);
 
 // -- Owners: full userdata that hold a std::shared_ptr --
 
-/// Lua name of an owned type; specialise it as `template <> inline constexpr const char* kTypeName<Map> = "map";`.
+/// Lua name of an owned type; specialise it as `template <> inline constexpr const char* kTypeName<Map> =
+/// "map";`.
 template <typename T>
 inline constexpr const char* kTypeName = nullptr;
 

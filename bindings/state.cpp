@@ -118,7 +118,9 @@ int add_doc(lua_State* L) {
 }
 
 /// fail(message): raises at the nearest user code.
-int raise(lua_State* L) { fail(L, std::string(check_string(L, 1, "message"))); }
+int raise(lua_State* L) {
+    fail(L, std::string(check_string(L, 1, "message")));
+}
 
 /// error_object{code=, op=, msg=, hint=, log=}: the error value that functions return after nil.
 int error_object(lua_State* L) {
@@ -151,7 +153,8 @@ int duration(lua_State* L) {
     return 1;
 }
 
-/// position(level) -> source, line of a stack level, for texts that carry their origin (source strings in scripts).
+/// position(level) -> source, line of a stack level, for texts that carry their origin (source strings in
+/// scripts).
 int user_position(lua_State* L) {
     lua_Debug frame;
     for (int level = 0; lua_getstack(L, level, &frame) != 0; level++) {
@@ -202,7 +205,9 @@ void push_config(lua_State* L, const Config& config) {
 
 } // namespace
 
-std::span<const Module> modules() { return kModules; }
+std::span<const Module> modules() {
+    return kModules;
+}
 
 State::State(const Config& config) : L_(luaL_newstate()) {
     if (L_ == nullptr) {

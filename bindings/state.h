@@ -21,8 +21,8 @@ struct EmbeddedLua {
 
 /// What the options of the command line mean for the modules; Lua sees it as require "mimicsh.config".
 struct Config {
-    bool color = false;   ///< colours on stdout
-    bool json = false;    ///< values printed as JSON
+    bool color = false;    ///< colours on stdout
+    bool json = false;     ///< values printed as JSON
     bool progress = false; ///< progress lines on stderr
     bool verbose = false;
     uint64_t seed = 1;

@@ -85,7 +85,8 @@ int current(lua_State* L) {
 
 constexpr Function kTask[] = {
     {"spawn", &guard<&spawn>,
-     "task.spawn(fn, ...) -> task\nRuns fn(...) as a task beside the others; it starts when the caller blocks or "
+     "task.spawn(fn, ...) -> task\nRuns fn(...) as a task beside the others; it starts when the caller "
+     "blocks or "
      "ends.\nlocal t = task.spawn(function(a, b) return a + b end, 2, 3)\nprint(task.join(t)) --> 5"},
     {"join", &guard<&join>,
      "task.join(t) -> results | nil, err\nWaits for the end of a task; its error comes back as nil, err.\n"
@@ -97,10 +98,12 @@ constexpr Function kTask[] = {
 };
 
 constexpr Function kTaskMethods[] = {
-    {"join", &guard<&join>, "t:join() -> results | nil, err\nThe same as task.join(t).\n"
-                            "print(task.spawn(function() return 7 end):join()) --> 7"},
-    {"status", &guard<&status>, "t:status() -> string\nready, running, blocked, done or failed.\n"
-                                "print(task.spawn(print):status()) --> ready"},
+    {"join", &guard<&join>,
+     "t:join() -> results | nil, err\nThe same as task.join(t).\n"
+     "print(task.spawn(function() return 7 end):join()) --> 7"},
+    {"status", &guard<&status>,
+     "t:status() -> string\nready, running, blocked, done or failed.\n"
+     "print(task.spawn(print):status()) --> ready"},
 };
 
 } // namespace

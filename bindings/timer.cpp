@@ -38,7 +38,9 @@ inline constexpr const char* kTypeName<Timer> = "timer";
 namespace {
 
 /// uv counts milliseconds; rounding up means that a sleep is never shorter than asked.
-uint64_t milliseconds(double seconds) { return static_cast<uint64_t>(std::ceil(seconds * 1e3)); }
+uint64_t milliseconds(double seconds) {
+    return static_cast<uint64_t>(std::ceil(seconds * 1e3));
+}
 
 void fire(uv_timer_t* handle) {
     auto* timer = static_cast<Timer*>(handle->data);
@@ -74,8 +76,12 @@ int start(lua_State* L, bool repeats) {
     return 1;
 }
 
-int after(lua_State* L) { return start(L, false); }
-int every(lua_State* L) { return start(L, true); }
+int after(lua_State* L) {
+    return start(L, false);
+}
+int every(lua_State* L) {
+    return start(L, true);
+}
 
 int timer_stop(lua_State* L) {
     auto& timer = check<Timer>(L, 1, "timer");
@@ -114,8 +120,10 @@ constexpr Function kTimer[] = {
      "timer.after(seconds, fn) -> timer\nCalls fn once, in a task of its own; timer:stop() takes it back.\n"
      "timer.after(\"1ms\", function() print \"late\" end)\ntimer.sleep(0.05) --> late"},
     {"every", &guard<&every>,
-     "timer.every(seconds, fn) -> timer\nCalls fn again and again; beats that come while it still runs are left "
-     "out.\nlocal n = 0\nlocal t\nt = timer.every(0.001, function() n = n + 1; if n == 3 then t:stop() end end)\n"
+     "timer.every(seconds, fn) -> timer\nCalls fn again and again; beats that come while it still runs are "
+     "left "
+     "out.\nlocal n = 0\nlocal t\nt = timer.every(0.001, function() n = n + 1; if n == 3 then t:stop() end "
+     "end)\n"
      "timer.sleep(0.2)\nprint(n) --> 3"},
     {"sleep", &guard<&sleep>,
      "timer.sleep(seconds)\nLets other tasks run for at least that long; \"250ms\" works too.\n"
@@ -123,8 +131,9 @@ constexpr Function kTimer[] = {
 };
 
 constexpr Function kTimerMethods[] = {
-    {"stop", &guard<&timer_stop>, "t:stop()\nEnds the timer; does nothing when it has ended.\n"
-                                  "timer.after(10, print):stop()"},
+    {"stop", &guard<&timer_stop>,
+     "t:stop()\nEnds the timer; does nothing when it has ended.\n"
+     "timer.after(10, print):stop()"},
 };
 
 } // namespace

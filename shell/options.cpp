@@ -13,9 +13,11 @@ namespace mimicsh::shell {
 
 namespace {
 
-constexpr const char* kAbout = "A scriptable shell for packet processing with eBPF.\nUsage: mimicsh [options] [script.lua [args...]]";
-constexpr const char* kFooter = "Everything after the script's name is the script's. Exit codes: 0 done, 1 error, 2 usage,\n"
-                                "3 test failures, 77 all tests skipped, 128+n ended by signal n.";
+constexpr const char* kAbout =
+    "A scriptable shell for packet processing with eBPF.\nUsage: mimicsh [options] [script.lua [args...]]";
+constexpr const char* kFooter =
+    "Everything after the script's name is the script's. Exit codes: 0 done, 1 error, 2 usage,\n"
+    "3 test failures, 77 all tests skipped, 128+n ended by signal n.";
 
 } // namespace
 
@@ -34,9 +36,11 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
     app.add_flag("-q", line.quiet, "No banner, no progress");
     app.add_flag("-v", line.verbose, "Tracebacks with errors");
     app.add_flag("--json", line.json, "Print values as JSON");
-    app.add_option("--color", line.color, "auto, always or never")->transform(CLI::CheckedTransformer(colors));
+    app.add_option("--color", line.color, "auto, always or never")
+        ->transform(CLI::CheckedTransformer(colors));
     app.add_option("--seed", line.seed, "Seed of everything random (1)");
-    app.add_option("--timeout", line.timeout, "End the program after that many seconds")->check(CLI::PositiveNumber);
+    app.add_option("--timeout", line.timeout, "End the program after that many seconds")
+        ->check(CLI::PositiveNumber);
     app.add_option("-j", jit, "on or off: LuaJIT's compiler")->check(CLI::IsMember({"on", "off"}));
     app.add_option("--dump-lua", dump, "Write the Lua halves of the modules to this folder and end");
     app.set_version_flag("--version", std::string("mimicsh ") + MIMICSH_VERSION);

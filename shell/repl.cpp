@@ -19,7 +19,9 @@ using lua::Task;
 
 // -- Statements --
 
-bool is_incomplete(std::string_view message) { return message.ends_with("near '<eof>'"); }
+bool is_incomplete(std::string_view message) {
+    return message.ends_with("near '<eof>'");
+}
 
 bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {
     const size_t first = text.find_first_not_of(" \t\n");
@@ -30,8 +32,8 @@ bool load_statement(lua_State* L, const std::string& text, const std::string& ch
         expression = "return " + text;
     }
     if (luaL_loadbufferx(L, expression.data(), expression.size(), chunk.c_str(), "t") == 0) {
-        // "return f()" is a tail call, which forgets the position of the caller; an argument list does not. What it
-        // cannot take ("1;") stays as it is.
+        // "return f()" is a tail call, which forgets the position of the caller; an argument list does not.
+        // What it cannot take ("1;") stays as it is.
         const std::string call = expression.replace(expression.find("return "), 7, "(...)(") + "\n)";
         if (luaL_loadbufferx(L, call.data(), call.size(), chunk.c_str(), "t") != 0) {
             lua_pop(L, 1);

@@ -10,8 +10,9 @@
 
 namespace mimicsh::shell {
 
-/// Compiles a statement or expression (`=expr` too) and leaves the function on the stack; else the message, and false.
-/// The function takes a collector: it gives the values of an expression to it, and returns those of a statement.
+/// Compiles a statement or expression (`=expr` too) and leaves the function on the stack; else the message,
+/// and false. The function takes a collector: it gives the values of an expression to it, and returns those
+/// of a statement.
 [[nodiscard]] bool load_statement(lua_State* L, const std::string& text, const std::string& chunk);
 /// True when the compiler's message says that the statement only needs more lines.
 [[nodiscard]] bool is_incomplete(std::string_view message);

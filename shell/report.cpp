@@ -100,7 +100,8 @@ void Reporter::print(lua_State* co, const std::string& who, bool is_brief) {
     std::fflush(stdout);
     const std::string head = (is_brief ? "" : "mimicsh: ") + (who.empty() ? "" : "in " + who + ": ");
     const std::string body = text(co, is_brief);
-    std::fprintf(stderr, "%s%s%s%s\n", color_ ? "\33[31m" : "", head.c_str(), body.c_str(), color_ ? "\33[0m" : "");
+    std::fprintf(stderr, "%s%s%s%s\n", color_ ? "\33[31m" : "", head.c_str(), body.c_str(),
+                 color_ ? "\33[0m" : "");
     if (verbose_ || !who.empty()) {
         luaL_traceback(co, co, nullptr, 0);
         std::fprintf(stderr, "%s\n", lua_tostring(co, -1));

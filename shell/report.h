@@ -16,8 +16,8 @@ class Reporter {
     /// Remembers the text of a chunk that is no file ("stdin", "-e"), for its source lines.
     void add_source(const std::string& chunk, std::string text) { sources_[chunk] = std::move(text); }
 
-    /// Prints the error value on top of `co`'s stack (left there) to stderr. `who` names the failing task, "" = main.
-    /// With `is_brief` only position and text: the prompt's form.
+    /// Prints the error value on top of `co`'s stack (left there) to stderr. `who` names the failing task, ""
+    /// = main. With `is_brief` only position and text: the prompt's form.
     void print(lua_State* co, const std::string& who, bool is_brief);
 
     /// The same as text, without colour and traceback; what print writes.

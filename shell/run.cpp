@@ -45,7 +45,8 @@ lua::Config make_config(const CommandLine& line) {
 class Session {
   public:
     explicit Session(const CommandLine& line)
-        : line_(line), state_(make_config(line)), reporter_(wants_color(line.color, STDERR_FILENO), line.verbose) {
+        : line_(line), state_(make_config(line)),
+          reporter_(wants_color(line.color, STDERR_FILENO), line.verbose) {
         L_ = state_.lua();
         state_.loop().on_failure = [this](Task& task) { task_failed(task); };
     }
@@ -136,8 +137,8 @@ int Session::wait_for(const std::shared_ptr<Task>& main) {
     }
     if (!main->ended()) {
         std::fflush(stdout);
-        std::fprintf(stderr, "mimicsh: %s waits in %s, and nothing is left that could wake it\n", main->name.c_str(),
-                     main->op);
+        std::fprintf(stderr, "mimicsh: %s waits in %s, and nothing is left that could wake it\n",
+                     main->name.c_str(), main->op);
         return kExitError;
     }
     return kExitOk;
@@ -168,13 +169,15 @@ int Session::run_script() {
     std::string_view text = as_text(*bytes);
     if (text.starts_with("#")) {
         const size_t end = text.find('\n');
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end); // the line break stays: line numbers
+        text.remove_prefix(end == std::string_view::npos ? text.size()
+                                                         : end); // the line break stays: line numbers
     }
     if (is_stdin) {
         reporter_.add_source("stdin", std::string(text));
     }
     // Text only: bytecode can do anything to the process, and no script of ours is compiled.
-    if (luaL_loadbufferx(L_, text.data(), text.size(), is_stdin ? "=stdin" : ("@" + line_.script).c_str(), "t") != 0) {
+    if (luaL_loadbufferx(L_, text.data(), text.size(), is_stdin ? "=stdin" : ("@" + line_.script).c_str(),
+                         "t") != 0) {
         reporter_.print(L_, "", false);
         return kExitError;
     }

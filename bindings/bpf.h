@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// What scripts hold of the bpf module: objects, instances, programs, maps; shared by the module's sources.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bindings/lua_glue.h"
+#include "object/target.h"
+
+namespace mimicsh::lua {
+
+/// A loaded instance. Closing it ends its programs and maps for every holder.
+struct InstanceOwner {
+    std::unique_ptr<Target> target;
+    std::unique_ptr<Instance> instance; ///< null when closed
+};
+
+struct ProgramRef {
+    std::shared_ptr<InstanceOwner> owner;
+    Program* program = nullptr;
+};
+
+struct MapRef {
+    std::shared_ptr<InstanceOwner> owner;
+    Map* map = nullptr;
+    size_t index = 0; ///< into object()->maps
+};
+
+/// An object, until closed.
+struct ObjectRef {
+    std::shared_ptr<const Object> object;
+};
+
+template <>
+inline constexpr const char* kTypeName<ObjectRef> = "object";
+template <>
+inline constexpr const char* kTypeName<InstanceOwner> = "instance";
+template <>
+inline constexpr const char* kTypeName<ProgramRef> = "program";
+template <>
+inline constexpr const char* kTypeName<MapRef> = "map";
+template <>
+inline constexpr const char* kTypeName<MapCursor> = "map cursor";
+
+/// The things behind an argument; raise when it is something else or closed.
+[[nodiscard]] const std::shared_ptr<const Object>& check_object(lua_State* L, int index);
+[[nodiscard]] Instance& check_instance(lua_State* L, int index);
+[[nodiscard]] Program& check_program(lua_State* L, int index);
+[[nodiscard]] Map& check_map(lua_State* L, int index);
+
+/// Pushes a type as nested tables that lua/types.lua builds ctypes from; raises on types that have no layout.
+void push_btf_type(lua_State* L, const Btf& btf, uint32_t id);
+
+/// Pushes the variables of a data section as a list of {name=, offset=, size=, type=}; empty without BTF.
+void push_variables(lua_State* L, const Object& object, const MapDef& def);
+
+/// Pushes a fault or source position as the table that scripts see.
+void push_fault(lua_State* L, const Fault& fault);
+
+// Functions of the module by source file, all guarded.
+[[nodiscard]] std::span<const Function> map_functions();
+[[nodiscard]] std::span<const Function> run_functions();
+[[nodiscard]] std::span<const Function> replay_functions();
+
+} // namespace mimicsh::lua

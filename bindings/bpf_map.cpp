@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// Maps as bytes: what lua/bpf.lua makes typed. Keys and values cross as Lua strings in kernel layout.
+#include <cerrno>
+
+#include "bindings/bpf.h"
+
+namespace mimicsh::lua {
+
+Map& check_map(lua_State* L, int index) {
+    MapRef& ref = check<MapRef>(L, index, "map");
+    if (ref.owner->instance == nullptr) {
+        fail(L, "map: its instance is closed");
+    }
+    return *ref.map;
+}
+
+namespace {
+
+ByteView check_key(lua_State* L, int index, const Map& map) {
+    const auto key = check_string(L, index, "key");
+    if (key.size() != map.info().key_size) {
+        fail(L, "map " + map.info().name + ": a key has " + std::to_string(map.info().key_size) + " bytes, got " +
+                    std::to_string(key.size()));
+    }
+    return as_bytes(key);
+}
+
+int map_info(lua_State* L) {
+    const MapInfo& info = check_map(L, 1).info();
+    lua_createtable(L, 0, 9);
+    const auto set = [L](const char* field, uint32_t value) {
+        lua_pushnumber(L, value);
+        lua_setfield(L, -2, field);
+    };
+    push_string(L, info.name);
+    lua_setfield(L, -2, "name");
+    push_string(L, abi::name(info.type));
+    lua_setfield(L, -2, "type");
+    set("key_size", info.key_size);
+    set("value_size", info.value_size);
+    set("host_value_size", host_value_size(info));
+    set("max_entries", info.max_entries);
+    set("flags", info.flags);
+    set("cpus", info.cpus);
+    set("id", info.id);
+    lua_pushboolean(L, abi::is_percpu(info.type));
+    lua_setfield(L, -2, "percpu");
+    return 1;
+}
+
+/// map_types(map) -> key description, value description (nil without BTF), key name, value name.
+int map_types(lua_State* L) {
+    (void)check_map(L, 1);
+    const MapRef& ref = check<MapRef>(L, 1, "map");
+    const Object& object = *ref.owner->instance->object();
+    const MapDef& def = object.maps.at(ref.index);
+    const auto push = [&](uint32_t id, uint32_t size) {
+        const auto btf_size = object.btf != nullptr && id != 0 ? object.btf->size_of(id) : Expected<uint64_t>(Error{});
+        if (!btf_size || *btf_size != size || def.is_data) {
+            lua_pushnil(L);
+        } else {
+            push_btf_type(L, *object.btf, id);
+        }
+    };
+    push(def.key_btf_id, def.key_size);
+    push(def.value_btf_id, def.value_size);
+    return 2;
+}
+
+/// map_variables(map) -> list of {name=, offset=, size=, type=} of a data section.
+int map_variables(lua_State* L) {
+    (void)check_map(L, 1);
+    const MapRef& ref = check<MapRef>(L, 1, "map");
+    const Object& object = *ref.owner->instance->object();
+    push_variables(L, object, object.maps.at(ref.index));
+    return 1;
+}
+
+int map_lookup(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView key = check_key(L, 2, map);
+    ByteVec value(host_value_size(map.info()));
+    if (const auto found = map.lookup(key, value); !found) {
+        if (found.error().code == ENOENT) {
+            lua_pushnil(L);
+            return 1;
+        }
+        return push_failure(L, found.error());
+    }
+    push_bytes(L, value);
+    return 1;
+}
+
+int map_update(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView key = check_key(L, 2, map);
+    const auto value = check_string(L, 3, "value");
+    const uint64_t flags = check_unsigned(L, 4, "flags", 0, UINT64_MAX);
+    if (value.size() != host_value_size(map.info())) {
+        fail(L, "map " + map.info().name + ": a value has " + std::to_string(host_value_size(map.info())) +
+                    " bytes, got " + std::to_string(value.size()));
+    }
+    if (const auto done = map.update(key, as_bytes(value), flags); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+int map_erase(lua_State* L) {
+    Map& map = check_map(L, 1);
+    if (const auto done = map.erase(check_key(L, 2, map)); !done) {
+        if (done.error().code == ENOENT) {
+            lua_pushnil(L);
+            return 1;
+        }
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+int map_cursor(lua_State* L) {
+    (void)check_map(L, 1);
+    push_owner(L, std::make_shared<MapCursor>());
+    return 1;
+}
+
+/// map_batch(map, cursor, limit) -> count, keys, values | nil, err; count 0 at the end.
+int map_batch(lua_State* L) {
+    Map& map = check_map(L, 1);
+    MapCursor& cursor = check<MapCursor>(L, 2, "cursor");
+    const auto limit = static_cast<size_t>(check_unsigned(L, 3, "batch", 1, 1 << 20));
+    ByteVec keys;
+    ByteVec values;
+    const auto count = map.next_batch(cursor, keys, values, limit);
+    if (!count) {
+        return push_failure(L, count.error());
+    }
+    lua_pushnumber(L, static_cast<double>(*count));
+    push_bytes(L, keys);
+    push_bytes(L, values);
+    return 3;
+}
+
+int map_freeze(lua_State* L) {
+    if (const auto done = check_map(L, 1).freeze(); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+int map_put_program(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const auto index = static_cast<uint32_t>(check_unsigned(L, 2, "index", 0, UINT32_MAX));
+    const MapRef& ref = check<MapRef>(L, 1, "map");
+    Program& program = check_program(L, 3);
+    if (check<ProgramRef>(L, 3, "program").owner != ref.owner) {
+        fail(L, "map " + map.info().name + ": the program belongs to another instance");
+    }
+    if (const auto done = map.put_program(index, program); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/// map_consume(map) -> list of records as bytes. Collected first: no Lua runs inside the target's walk.
+int map_consume(lua_State* L) {
+    Map& map = check_map(L, 1);
+    std::vector<ByteVec> records;
+    const auto count = map.consume([&records](ByteView record) { records.emplace_back(record.begin(), record.end()); });
+    if (!count) {
+        return push_failure(L, count.error());
+    }
+    lua_createtable(L, static_cast<int>(records.size()), 0);
+    for (size_t i = 0; i < records.size(); i++) {
+        push_bytes(L, records[i]);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    return 1;
+}
+
+constexpr Function kFunctions[] = {
+    {"map_info", &guard<&map_info>},         {"map_types", &guard<&map_types>},
+    {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
+    {"map_update", &guard<&map_update>},     {"map_erase", &guard<&map_erase>},
+    {"map_cursor", &guard<&map_cursor>},     {"map_batch", &guard<&map_batch>},
+    {"map_freeze", &guard<&map_freeze>},     {"map_put_program", &guard<&map_put_program>},
+    {"map_consume", &guard<&map_consume>},
+};
+
+} // namespace
+
+std::span<const Function> map_functions() { return kFunctions; }
+
+} // namespace mimicsh::lua
