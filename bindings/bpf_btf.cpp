@@ -104,7 +104,7 @@ class Describer {
             return describe_enum(type);
         case BtfKind::Array:
             set_string(L_, "kind", "array");
-            set_number(L_, "count", type_count(id, type));
+            set_number(L_, "count", type.elements);
             push(type.type, depth + 1);
             lua_setfield(L_, -2, "element");
             set_size(id);
@@ -115,15 +115,6 @@ class Describer {
         default:
             fail(L_, "type " + btf_.type_name(id) + " has no layout");
         }
-    }
-
-    double type_count(uint32_t id, const BtfType& type) {
-        const auto whole = btf_.size_of(id);
-        const auto element = btf_.size_of(type.type);
-        if (!whole || !element) {
-            fail(L_, (!whole ? whole : element).error().message());
-        }
-        return *element == 0 ? 0 : static_cast<double>(*whole / *element);
     }
 
     void set_size(uint32_t id) {
