@@ -24,8 +24,8 @@ constexpr Module kModules[] = {
     {"vm", &open_vm, false, "what the emulator supports"},
 #endif
 #ifdef MIMICSH_HAVE_NET
-    {"pkt", &open_pkt, true, "packets: build, parse, show, compare"},
-    {"pcap", &open_pcap, true, "capture files: read and write pcap and pcapng"},
+    {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
+    {"pcap", &open_pcap, false, "capture files: read and write pcap and pcapng"},
 #endif
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},

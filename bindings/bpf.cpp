@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+// Module bpf: objects and instances. The typed and friendly side is lua/bpf.lua.
+#include <cerrno>
+
+#include "base/fd.h"
+#include "bindings/bpf.h"
+#include "bindings/modules.h"
+#ifdef MIMICSH_HAVE_CLANG
+#include "object/clang.h"
+#endif
+#ifdef MIMICSH_HAVE_DISASM
+#include "object/disasm.h"
+#endif
+#ifdef MIMICSH_HAVE_ASM
+#include "object/asm.h"
+#endif
+#ifdef MIMICSH_HAVE_VM
+#include "vm/target.h"
+#endif
+#ifdef MIMICSH_HAVE_KERNEL
+#include "kernel/target.h"
+#endif
+
+namespace mimicsh::lua {
+
+const std::shared_ptr<const Object>& check_object(lua_State* L, int index) {
+    ObjectRef& ref = check<ObjectRef>(L, index, "object");
+    if (ref.object == nullptr) {
+        fail(L, "object: it is closed");
+    }
+    return ref.object;
+}
+
+Instance& check_instance(lua_State* L, int index) {
+    InstanceOwner& owner = check<InstanceOwner>(L, index, "instance");
+    if (owner.instance == nullptr) {
+        fail(L, "instance: it is closed");
+    }
+    return *owner.instance;
+}
+
+namespace {
+
+int push_object(lua_State* L, Expected<Object> object) {
+    if (!object) {
+        return push_failure(L, object.error());
+    }
+    auto shared = std::make_shared<const Object>(std::move(*object));
+    push_owner(L, std::make_shared<ObjectRef>(ObjectRef{std::move(shared)}));
+    return 1;
+}
+
+/// object_open(path | bytes of an ELF file) -> object | nil, err.
+int object_open(lua_State* L) {
+    const auto from = check_string(L, 1, "path");
+    if (from.starts_with("\177ELF")) {
+        return push_object(L, read_elf(as_bytes(from), "bytes"));
+    }
+    return push_object(L, open_object(std::string(from)));
+}
+
+[[maybe_unused]] std::vector<std::string> check_list(lua_State* L, int index, const char* name) {
+    std::vector<std::string> list;
+    if (lua_isnoneornil(L, index)) {
+        return list;
+    }
+    if (!lua_istable(L, index)) {
+        bad_argument(L, index, name, "list of strings");
+    }
+    for (size_t i = 1; i <= lua_objlen(L, index); i++) {
+        lua_rawgeti(L, index, static_cast<int>(i));
+        list.emplace_back(check_string(L, lua_gettop(L), name));
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+int object_close(lua_State* L) {
+    check<ObjectRef>(L, 1, "object").object.reset();
+    return 0;
+}
+
+int object_save(lua_State* L) {
+    const auto& object = check_object(L, 1);
+    const std::string path(check_string(L, 2, "path"));
+    const auto bytes = write_elf(*object);
+    if (!bytes) {
+        return push_failure(L, bytes.error());
+    }
+    if (const auto done = write_file(path, *bytes, "save object"); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+void set_text(lua_State* L, const char* field, std::string_view text) {
+    push_string(L, text);
+    lua_setfield(L, -2, field);
+}
+
+void set_number(lua_State* L, const char* field, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, field);
+}
+
+/// object_info(object) -> {name=, origin=, license=, programs={...}, maps={...}}.
+int object_info(lua_State* L) {
+    const auto object = check_object(L, 1);
+    lua_createtable(L, 0, 5);
+    set_text(L, "name", object->name);
+    set_text(L, "origin", object->origin);
+    set_text(L, "license", object->license);
+    lua_newtable(L);
+    int index = 0;
+    for (const uint32_t id : object->programs()) {
+        const mimicsh::Function& function = object->functions[id];
+        lua_createtable(L, 0, 4);
+        set_text(L, "name", function.name);
+        set_text(L, "section", function.section);
+        set_text(L, "type", abi::name(function.spec->type));
+        set_number(L, "insns", static_cast<double>(function.insns.size()));
+        lua_rawseti(L, -2, ++index);
+    }
+    lua_setfield(L, -2, "programs");
+    lua_newtable(L);
+    index = 0;
+    for (const auto& map : object->maps) {
+        lua_createtable(L, 0, 6);
+        set_text(L, "name", map.name);
+        set_text(L, "type", abi::name(map.type));
+        set_number(L, "key_size", map.key_size);
+        set_number(L, "value_size", map.value_size);
+        set_number(L, "max_entries", map.max_entries);
+        lua_pushboolean(L, map.is_data);
+        lua_setfield(L, -2, "is_data");
+        lua_rawseti(L, -2, ++index);
+    }
+    lua_setfield(L, -2, "maps");
+    return 1;
+}
+
+/// object_sections(object) -> list of {name=, contents=, variables=} of the data sections.
+int object_sections(lua_State* L) {
+    const auto object = check_object(L, 1);
+    lua_newtable(L);
+    int index = 0;
+    for (const auto& map : object->maps) {
+        if (map.is_data) {
+            lua_createtable(L, 0, 3);
+            set_text(L, "name", map.name);
+            push_bytes(L, map.contents);
+            lua_setfield(L, -2, "contents");
+            push_variables(L, *object, map);
+            lua_setfield(L, -2, "variables");
+            lua_rawseti(L, -2, ++index);
+        }
+    }
+    return 1;
+}
+
+// -- Targets --
+
+std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
+#ifdef MIMICSH_HAVE_VM
+    vm::Options vm;
+    vm.seed = options.number("seed", 0, UINT64_MAX).value_or(vm.seed);
+    vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, 4096).value_or(vm.cpus));
+    vm.cpu = static_cast<uint32_t>(options.number("cpu", 0, 4095).value_or(vm.cpu));
+    vm.budget = options.number("budget", 1, UINT64_MAX).value_or(vm.budget);
+    const auto mode = options.string("mode").value_or("strict");
+    const auto sanitize = options.string("sanitize").value_or("warn");
+    if (mode != "strict" && mode != "permissive") {
+        fail(L, "bad argument 'mode': expected \"strict\" or \"permissive\", got \"" + mode + "\"");
+    }
+    if (sanitize != "warn" && sanitize != "fault") {
+        fail(L, "bad argument 'sanitize': expected \"warn\" or \"fault\", got \"" + sanitize + "\"");
+    }
+    vm.mode = mode == "strict" ? vm::Mode::Strict : vm::Mode::Permissive;
+    vm.sanitize_fault = sanitize == "fault";
+    return vm::make_target(vm);
+#else
+    (void)L, (void)options;
+    return nullptr;
+#endif
+}
+
+std::unique_ptr<Target> make_kernel() {
+#ifdef MIMICSH_HAVE_KERNEL
+    return kernel::make_target();
+#else
+    return nullptr;
+#endif
+}
+
+/// object_load(object, target, options) -> instance | nil, err. options.data = {[section] = bytes}.
+int object_load(lua_State* L) {
+    const auto object = check_object(L, 1);
+    const std::string target_name(check_string(L, 2, "target"));
+    Options options(L, 3, "load");
+    LoadOptions load;
+    options.push("data");
+    if (lua_istable(L, -1)) {
+        const int table = lua_gettop(L);
+        lua_pushnil(L);
+        while (lua_next(L, table) != 0) {
+            const ByteView bytes = as_bytes(check_string(L, -1, "data"));
+            load.data[lua_tostring(L, -2)] = ByteVec(bytes.begin(), bytes.end());
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    auto owner = std::make_shared<InstanceOwner>();
+    if (target_name == "vm") {
+        owner->target = make_vm(L, options);
+    } else if (target_name == "kernel") {
+        owner->target = make_kernel();
+    } else {
+        fail(L, "bad argument 'target': expected \"vm\" or \"kernel\", got \"" + target_name + "\"");
+    }
+    options.finish();
+    if (owner->target == nullptr) {
+        return push_failure(L, Error{ENOTSUP, "load", "this build has no " + target_name + " target", "", ""});
+    }
+    auto instance = owner->target->load(object, load);
+    if (!instance) {
+        return push_failure(L, instance.error());
+    }
+    owner->instance = std::move(*instance);
+    push_owner(L, owner);
+    return 1;
+}
+
+int instance_close(lua_State* L) {
+    check<InstanceOwner>(L, 1, "instance").instance.reset();
+    return 0;
+}
+
+/// instance_parts(instance) -> target name, list of programs, list of maps (parallel to the object's), object.
+int instance_parts(lua_State* L) {
+    Instance& instance = check_instance(L, 1);
+    const auto owner = *test_owner<InstanceOwner>(L, 1);
+    push_string(L, instance.target());
+    lua_newtable(L);
+    int index = 0;
+    for (Program* program : instance.programs()) {
+        push_owner(L, std::make_shared<ProgramRef>(ProgramRef{owner, program}));
+        lua_rawseti(L, -2, ++index);
+    }
+    lua_newtable(L);
+    size_t map_index = 0;
+    for (Map* map : instance.maps()) {
+        push_owner(L, std::make_shared<MapRef>(MapRef{owner, map, map_index++}));
+        lua_rawseti(L, -2, static_cast<int>(map_index));
+    }
+    push_owner(L, std::make_shared<ObjectRef>(ObjectRef{instance.object()}));
+    return 4;
+}
+
+constexpr Function kFunctions[] = {
+    {"object_open", &guard<&object_open>},         {"object_close", &guard<&object_close>},
+    {"object_save", &guard<&object_save>},         {"object_info", &guard<&object_info>},
+    {"object_sections", &guard<&object_sections>}, {"object_load", &guard<&object_load>},
+    {"instance_close", &guard<&instance_close>},   {"instance_parts", &guard<&instance_parts>},
+};
+
+} // namespace
+
+void open_bpf(lua_State* L) {
+    push_metatable<ObjectRef>(L);
+    push_metatable<InstanceOwner>(L);
+    push_metatable<ProgramRef>(L);
+    push_metatable<MapRef>(L);
+    push_metatable<MapCursor>(L);
+    lua_pop(L, 5);
+    lua_newtable(L);
+    set_functions(L, "bpf.", kFunctions);
+    set_functions(L, "bpf.", map_functions());
+    set_functions(L, "bpf.", run_functions());
+    set_functions(L, "bpf.", replay_functions());
+}
+
+} // namespace mimicsh::lua

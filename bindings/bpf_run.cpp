@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// One run of a program: options in, result table out.
+#include <cerrno>
+
+#include "bindings/bpf.h"
+#include "bindings/loop.h"
+
+namespace mimicsh::lua {
+
+Program& check_program(lua_State* L, int index) {
+    ProgramRef& ref = check<ProgramRef>(L, index, "program");
+    if (ref.owner->instance == nullptr) {
+        fail(L, "program: its instance is closed");
+    }
+    return *ref.program;
+}
+
+namespace {
+
+void set_text(lua_State* L, const char* field, std::string_view text) {
+    if (!text.empty()) {
+        push_string(L, text);
+        lua_setfield(L, -2, field);
+    }
+}
+
+void set_number(lua_State* L, const char* field, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, field);
+}
+
+void set_source(lua_State* L, const SourceLine& source) {
+    set_text(L, "file", source.file);
+    set_text(L, "source", source.text);
+    if (source.line != 0) {
+        set_number(L, "line", source.line);
+    }
+}
+
+void push_result(lua_State* L, const Program& program, const RunResult& result) {
+    lua_createtable(L, 0, 12);
+    if (result.fault) {
+        push_fault(L, *result.fault);
+        lua_setfield(L, -2, "fault");
+    } else {
+        set_text(L, "verdict", verdict_name(program.type(), result.ret));
+        set_number(L, "ret", result.ret);
+    }
+    push_bytes(L, result.packet);
+    lua_setfield(L, -2, "bytes");
+    if (!result.context.empty()) {
+        push_bytes(L, result.context);
+        lua_setfield(L, -2, "context");
+    }
+    push_u64(L, result.duration_ns);
+    lua_setfield(L, -2, "ns");
+    push_u64(L, result.insns);
+    lua_setfield(L, -2, "insns");
+    lua_createtable(L, static_cast<int>(result.warnings.size()), 0);
+    for (size_t i = 0; i < result.warnings.size(); i++) {
+        const Warning& warning = result.warnings[i];
+        lua_createtable(L, 0, 6);
+        set_text(L, "program", warning.program);
+        set_number(L, "insn", warning.insn);
+        set_source(L, warning.source);
+        set_text(L, "cause", warning.cause);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    lua_setfield(L, -2, "warnings");
+    lua_createtable(L, static_cast<int>(result.log.size()), 0);
+    for (size_t i = 0; i < result.log.size(); i++) {
+        push_string(L, result.log[i]);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    lua_setfield(L, -2, "log");
+    if (result.redirect) {
+        lua_createtable(L, 0, 3);
+        set_text(L, "kind", result.redirect->kind);
+        set_number(L, "index", result.redirect->index);
+        push_u64(L, result.redirect->flags);
+        lua_setfield(L, -2, "flags");
+        lua_setfield(L, -2, "redirect");
+    }
+    set_text(L, "trace", result.trace);
+}
+
+/// run(program, bytes, {times=, trace=, cpu=, context=}) -> result | nil, err.
+int program_run(lua_State* L) {
+    Program& program = check_program(L, 1);
+    const ByteView packet = as_bytes(check_string(L, 2, "packet"));
+    Options options(L, 3, "run");
+    RunOptions run;
+    run.repeat = static_cast<uint32_t>(options.number("times", 1, UINT32_MAX).value_or(1));
+    run.trace = options.boolean("trace").value_or(false);
+    if (const auto cpu = options.number("cpu", 0, 65535)) {
+        run.cpu = static_cast<uint32_t>(*cpu);
+    }
+    if (const auto context = options.string("context")) {
+        const ByteView bytes = as_bytes(*context);
+        run.context.assign(bytes.begin(), bytes.end());
+    }
+    options.finish();
+    run.stop = &interrupt_flag();
+    const auto result = program.run(packet, run);
+    if (!result) {
+        return push_failure(L, result.error());
+    }
+    push_result(L, program, *result);
+    return 1;
+}
+
+int program_info(lua_State* L) {
+    const Program& program = check_program(L, 1);
+    const LinkedProgram& linked = program.linked();
+    lua_createtable(L, 0, 4);
+    set_text(L, "name", program.name());
+    set_text(L, "type", abi::name(program.type()));
+    set_number(L, "insns", static_cast<double>(linked.insns.size()));
+    const ProgramRef& ref = check<ProgramRef>(L, 1, "program");
+    set_text(L, "target", ref.owner->instance->target());
+    return 1;
+}
+
+constexpr Function kFunctions[] = {
+    {"program_run", &guard<&program_run>},
+    {"program_info", &guard<&program_info>},
+};
+
+} // namespace
+
+void push_fault(lua_State* L, const Fault& fault) {
+    lua_createtable(L, 0, 14);
+    set_text(L, "kind", name(fault.kind));
+    set_text(L, "program", fault.program);
+    set_text(L, "function", fault.function);
+    set_number(L, "insn", fault.insn);
+    set_text(L, "disasm", fault.disasm);
+    set_source(L, fault.source);
+    set_text(L, "cause", fault.cause);
+    set_text(L, "origin", fault.origin);
+    set_text(L, "hint", fault.hint);
+    set_text(L, "report", fault.report);
+    lua_createtable(L, 0, static_cast<int>(fault.regs.size()));
+    for (size_t i = 0; i < fault.regs.size(); i++) {
+        push_u64(L, fault.regs[i]);
+        lua_setfield(L, -2, ("r" + std::to_string(i)).c_str());
+    }
+    lua_setfield(L, -2, "regs");
+}
+
+std::span<const Function> run_functions() { return kFunctions; }
+
+} // namespace mimicsh::lua

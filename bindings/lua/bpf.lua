@@ -1,0 +1,518 @@
+-- SPDX-License-Identifier: MIT
+-- Lua half of module bpf: objects, instances, programs and maps as scripts see them.
+local raw = ...
+local core = require "mimicsh.core"
+local config = require "mimicsh.config"
+local types = require "mimicsh.types"
+local maps = require "mimicsh.maps"
+
+local bpf = {}
+maps.raw = raw
+
+local function fail_value(code, op, msg, hint)
+    return nil, core.error_object{ code = code, op = op, msg = msg, hint = hint }
+end
+
+--- Raises on options that are not in the list; returns the table (empty without one).
+local function check_options(options, what, known)
+    if options == nil then
+        return {}
+    elseif type(options) ~= "table" then
+        core.fail(("bad argument '%s': expected table of options, got %s"):format(what, type(options)))
+    end
+    local names = {}
+    for name in known:gmatch "%S+" do
+        names[name] = true
+    end
+    for name in next, options do
+        if not names[name] then
+            core.fail(("%s: unknown option '%s' (known: %s)"):format(what, tostring(name), known:gsub(" ", ", ")))
+        end
+    end
+    return options
+end
+
+-- -- Packets: strings of bytes, or packets where module pkt is there --
+
+local function packet_bytes(packet)
+    if type(packet) == "string" then
+        return packet
+    elseif type(packet) == "userdata" and getmetatable(packet) == "packet" then
+        return packet:bytes()
+    end
+    core.fail("bad argument 'packet': expected packet or string of bytes, got " .. type(packet))
+end
+
+local function parse(bytes)
+    local ok, pkt = pcall(require, "pkt")
+    return ok and pkt.parse(bytes) or bytes
+end
+
+-- -- Objects --
+
+local Object = core.metatable "object"
+local object_methods = Object.__index
+
+function object_methods.close(obj)
+    raw.object_close(obj)
+end
+
+function object_methods.save(obj, path)
+    return raw.object_save(obj, path)
+end
+
+function object_methods.disasm(obj, program)
+    if not raw.object_disasm then
+        return fail_value("ENOTSUP", "disasm", "this build has no disassembler")
+    end
+    return raw.object_disasm(obj, program)
+end
+
+--- Initial contents of data sections with the given variables set.
+local function patch_sections(obj, vars)
+    local data, known = {}, {}
+    local left = {}
+    for name in next, vars do
+        left[name] = true
+    end
+    for _, section in ipairs(raw.object_sections(obj)) do
+        local contents = section.contents
+        for _, variable in ipairs(section.variables) do
+            known[#known + 1] = variable.name
+            if left[variable.name] then
+                left[variable.name] = nil
+                local T = types.top(variable.type, variable.name)
+                local bytes = types.encode(T, vars[variable.name], "vars." .. variable.name)
+                contents = contents:sub(1, variable.offset) .. bytes .. contents:sub(variable.offset + #bytes + 1)
+                data[section.name] = contents
+            end
+        end
+    end
+    local name = next(left)
+    if name then
+        table.sort(known)
+        core.fail(("load: no variable '%s' (known: %s)"):format(tostring(name), table.concat(known, ", ")))
+    end
+    return data
+end
+
+local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars"
+
+local make_instance
+
+function object_methods.load(obj, target, options)
+    if type(target) ~= "string" then
+        core.fail("bad argument 'target': expected \"vm\" or \"kernel\", got " .. type(target))
+    end
+    options = check_options(options, "load", LOAD_OPTIONS)
+    local passed = { data = options.vars and patch_sections(obj, options.vars) or nil }
+    if target == "vm" then
+        passed.seed = options.seed or config.seed
+        for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "sanitize" } do
+            passed[name] = options[name]
+        end
+    end
+    local inst, err = raw.object_load(obj, target, passed)
+    if not inst then
+        return nil, err
+    end
+    return make_instance(inst)
+end
+
+local object_info = raw.object_info
+local OBJECT_PROPERTIES = { name = true, origin = true, license = true, programs = true, maps = true }
+
+function Object.__index(obj, name)
+    local method = object_methods[name]
+    if method then
+        return method
+    elseif OBJECT_PROPERTIES[name] then
+        return object_info(obj)[name]
+    end
+    core.fail(("an object has no field or method '%s'"):format(tostring(name)))
+end
+
+function Object.__tostring(obj)
+    local ok, info = pcall(object_info, obj)
+    if not ok then
+        return "object (closed)"
+    end
+    local names = {}
+    for i, program in ipairs(info.programs) do
+        names[i] = program.name
+    end
+    return ("object %s: programs %s; %d maps"):format(info.name, table.concat(names, ", "), #info.maps)
+end
+
+-- -- Instances --
+
+local Instance = core.metatable "instance"
+local instance_methods = Instance.__index
+local parts = setmetatable({}, { __mode = "k" }) -- instance -> {target=, progs=, maps=, vars=, object=}
+
+local function named(list, what)
+    return setmetatable(list, { __index = function(_, name)
+        local known = {}
+        for k in next, list do
+            known[#known + 1] = k
+        end
+        table.sort(known)
+        core.fail(("no %s '%s' (known: %s)"):format(what, tostring(name), table.concat(known, ", ")))
+    end })
+end
+
+function make_instance(inst)
+    local target, programs, map_list, object = raw.instance_parts(inst)
+    local progs, by_name, sections = {}, {}, {}
+    for _, program in ipairs(programs) do
+        progs[raw.program_info(program).name] = program
+    end
+    local info = object_info(object)
+    for i, map in ipairs(map_list) do
+        if info.maps[i].is_data then
+            sections[#sections + 1] = map
+        else
+            by_name[info.maps[i].name] = map
+        end
+    end
+    parts[inst] = { target = target, progs = named(progs, "program"), maps = named(by_name, "map"),
+                    vars = maps.variables(sections), object = object }
+    return inst
+end
+
+function instance_methods.close(inst)
+    raw.instance_close(inst)
+end
+
+function Instance.__index(inst, name)
+    local method = instance_methods[name]
+    if method then
+        return method
+    end
+    local part = parts[inst][name]
+    if part == nil then
+        core.fail(("an instance has no field or method '%s'"):format(tostring(name)))
+    end
+    return part
+end
+
+local function sorted_names(list)
+    local names = {}
+    for name in next, list do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    return table.concat(names, ", ")
+end
+
+function Instance.__tostring(inst)
+    local part = parts[inst]
+    return ("instance on %s: programs %s; maps %s"):format(part.target, sorted_names(part.progs), sorted_names(part.maps))
+end
+
+-- -- Faults, warnings, results --
+
+local Fault = { __name = "fault", __tojson = function(fault) return { kind = fault.kind, program = fault.program,
+    insn = fault.insn, file = fault.file, line = fault.line, cause = fault.cause, hint = fault.hint } end }
+
+function Fault.__tostring(fault)
+    return fault.report or ("fault: %s: %s"):format(fault.kind or "?", fault.cause or "?")
+end
+
+local function position(entry)
+    return entry.line and ("%s:%d: "):format(entry.file or "?", entry.line) or ""
+end
+
+local Warning = { __name = "warning" }
+
+function Warning.__tostring(warning)
+    return ("%s%s"):format(position(warning), warning.cause or "?")
+end
+
+local XDP_FIELDS = { "data", "data_end", "data_meta", "ingress_ifindex", "rx_queue_index", "egress_ifindex" }
+local WORD = types.build{ kind = "int", size = 4, name = "__u32" }
+
+local function decode_context(bytes)
+    local ctx = {}
+    for i, name in ipairs(XDP_FIELDS) do
+        if #bytes >= i * 4 then
+            ctx[name] = types.decode(WORD, bytes, (i - 1) * 4)
+        end
+    end
+    return ctx
+end
+
+--- struct xdp_md for a run: data is the length of the metadata in front, data_end that of all bytes.
+local function encode_context(ctx, packet)
+    check_options(ctx, "ctx", "ingress_ifindex rx_queue_index egress_ifindex meta")
+    local meta = ctx.meta or ""
+    local words = { #meta, #meta + #packet, 0, ctx.ingress_ifindex or 0, ctx.rx_queue_index or 0, ctx.egress_ifindex or 0 }
+    for i, word in ipairs(words) do
+        words[i] = types.encode(WORD, word, "ctx." .. XDP_FIELDS[i])
+    end
+    return table.concat(words), meta .. packet
+end
+
+local Result = { __name = "result" }
+
+function Result.__index(result, name)
+    if name == "pkt" then
+        local packet = parse(rawget(result, "bytes"))
+        rawset(result, "pkt", packet)
+        return packet
+    elseif name == "ctx" and rawget(result, "context") then
+        local ctx = decode_context(result.context)
+        rawset(result, "ctx", ctx)
+        return ctx
+    end
+end
+
+local function result_lines(result, with_packet)
+    local lines = {}
+    if result.fault then
+        lines[1] = tostring(result.fault)
+    else
+        lines[1] = ("%s (ret %d), %d bytes"):format(result.verdict or "?", result.ret, #result.bytes)
+        if result.redirect then
+            lines[1] = lines[1] .. (", redirect to %s %d"):format(result.redirect.kind, result.redirect.index)
+        end
+    end
+    for _, warning in ipairs(result.warnings) do
+        lines[#lines + 1] = "warning: " .. tostring(warning)
+    end
+    for _, line in ipairs(result.log) do
+        lines[#lines + 1] = "log: " .. line
+    end
+    if with_packet and not result.fault and type(result.pkt) == "userdata" then
+        lines[#lines + 1] = tostring(result.pkt)
+    end
+    return lines
+end
+
+function Result.__tostring(result)
+    return table.concat(result_lines(result), "\n")
+end
+
+function Result.__show(result, paint)
+    local lines = result_lines(result, true)
+    lines[1] = paint(result.fault and "error" or "head", lines[1])
+    return table.concat(lines, "\n")
+end
+
+local function hex(bytes)
+    return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+function Result.__tojson(result)
+    local out = { verdict = result.verdict, ret = result.ret, packet = hex(result.bytes), fault = result.fault,
+                  ns = result.ns, insns = result.insns, redirect = result.redirect }
+    out.warnings = require("json").array()
+    for i, warning in ipairs(result.warnings) do
+        out.warnings[i] = tostring(warning)
+    end
+    out.log = require("json").array(result.log)
+    return out
+end
+
+-- -- Programs --
+
+local Program = core.metatable "program"
+local program_methods = Program.__index
+
+function program_methods.run(prog, packet, options)
+    options = check_options(options, "run", "ctx times trace cpu")
+    local bytes = packet_bytes(packet)
+    local passed = { times = options.times, trace = options.trace, cpu = options.cpu }
+    if options.ctx then
+        passed.context, bytes = encode_context(options.ctx, bytes)
+    end
+    local result, err = raw.program_run(prog, bytes, passed)
+    if not result then
+        return nil, err
+    end
+    if result.fault then
+        setmetatable(result.fault, Fault)
+    end
+    for _, warning in ipairs(result.warnings) do
+        setmetatable(warning, Warning)
+    end
+    return setmetatable(result, Result)
+end
+
+local Report = { __name = "report" }
+
+local FIRST = { __index = function(first, name)
+    if name == "pkt" then
+        return parse(rawget(first, "bytes"))
+    end
+end }
+
+local function report_lines(report)
+    local verdicts = {}
+    for verdict in next, report.verdicts do
+        verdicts[#verdicts + 1] = verdict
+    end
+    table.sort(verdicts, function(a, b)
+        local x, y = report.verdicts[a], report.verdicts[b]
+        return x > y or x == y and a < b
+    end)
+    local lines = { ("%d packets, %d bytes%s"):format(report.packets, report.bytes,
+        report.interrupted and " (interrupted)" or "") }
+    for _, verdict in ipairs(verdicts) do
+        local count = report.verdicts[verdict]
+        lines[#lines + 1] = ("  %-9s %10d  %5.1f %%  first: packet %d"):format(verdict, count,
+            100 * count / math.max(report.packets, 1), report.first[verdict] and report.first[verdict].index or 0)
+    end
+    local names = {}
+    for name in next, report.maps do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local change = report.maps[name]
+        lines[#lines + 1] = ("  map %s: %d added, %d changed, %d removed"):format(name, change.added, change.changed,
+            change.removed)
+    end
+    if report.fault then
+        lines[#lines + 1] = tostring(report.fault)
+    end
+    return lines
+end
+
+function Report.__tostring(report)
+    return table.concat(report_lines(report), "\n")
+end
+
+function Report.__show(report, paint)
+    local lines = report_lines(report)
+    lines[1] = paint("head", lines[1])
+    return table.concat(lines, "\n") .. (report.seconds > 0 and paint("dim", ("\n  %.3f s, %.2f Mpps"):format(
+        report.seconds, report.pps / 1e6)) or "")
+end
+
+function Report.__tojson(report)
+    local first = {}
+    for verdict, entry in next, report.first do
+        first[verdict] = { index = entry.index, packet = hex(entry.bytes) }
+    end
+    return { packets = report.packets, bytes = report.bytes, verdicts = report.verdicts, first = first,
+             maps = report.maps, interrupted = report.interrupted, seconds = report.seconds, pps = report.pps,
+             fault = report.fault }
+end
+
+function program_methods.replay(prog, options)
+    if type(options) == "string" then
+        options = { pcap = options }
+    end
+    options = check_options(options, "replay", "pcap packets out limit")
+    local passed = { pcap = options.pcap, out = options.out, limit = options.limit, progress = config.progress }
+    if options.packets then
+        passed.packets = {}
+        for i, packet in ipairs(options.packets) do
+            passed.packets[i] = packet_bytes(packet)
+        end
+    end
+    local report, err = raw.program_replay(prog, passed)
+    if not report then
+        return nil, err
+    end
+    for _, first in next, report.first do
+        setmetatable(first, FIRST)
+    end
+    if report.fault then
+        setmetatable(report.fault, Fault)
+    end
+    return setmetatable(report, Report)
+end
+
+local PROGRAM_PROPERTIES = { name = true, type = true, insns = true, target = true }
+
+function Program.__index(prog, name)
+    local method = program_methods[name]
+    if method then
+        return method
+    elseif PROGRAM_PROPERTIES[name] then
+        return raw.program_info(prog)[name]
+    end
+    core.fail(("a program has no field or method '%s'"):format(tostring(name)))
+end
+
+function Program.__tostring(prog)
+    local ok, info = pcall(raw.program_info, prog)
+    return ok and ("program %s (%s, %d instructions) on %s"):format(info.name, info.type, info.insns, info.target) or
+        "program (closed)"
+end
+
+-- -- Making objects --
+
+function bpf.open(from)
+    if type(from) ~= "string" then
+        core.fail("bad argument 'path': expected path or bytes of an object, got " .. type(from))
+    end
+    return raw.object_open(from)
+end
+
+--- File and line of the text in the script that holds it: the call's line is where the long string ends or starts;
+--- the text itself is looked for, so that errors point at the very line.
+local function locate(text)
+    local source, line = core.user_position()
+    if not source then
+        return "source", 1
+    elseif source:sub(1, 1) ~= "@" then
+        return (source:gsub("^=", "")), line
+    end
+    local path = source:sub(2)
+    local file = io.open(path, "rb")
+    local all = file and file:read "*a" or ""
+    if file then
+        file:close()
+    end
+    local at = text ~= "" and all:find(text, 1, true)
+    if at then
+        local _, breaks = all:sub(1, at - 1):gsub("\n", "\n")
+        line = breaks + 1
+    end
+    return path, line
+end
+
+function bpf.compile(options)
+    if type(options) == "string" then
+        options = { options }
+    end
+    options = check_options(options, "compile", "1 file source defs include name")
+    if not raw.object_compile then
+        return fail_value("ENOTSUP", "compile", "this build has no compiler driver")
+    end
+    local text = options[1] or options.source
+    if (text == nil) == (options.file == nil) then
+        core.fail "compile: give file= or source=, one of them"
+    end
+    local passed = { file = options.file, source = text, name = options.name, include = {}, defs = {} }
+    if text then
+        passed.origin, passed.line = locate(text)
+    end
+    for i, folder in ipairs(type(options.include) == "string" and { options.include } or options.include or {}) do
+        passed.include[i] = folder
+    end
+    for name, value in next, options.defs or {} do
+        if type(name) == "number" then
+            passed.defs[#passed.defs + 1] = tostring(value)
+        else
+            passed.defs[#passed.defs + 1] = value == true and name or name .. "=" .. tostring(value)
+        end
+    end
+    table.sort(passed.defs)
+    return raw.object_compile(passed)
+end
+
+function bpf.asm(text)
+    if type(text) ~= "string" then
+        core.fail("bad argument 'text': expected string, got " .. type(text))
+    elseif not raw.object_asm then
+        return fail_value("ENOTSUP", "asm", "this build has no assembler")
+    end
+    return raw.object_asm(text, locate(text))
+end
+
+
+return bpf

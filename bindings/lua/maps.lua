@@ -1,0 +1,487 @@
+-- SPDX-License-Identifier: MIT
+-- Maps and variables as scripts see them: typed by BTF, per-CPU values, iteration by batch.
+local core = require "mimicsh.core"
+local integers = require "mimicsh.integers"
+local types = require "mimicsh.types"
+
+local M = { raw = nil } -- raw: the C part, set by bpf.lua
+
+local Map = core.metatable "map"
+local methods = Map.__index
+local BATCH = 1024
+
+-- -- What is known about a map, found at first use --
+
+local states = setmetatable({}, { __mode = "k" }) -- map -> state
+
+local function state_of(map)
+    if type(map) ~= "userdata" or getmetatable(map) ~= "map" then
+        core.fail("bad argument 'map': expected map, got " .. type(map) .. " (call methods with ':')")
+    end
+    local state = states[map]
+    if not state then
+        local info = M.raw.map_info(map)
+        local key, value = M.raw.map_types(map)
+        state = { info = info, key = key and types.top(key, info.name) or types.raw(info.key_size),
+                  value = value and types.top(value, info.name) or types.raw(info.value_size) }
+        states[map] = state
+    end
+    return state
+end
+
+-- -- Per-CPU values --
+
+local PerCpu = { __name = "per-CPU value" }
+local percpu_methods = {}
+
+function PerCpu.__index(v, cpu)
+    if type(cpu) == "number" then
+        core.fail(("CPU %s is outside 0 to %d"):format(tostring(cpu), v.cpus - 1))
+    end
+    return percpu_methods[cpu]
+end
+
+function percpu_methods.sum(v)
+    local total = v[0]
+    for cpu = 1, v.cpus - 1 do
+        total = types.add(v.type, total, v[cpu])
+    end
+    return total
+end
+
+function percpu_methods.each(v)
+    return function(_, cpu)
+        if cpu + 1 < v.cpus then
+            return cpu + 1, v[cpu + 1]
+        end
+    end, v, -1
+end
+
+function PerCpu.__tostring(v)
+    local parts = {}
+    for cpu, value in percpu_methods.each(v) do
+        parts[#parts + 1] = ("[%d] = %s"):format(cpu, (types.format_value(v.type, value)))
+    end
+    return "{" .. table.concat(parts, ", ") .. "}"
+end
+
+function PerCpu.__tojson(v)
+    local out = require("json").array()
+    for cpu, value in percpu_methods.each(v) do
+        out[cpu + 1] = type(value) == "cdata" and types.to_table(value) or value
+    end
+    return out
+end
+
+PerCpu.__pairs = percpu_methods.each
+
+local function slot_size(state)
+    return math.ceil(state.info.value_size / 8) * 8
+end
+
+local function decode_percpu(state, bytes, offset)
+    local v = { type = state.value, cpus = state.info.cpus }
+    for cpu = 0, v.cpus - 1 do
+        v[cpu] = types.decode(state.value, bytes, offset + cpu * slot_size(state))
+    end
+    return setmetatable(v, PerCpu)
+end
+
+local function encode_percpu(state, value, where)
+    local pad = ("\0"):rep(slot_size(state) - state.info.value_size)
+    local is_list = type(value) == "table" and (getmetatable(value) == PerCpu or value[0] ~= nil)
+    if is_list and (value[state.info.cpus - 1] == nil or rawget(value, state.info.cpus) ~= nil) then
+        core.fail(("%s: expected one value per CPU, 0 to %d"):format(where, state.info.cpus - 1))
+    end
+    local parts = {}
+    for cpu = 0, state.info.cpus - 1 do
+        local one = value
+        if is_list then
+            one = value[cpu]
+        end
+        parts[cpu + 1] = types.encode(state.value, one, where) .. pad
+    end
+    return table.concat(parts)
+end
+
+-- -- Keys and values as bytes --
+
+local function encode_key(state, key)
+    if key == nil then
+        core.fail("bad argument 'key': expected a key, got nil")
+    end
+    return types.encode(state.key, key, "key of " .. state.info.name)
+end
+
+local function decode_value(state, bytes, offset)
+    if state.info.percpu then
+        return decode_percpu(state, bytes, offset)
+    end
+    return types.decode(state.value, bytes, offset)
+end
+
+local function encode_value(state, value)
+    local where = "value of " .. state.info.name
+    if value == nil then
+        core.fail("bad argument 'value': expected a value, got nil")
+    elseif state.info.percpu then
+        return encode_percpu(state, value, where)
+    end
+    return types.encode(state.value, value, where)
+end
+
+local FLAGS = { any = 0, new = 1, exist = 2 }
+
+-- -- Methods --
+
+function methods.get(map, key)
+    local state = state_of(map)
+    local bytes, err = M.raw.map_lookup(map, encode_key(state, key))
+    if not bytes then
+        return nil, err
+    end
+    return decode_value(state, bytes, 0)
+end
+
+function methods.put(map, key, value, how)
+    local state = state_of(map)
+    local flags = FLAGS[how or "any"]
+    if not flags then
+        core.fail(('bad argument \'how\': expected "any", "new" or "exist", got %s'):format(tostring(how)))
+    end
+    if state.info.type == "prog_array" and type(value) == "userdata" and getmetatable(value) == "program" then
+        return M.raw.map_put_program(map, integers.num(key), value)
+    end
+    return M.raw.map_update(map, encode_key(state, key), encode_value(state, value), flags)
+end
+
+--- true when the key was there, nil when not.
+function methods.del(map, key)
+    return M.raw.map_erase(map, encode_key(state_of(map), key))
+end
+
+--- Entries by batch: what a batch holds is fixed when it is fetched, so deleting while iterating is allowed.
+function methods.pairs(map, options)
+    local state = state_of(map)
+    local batch = BATCH
+    if options ~= nil then
+        if type(options) ~= "table" or next(options) ~= nil and (options.batch == nil or next(options, next(options))) then
+            core.fail "pairs: the only option is batch="
+        end
+        batch = options.batch or BATCH
+    end
+    local cursor = M.raw.map_cursor(map)
+    local count, keys, values, index = 0, "", "", 0
+    local key_size, value_size = state.info.key_size, state.info.host_value_size
+    return function()
+        if index == count then
+            local err
+            count, keys, values = M.raw.map_batch(map, cursor, batch)
+            if not count then
+                err, count = keys, 0
+                core.fail(tostring(err))
+            end
+            index = 0
+            if count == 0 then
+                return nil
+            end
+        end
+        local at = index
+        index = index + 1
+        return types.decode(state.key, keys, at * key_size), decode_value(state, values, at * value_size)
+    end
+end
+
+--- Plain table: keys as key() makes them, values as plain tables.
+function methods.totable(map)
+    local out = {}
+    for k, v in methods.pairs(map) do
+        out[integers.key(k)] = type(v) == "cdata" and types.to_table(v) or v
+    end
+    return out
+end
+
+function methods.clear(map)
+    local keys = {}
+    local state = state_of(map)
+    for k in methods.pairs(map) do
+        keys[#keys + 1] = types.encode(state.key, k, "key")
+    end
+    if state.info.type == "array" or state.info.type == "percpu_array" then
+        local zero = ("\0"):rep(state.info.host_value_size)
+        for _, key in ipairs(keys) do
+            local ok, err = M.raw.map_update(map, key, zero, 0)
+            if not ok then
+                return nil, err
+            end
+        end
+        return true
+    end
+    for _, key in ipairs(keys) do
+        local _, err = M.raw.map_erase(map, key)
+        if err then
+            return nil, err
+        end
+    end
+    return true
+end
+
+function methods.freeze(map)
+    return M.raw.map_freeze(map)
+end
+
+--- The same map with other types, for objects without BTF.
+function methods.typed(map, key, value)
+    local state = state_of(map)
+    local K, V = types.from_words(key, "key"), types.from_words(value, "value")
+    if K.size ~= state.info.key_size or V.size ~= state.info.value_size then
+        core.fail(("typed: %s has keys of %d and values of %d bytes, the types have %d and %d"):format(state.info.name,
+            state.info.key_size, state.info.value_size, K.size, V.size))
+    end
+    state.key, state.value = K, V
+    return map
+end
+
+-- -- References: fields read and written in place --
+
+local function make_ref(load_value, store_value)
+    return setmetatable({}, { __name = "reference",
+        __index = function(_, name)
+            if name == "get" then
+                return load_value
+            elseif name == "set" then
+                return function(_, value) store_value(value) end
+            end
+            local value = load_value()
+            local field = value[name]
+            if types.type_of(field) then
+                return make_ref(function() return load_value()[name] end, function(x)
+                    local all = load_value()
+                    all[name] = x
+                    store_value(all)
+                end)
+            end
+            return field
+        end,
+        __newindex = function(_, name, x)
+            local value = load_value()
+            value[name] = x
+            store_value(value)
+        end,
+        __tostring = function() return tostring(load_value()) end,
+        __tojson = function() return types.to_table(load_value()) end,
+        __pairs = function() return pairs(load_value()) end,
+    })
+end
+
+--- r.field reads the entry as it is now, r.field = x writes it; r:get() and r:set(v) for the whole value.
+function methods.ref(map, key)
+    local state = state_of(map)
+    local bytes = encode_key(state, key)
+    local value, err = M.raw.map_lookup(map, bytes)
+    if not value then
+        return nil, err
+    end
+    return make_ref(function()
+        local now, failed = M.raw.map_lookup(map, bytes)
+        if not now then
+            core.fail(failed and tostring(failed) or ("map %s: the entry is gone"):format(state.info.name))
+        end
+        return decode_value(state, now, 0)
+    end, function(x)
+        local ok, failed = M.raw.map_update(map, bytes, encode_value(state, x), FLAGS.exist)
+        if not ok then
+            core.fail(tostring(failed))
+        end
+    end)
+end
+
+-- -- Ring buffers --
+
+local Events = { __name = "events" }
+Events.__index = Events
+
+function methods.events(map)
+    local state = state_of(map)
+    if state.info.type ~= "ringbuf" then
+        core.fail(("map %s is a %s: only ring buffers have events"):format(state.info.name, state.info.type))
+    end
+    return setmetatable({ map = map, queue = {}, head = 1 }, Events)
+end
+
+--- The records that are there, as a list; each is handed out once.
+function Events:consume()
+    return M.raw.map_consume(self.map)
+end
+
+--- Walks over the records that are there, and those that come meanwhile.
+function Events:each()
+    return function()
+        if not self.queue[self.head] then
+            local list, err = M.raw.map_consume(self.map)
+            if not list then
+                core.fail(tostring(err))
+            end
+            self.queue, self.head = list, 1
+        end
+        local record = self.queue[self.head]
+        self.queue[self.head] = nil
+        self.head = self.head + 1
+        return record
+    end
+end
+
+-- -- Index syntax --
+
+local PROPERTIES = {
+    key_type = function(state) return state.key.name end,
+    value_type = function(state) return state.value.name end,
+    info = function(state) return state.info end,
+    name = function(state) return state.info.name end,
+}
+
+function Map.__index(map, key)
+    if type(key) == "string" then
+        local method = methods[key]
+        if method then
+            return method
+        elseif PROPERTIES[key] then
+            return PROPERTIES[key](state_of(map))
+        end
+    end
+    local value, err = methods.get(map, key)
+    if err then
+        core.fail(tostring(err))
+    end
+    return value
+end
+
+function Map.__newindex(map, key, value)
+    local ok, err
+    if value == nil then
+        ok, err = methods.del(map, key)
+        ok = ok or not err
+    else
+        ok, err = methods.put(map, key, value)
+    end
+    if not ok then
+        core.fail(tostring(err))
+    end
+end
+
+function Map.__pairs(map)
+    return methods.pairs(map)
+end
+
+function Map.__tostring(map)
+    local ok, state = pcall(state_of, map)
+    if not ok then
+        return "map (closed)"
+    end
+    local info = state.info
+    return ("map %s: %s of %s -> %s, %d entries at most"):format(info.name, info.type, state.key.name, state.value.name,
+        info.max_entries)
+end
+
+local SHOWN = 50
+
+function Map.__show(map, paint)
+    local lines = { paint("head", tostring(map)) }
+    if state_of(map).info.key_size == 0 then
+        return lines[1]
+    end
+    local state = state_of(map)
+    local count = 0
+    for k, v in methods.pairs(map, { batch = SHOWN + 1 }) do
+        count = count + 1
+        if count > SHOWN then
+            lines[#lines + 1] = paint("dim", "  ...")
+            break
+        end
+        local value = type(v) == "table" and tostring(v) or (types.format_value(state.value, v))
+        lines[#lines + 1] = ("  %s = %s"):format((types.format_value(state.key, k)), value)
+    end
+    return table.concat(lines, "\n")
+end
+
+function Map.__tojson(map)
+    local out = require("json").array()
+    for k, v in methods.pairs(map) do
+        out[#out + 1] = { key = type(k) == "cdata" and types.to_table(k) or k,
+                          value = type(v) == "cdata" and types.to_table(v) or v }
+    end
+    return out
+end
+
+-- -- Variables of data sections --
+
+local ZERO = "\0\0\0\0"
+
+--- inst.vars: name -> value, from the object's .data, .bss and .rodata.
+function M.variables(sections)
+    local known = {} -- name -> {map=, offset=, type=}
+    for _, map in ipairs(sections) do
+        for _, variable in ipairs(M.raw.map_variables(map)) do
+            if not known[variable.name] then
+                known[variable.name] = { map = map, offset = variable.offset, type = types.top(variable.type, variable.name) }
+            end
+        end
+    end
+    local function find(name)
+        local variable = known[name]
+        if not variable then
+            local names = {}
+            for k in next, known do
+                names[#names + 1] = k
+            end
+            table.sort(names)
+            core.fail(("no variable '%s' (known: %s)"):format(tostring(name), table.concat(names, ", ")))
+        end
+        return variable
+    end
+    local function read(variable)
+        local bytes, err = M.raw.map_lookup(variable.map, ZERO)
+        if not bytes then
+            core.fail(tostring(err))
+        end
+        return types.decode(variable.type, bytes, variable.offset), bytes
+    end
+    local function write(name, variable, value)
+        local _, bytes = read(variable)
+        local new = types.encode(variable.type, value, "vars." .. name)
+        bytes = bytes:sub(1, variable.offset) .. new .. bytes:sub(variable.offset + #new + 1)
+        local ok, err = M.raw.map_update(variable.map, ZERO, bytes, 0)
+        if not ok then
+            core.fail(tostring(err))
+        end
+    end
+    local function get(name)
+        local variable = find(name)
+        local value = read(variable)
+        if types.type_of(value) then
+            return make_ref(function() return (read(variable)) end, function(x) write(name, variable, x) end)
+        end
+        return value
+    end
+    return setmetatable({}, { __name = "variables",
+        __index = function(_, name) return get(name) end,
+        __newindex = function(_, name, value) write(name, find(name), value) end,
+        __pairs = function()
+            local names, i = {}, 0
+            for name in next, known do
+                names[#names + 1] = name
+            end
+            table.sort(names)
+            return function()
+                i = i + 1
+                if names[i] then
+                    return names[i], get(names[i])
+                end
+            end
+        end,
+    })
+end
+
+M.methods, M.Events = methods, Events
+
+return M
