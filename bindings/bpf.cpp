@@ -220,7 +220,8 @@ int object_load(lua_State* L) {
     }
     options.finish();
     if (owner->target == nullptr) {
-        return push_failure(L, Error{ENOTSUP, "load", "this build has no " + target_name + " target", "", ""});
+        return push_failure(L,
+                            Error{ENOTSUP, "load", "this build has no " + target_name + " target", "", ""});
     }
     auto instance = owner->target->load(object, load);
     if (!instance) {
@@ -236,7 +237,8 @@ int instance_close(lua_State* L) {
     return 0;
 }
 
-/// instance_parts(instance) -> target name, list of programs, list of maps (parallel to the object's), object.
+/// instance_parts(instance) -> target name, list of programs, list of maps (parallel to the object's),
+/// object.
 int instance_parts(lua_State* L) {
     Instance& instance = check_instance(L, 1);
     const auto owner = *test_owner<InstanceOwner>(L, 1);

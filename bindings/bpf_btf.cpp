@@ -25,9 +25,12 @@ void set_true(lua_State* L, const char* field) {
     lua_setfield(L, -2, field);
 }
 
-bool is_big_endian_name(std::string_view name) { return name == "__be16" || name == "__be32" || name == "__be64"; }
+bool is_big_endian_name(std::string_view name) {
+    return name == "__be16" || name == "__be32" || name == "__be64";
+}
 
-/// Pushes descriptions; equal types of one walk are one table, so that a hostile nest of structs stays linear.
+/// Pushes descriptions; equal types of one walk are one table, so that a hostile nest of structs stays
+/// linear.
 class Describer {
   public:
     Describer(lua_State* L, const Btf& btf) : L_(L), btf_(btf) {
@@ -67,8 +70,9 @@ class Describer {
             if (type.kind == BtfKind::Typedef && is_big_endian_name(type.name)) {
                 return true;
             }
-            if (type.kind != BtfKind::Typedef && type.kind != BtfKind::Const && type.kind != BtfKind::Volatile &&
-                type.kind != BtfKind::Restrict && type.kind != BtfKind::TypeTag) {
+            if (type.kind != BtfKind::Typedef && type.kind != BtfKind::Const &&
+                type.kind != BtfKind::Volatile && type.kind != BtfKind::Restrict &&
+                type.kind != BtfKind::TypeTag) {
                 break;
             }
             id = type.type;
@@ -187,7 +191,8 @@ void push_variables(lua_State* L, const Object& object, const MapDef& def) {
     int index = 0;
     for (const auto& variable : object.btf->type(def.value_btf_id).vars) {
         const BtfType& var = object.btf->type(variable.var_type);
-        const auto size = var.kind == BtfKind::Var ? object.btf->size_of(var.type) : Expected<uint64_t>(Error{});
+        const auto size =
+            var.kind == BtfKind::Var ? object.btf->size_of(var.type) : Expected<uint64_t>(Error{});
         // The reader has checked ids, not that the section has room for what its BTF promises.
         if (!size || variable.offset > def.value_size || *size > def.value_size - variable.offset) {
             continue;

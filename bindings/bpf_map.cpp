@@ -19,8 +19,8 @@ namespace {
 ByteView check_key(lua_State* L, int index, const Map& map) {
     const auto key = check_string(L, index, "key");
     if (key.size() != map.info().key_size) {
-        fail(L, "map " + map.info().name + ": a key has " + std::to_string(map.info().key_size) + " bytes, got " +
-                    std::to_string(key.size()));
+        fail(L, "map " + map.info().name + ": a key has " + std::to_string(map.info().key_size) +
+                    " bytes, got " + std::to_string(key.size()));
     }
     return as_bytes(key);
 }
@@ -55,7 +55,8 @@ int map_types(lua_State* L) {
     const Object& object = *ref.owner->instance->object();
     const MapDef& def = object.maps.at(ref.index);
     const auto push = [&](uint32_t id, uint32_t size) {
-        const auto btf_size = object.btf != nullptr && id != 0 ? object.btf->size_of(id) : Expected<uint64_t>(Error{});
+        const auto btf_size =
+            object.btf != nullptr && id != 0 ? object.btf->size_of(id) : Expected<uint64_t>(Error{});
         if (!btf_size || *btf_size != size || def.is_data) {
             lua_pushnil(L);
         } else {
@@ -170,7 +171,8 @@ int map_put_program(lua_State* L) {
 int map_consume(lua_State* L) {
     Map& map = check_map(L, 1);
     std::vector<ByteVec> records;
-    const auto count = map.consume([&records](ByteView record) { records.emplace_back(record.begin(), record.end()); });
+    const auto count =
+        map.consume([&records](ByteView record) { records.emplace_back(record.begin(), record.end()); });
     if (!count) {
         return push_failure(L, count.error());
     }
@@ -183,16 +185,18 @@ int map_consume(lua_State* L) {
 }
 
 constexpr Function kFunctions[] = {
-    {"map_info", &guard<&map_info>},         {"map_types", &guard<&map_types>},
+    {"map_info", &guard<&map_info>},           {"map_types", &guard<&map_types>},
     {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
-    {"map_update", &guard<&map_update>},     {"map_erase", &guard<&map_erase>},
-    {"map_cursor", &guard<&map_cursor>},     {"map_batch", &guard<&map_batch>},
-    {"map_freeze", &guard<&map_freeze>},     {"map_put_program", &guard<&map_put_program>},
+    {"map_update", &guard<&map_update>},       {"map_erase", &guard<&map_erase>},
+    {"map_cursor", &guard<&map_cursor>},       {"map_batch", &guard<&map_batch>},
+    {"map_freeze", &guard<&map_freeze>},       {"map_put_program", &guard<&map_put_program>},
     {"map_consume", &guard<&map_consume>},
 };
 
 } // namespace
 
-std::span<const Function> map_functions() { return kFunctions; }
+std::span<const Function> map_functions() {
+    return kFunctions;
+}
 
 } // namespace mimicsh::lua

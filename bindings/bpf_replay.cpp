@@ -6,9 +6,9 @@
 #include <cstdio>
 
 #include "bindings/bpf.h"
+#include "bindings/capture.h"
 #include "bindings/loop.h"
 #include "object/replay.h"
-#include "bindings/capture.h"
 
 namespace mimicsh::lua {
 
@@ -51,8 +51,8 @@ class Progress {
         shown_ = true;
         const double seconds = std::chrono::duration<double>(now - start_).count();
         const double rate = static_cast<double>(report.packets) / seconds;
-        std::fprintf(stderr, "\r\33[K%llu packets, %.2f Mpps", static_cast<unsigned long long>(report.packets),
-                     rate / 1e6);
+        std::fprintf(stderr, "\r\33[K%llu packets, %.2f Mpps",
+                     static_cast<unsigned long long>(report.packets), rate / 1e6);
         if (const double left = share_left(report); left > 0 && left < 1) {
             std::fprintf(stderr, ", %.0f s left", seconds / (1 - left) * left);
         }
@@ -68,7 +68,8 @@ class Progress {
             done = static_cast<double>(report.packets) / static_cast<double>(limit_);
         }
         if (file_ != nullptr && file_->file_size() != 0) {
-            done = std::max(done, static_cast<double>(file_->position()) / static_cast<double>(file_->file_size()));
+            done = std::max(done,
+                            static_cast<double>(file_->position()) / static_cast<double>(file_->file_size()));
         }
         return done > 0 && done < 1 ? 1 - done : 0;
     }
@@ -144,7 +145,8 @@ int program_replay(lua_State* L) {
     replay_options.limit = limit.value_or(UINT64_MAX);
     const bool progress = options.boolean("progress").value_or(false);
     options.push("packets");
-    std::vector<ByteVec> packets = lua_istable(L, -1) ? check_packets(L, lua_gettop(L)) : std::vector<ByteVec>{};
+    std::vector<ByteVec> packets =
+        lua_istable(L, -1) ? check_packets(L, lua_gettop(L)) : std::vector<ByteVec>{};
     const bool has_packets = lua_istable(L, -1);
     lua_pop(L, 1);
     options.finish();
@@ -205,6 +207,8 @@ constexpr Function kFunctions[] = {
 
 } // namespace
 
-std::span<const Function> replay_functions() { return kFunctions; }
+std::span<const Function> replay_functions() {
+    return kFunctions;
+}
 
 } // namespace mimicsh::lua

@@ -148,6 +148,8 @@ void push_fault(lua_State* L, const Fault& fault) {
     lua_setfield(L, -2, "regs");
 }
 
-std::span<const Function> run_functions() { return kFunctions; }
+std::span<const Function> run_functions() {
+    return kFunctions;
+}
 
 } // namespace mimicsh::lua

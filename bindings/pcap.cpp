@@ -51,7 +51,8 @@ Reader& check_reader(lua_State* L, int index) {
     return reader;
 }
 
-/// Refills the batch; false at the end. A damaged file raises inside a loop, where nil would look like its end.
+/// Refills the batch; false at the end. A damaged file raises inside a loop, where nil would look like its
+/// end.
 bool refill(lua_State* L, Reader& reader) {
     if (reader.next < reader.batch.size()) {
         return true;
@@ -160,26 +161,31 @@ constexpr Function kPcap[] = {
      "pcap.open(path | \"-\") -> reader | nil, err\nReads pcap and pcapng, pipes too.\n"
      "local r, err = pcap.open \"/nonexistent.pcap\"\nprint(err.code) --> ENOENT"},
     {"create", &guard<&create>,
-     "pcap.create(path [, {ng=true, link=1}]) -> writer | nil, err\nWrites a pcap (nanoseconds) or, with ng, a "
+     "pcap.create(path [, {ng=true, link=1}]) -> writer | nil, err\nWrites a pcap (nanoseconds) or, with ng, "
+     "a "
      "pcapng file that takes comments.\nlocal w = assert(pcap.create(os.tmpname(), { ng = true }))\n"
      "w:write(pkt.eth{}/pkt.ip{}, { comment = \"first\" })\nw:close()"},
 };
 
 constexpr Function kReader[] = {
     {"packets", &guard<&packets>,
-     "for p in r:packets() do ... end\nThe packets in order, each with time (ns, u64), orig_len and comment; a "
+     "for p in r:packets() do ... end\nThe packets in order, each with time (ns, u64), orig_len and comment; "
+     "a "
      "damaged file raises.\nlocal path = os.tmpname()\npcap.create(path):write(pkt.udp{}):close()\n"
      "for p in pcap.open(path):packets() do print(p.len) end --> 8"},
-    {"close", &guard<&close_reader>, "r:close()\nCloses the file; does nothing when closed.\n"
-                                     "local path = os.tmpname()\npcap.create(path):close()\npcap.open(path):close()"},
+    {"close", &guard<&close_reader>,
+     "r:close()\nCloses the file; does nothing when closed.\n"
+     "local path = os.tmpname()\npcap.create(path):close()\npcap.open(path):close()"},
 };
 
 constexpr Function kWriter[] = {
     {"write", &guard<&write>,
-     "w:write(packet | bytes [, {comment=, verdict=, time=}]) -> w | nil, err\nAppends one packet; comment and verdict "
+     "w:write(packet | bytes [, {comment=, verdict=, time=}]) -> w | nil, err\nAppends one packet; comment "
+     "and verdict "
      "need pcapng.\npcap.create(os.tmpname()):write(\"abc\"):close()"},
-    {"close", &guard<&close_writer>, "w:close() -> true | nil, err\nWrites out what is buffered and closes.\n"
-                                     "print(pcap.create(os.tmpname()):close()) --> true"},
+    {"close", &guard<&close_writer>,
+     "w:close() -> true | nil, err\nWrites out what is buffered and closes.\n"
+     "print(pcap.create(os.tmpname()):close()) --> true"},
 };
 
 } // namespace

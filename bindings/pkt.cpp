@@ -43,7 +43,8 @@ void push_packet(lua_State* L, net::Packet packet) {
 /// Mistakes in field names and values are the caller's: they raise.
 int push_or_raise(lua_State* L, Expected<net::Packet> packet) {
     if (!packet) {
-        fail(L, packet.error().message() + (packet.error().hint.empty() ? "" : " (" + packet.error().hint + ")"));
+        fail(L, packet.error().message() +
+                    (packet.error().hint.empty() ? "" : " (" + packet.error().hint + ")"));
     }
     push_packet(L, std::move(*packet));
     return 1;
@@ -97,7 +98,9 @@ net::Packet check_part(lua_State* L, int index) {
     return check_box(L, index, "operand of /")->packet;
 }
 
-int packet_div(lua_State* L) { return push_or_raise(L, net::stack(check_part(L, 1), check_part(L, 2))); }
+int packet_div(lua_State* L) {
+    return push_or_raise(L, net::stack(check_part(L, 1), check_part(L, 2)));
+}
 
 int parse(lua_State* L) {
     const ByteView bytes = check_packet_bytes(L, 1, "bytes");
@@ -145,7 +148,8 @@ const net::Field& check_field(lua_State* L, const LayerRef& ref) {
         for (const auto& other : layout.fields) {
             known += (known.empty() ? "" : ", ") + std::string(other.name);
         }
-        fail(L, std::string(layout.name) + " has no field '" + std::string(name) + "' (known: " + known + ")");
+        fail(L,
+             std::string(layout.name) + " has no field '" + std::string(name) + "' (known: " + known + ")");
     }
     return *field;
 }
@@ -178,7 +182,8 @@ int layer_tostring(lua_State* L) {
     bool is_first = true;
     for (const auto& field : layout.fields) {
         if (!field.is_view) {
-            text += (is_first ? "" : ", ") + std::string(field.name) + "=" + ref.box->packet.text(layer, field);
+            text +=
+                (is_first ? "" : ", ") + std::string(field.name) + "=" + ref.box->packet.text(layer, field);
             is_first = false;
         }
     }
@@ -367,7 +372,8 @@ int packet_newindex(lua_State* L) {
         box->comment = check_string(L, 3, "comment");
         return 0;
     }
-    fail(L, "'" + std::string(name) + "' of a packet cannot be set (payload, time and comment can; fields: p.ip.ttl = 1)");
+    fail(L, "'" + std::string(name) +
+                "' of a packet cannot be set (payload, time and comment can; fields: p.ip.ttl = 1)");
 }
 
 constexpr Function kMethods[] = {
@@ -388,15 +394,18 @@ constexpr Function kMethods[] = {
      "local p = pkt.ip{checksum=1}/\"x\"\nprint(p:fix() == p:wire()) --> true"},
     {"bytes", &guard<&packet_bytes>, "p:bytes() -> string\nThe bytes.\nprint(#pkt.udp{}:bytes()) --> 8"},
     {"byte", &guard<&packet_byte>,
-     "p:byte(offset) -> number | nil\nOne byte, offsets from 0; nil outside.\nprint(pkt.ip{}:byte(0)) --> 69"},
+     "p:byte(offset) -> number | nil\nOne byte, offsets from 0; nil outside.\nprint(pkt.ip{}:byte(0)) --> "
+     "69"},
     {"diff", &guard<&packet_diff>,
-     "p:diff(q) -> list of {layer=, field=, before=, after=}\nWhat differs, field by field; empty when equal.\n"
+     "p:diff(q) -> list of {layer=, field=, before=, after=}\nWhat differs, field by field; empty when "
+     "equal.\n"
      "print(pkt.udp{dport=1}:diff(pkt.udp{dport=2})[1].field) --> dport"},
 };
 
 constexpr Function kPkt[] = {
     {"parse", &guard<&parse>,
-     "pkt.parse(bytes [, first]) -> packet\nFinds the headers in bytes, starting with the protocol `first` (eth).\n"
+     "pkt.parse(bytes [, first]) -> packet\nFinds the headers in bytes, starting with the protocol `first` "
+     "(eth).\n"
      "print(pkt.parse(pkt.ip{ttl=9}:bytes(), \"ip\").ip.ttl) --> 9"},
 };
 

@@ -1,0 +1,78 @@
+-- SPDX-License-Identifier: MIT
+-- Every example in a doc text runs, and prints what its "-->" comments say.
+local test = require "test"
+local help = require "mimicsh.help"
+local core = require "mimicsh.core"
+
+core.open_globals()
+help.load_all()
+
+--- What the comments promise: one line of output for each "--> text".
+local function promised(example)
+    local lines = {}
+    for line in example:gmatch "[^\n]+" do
+        local text = line:match "%-%->%s?(.*)$"
+        if text then
+            lines[#lines + 1] = (text:gsub("^%s+", ""))
+        end
+    end
+    return lines
+end
+
+--- Names that examples of bound objects use without making them.
+local function context()
+    local env = {}
+    if not pcall(require, "bpf") then
+        return env
+    end
+    return dofile((arg[0]:match "^(.*/)" or "") .. "doc_context.lua")
+end
+
+local function run(example)
+    local printed = {}
+    local env = setmetatable(context(), { __index = _G })
+    function env.print(...)
+        local parts = {}
+        for i = 1, select("#", ...) do
+            parts[i] = tostring((select(i, ...)))
+        end
+        for line in (table.concat(parts, "\t") .. "\n"):gmatch "(.-)\n" do
+            printed[#printed + 1] = (line:gsub("^%s+", ""))
+        end
+    end
+    -- Cases inside examples are no cases of this file.
+    env.test = setmetatable({ case = function(_, fn) pcall(fn) end }, { __index = test })
+    local real_print = print
+    local chunk = assert(loadstring(example, "=example"))
+    setfenv(chunk, env)
+    _G.print = env.print -- show() and tbl() print through the global
+    local ok, err = pcall(chunk)
+    _G.print = real_print
+    if not ok then
+        error(err, 0)
+    end
+    return printed
+end
+
+local count = 0
+for _, doc in ipairs(help.all()) do
+    local signature, line, example = help.split(doc.text)
+    test.case(doc.name .. " is documented", function()
+        assert(#signature > 0 and #line > 0, "no signature or line")
+        assert(line:find "[%.…]$", "the line is no sentence: " .. line)
+    end)
+    if example ~= "" then
+        count = count + 1
+        test.case(doc.name .. ": the example holds", function()
+            local want = promised(example)
+            local got = run(example)
+            if #want > 0 then
+                test.eq(got, want)
+            end
+        end)
+    end
+end
+
+test.case("there are examples", function()
+    assert(count > 20)
+end)
