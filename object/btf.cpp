@@ -23,8 +23,8 @@ struct Btf::Impl {
     std::string origin;
     btf_raw::Sections sections;
     btf_raw::Checked checked;
-    // The kernel's own BTF has 150,000 types and a program asks for a few: each is built on first use. Several
-    // threads may ask at once; the first to publish wins.
+    // The kernel's own BTF has 150,000 types and a program asks for a few: each is built on first use.
+    // Several threads may ask at once; the first to publish wins.
     std::vector<std::atomic<const BtfType*>> cache;
     std::once_flag names_once;
     std::vector<Named> names; // sorted by hash, then id
@@ -69,7 +69,9 @@ uint32_t hash_of(std::string_view text) {
     return hash;
 }
 
-uint32_t word(const uint8_t* at, size_t index) { return load<uint32_t>(at + 4 * index); }
+uint32_t word(const uint8_t* at, size_t index) {
+    return load<uint32_t>(at + 4 * index);
+}
 
 } // namespace
 
@@ -181,7 +183,7 @@ void Btf::Impl::build_names() {
     names.reserve(cache.size());
     for (uint32_t id = 1; id < cache.size(); ++id) {
         if (const std::string_view name = text(record(id).name_off); !name.empty()) {
-            names.push_back({hash_of(name), id});
+            names.push_back({hash_of(essential_name(name)), id});
         }
     }
     std::sort(names.begin(), names.end(),
@@ -212,7 +214,9 @@ Expected<Btf> Btf::parse(ByteView bytes, const std::string& origin) {
     return Btf(std::move(impl));
 }
 
-uint32_t Btf::type_count() const { return static_cast<uint32_t>(impl_->cache.size()); }
+uint32_t Btf::type_count() const {
+    return static_cast<uint32_t>(impl_->cache.size());
+}
 
 const BtfType& Btf::type(uint32_t id) const {
     assert(id < impl_->cache.size());
@@ -228,19 +232,36 @@ const BtfType& Btf::type(uint32_t id) const {
     return *expected;
 }
 
-std::string_view Btf::string(uint32_t offset) const { return impl_->text(offset); }
+std::string_view essential_name(std::string_view name) {
+    for (size_t i = name.size() < 5 ? 0 : name.size() - 4; i-- > 0;) {
+        if (name[i] != '_' && name.substr(i + 1, 3) == "___" && name[i + 4] != '_') {
+            return name.substr(0, i + 1);
+        }
+    }
+    return name;
+}
 
-std::vector<uint32_t> Btf::find_all(std::string_view name) const {
+std::string_view Btf::string(uint32_t offset) const {
+    return impl_->text(offset);
+}
+
+std::vector<uint32_t> Btf::find_flavors(std::string_view essential) const {
     std::call_once(impl_->names_once, [this] { impl_->build_names(); });
     std::vector<uint32_t> ids;
-    const uint32_t hash = hash_of(name);
+    const uint32_t hash = hash_of(essential);
     auto it = std::lower_bound(impl_->names.begin(), impl_->names.end(), hash,
                                [](Impl::Named a, uint32_t h) { return a.hash < h; });
     for (; it != impl_->names.end() && it->hash == hash; ++it) {
-        if (impl_->text(impl_->record(it->id).name_off) == name) {
+        if (essential_name(impl_->text(impl_->record(it->id).name_off)) == essential) {
             ids.push_back(it->id);
         }
     }
+    return ids;
+}
+
+std::vector<uint32_t> Btf::find_all(std::string_view name) const {
+    std::vector<uint32_t> ids = find_flavors(essential_name(name));
+    std::erase_if(ids, [&](uint32_t id) { return impl_->text(impl_->record(id).name_off) != name; });
     return ids;
 }
 
@@ -253,7 +274,9 @@ std::optional<uint32_t> Btf::find(std::string_view name, BtfKind kind) const {
     return std::nullopt;
 }
 
-uint32_t Btf::resolve(uint32_t id) const { return impl_->skip_modifiers(id); }
+uint32_t Btf::resolve(uint32_t id) const {
+    return impl_->skip_modifiers(id);
+}
 
 Expected<uint64_t> Btf::size_of(uint32_t id) const {
     uint64_t count = 1;
@@ -299,7 +322,9 @@ uint32_t Btf::align_of(uint32_t id) const {
     return id < type_count() && impl_->checked.aligns[id] != 0 ? impl_->checked.aligns[id] : 1;
 }
 
-ByteView Btf::raw() const { return impl_->bytes; }
+ByteView Btf::raw() const {
+    return impl_->bytes;
+}
 
 // -- Spelling --
 
@@ -313,7 +338,8 @@ std::string Btf::Impl::spell(uint32_t id, std::string declarator, int depth, siz
     budget -= 16;
     const Record rec = record(id);
     const auto through_tags = [this](uint32_t to) {
-        for (Record r = record(to); btf_raw::is_modifier(r.kind()) && r.kind() != BtfKind::Typedef; r = record(to)) {
+        for (Record r = record(to); btf_raw::is_modifier(r.kind()) && r.kind() != BtfKind::Typedef;
+             r = record(to)) {
             to = r.size_or_type;
         }
         return record(to).kind();
@@ -345,7 +371,8 @@ std::string Btf::Impl::spell(uint32_t id, std::string declarator, int depth, siz
     }
     case BtfKind::Array: {
         const uint8_t* tail = at(id) + btf_raw::kRecordSize;
-        return spell(word(tail, 0), declarator + "[" + std::to_string(word(tail, 2)) + "]", depth + 1, budget);
+        return spell(word(tail, 0), declarator + "[" + std::to_string(word(tail, 2)) + "]", depth + 1,
+                     budget);
     }
     case BtfKind::Const:
         return qualified("const");

@@ -85,6 +85,8 @@ class Btf {
     [[nodiscard]] std::optional<uint32_t> find(std::string_view name, BtfKind kind) const;
     /// All types of that name (for CO-RE candidates), in id order.
     [[nodiscard]] std::vector<uint32_t> find_all(std::string_view name) const;
+    /// All types whose name, without a CO-RE flavour ("task_struct___old"), is `essential`; in id order.
+    [[nodiscard]] std::vector<uint32_t> find_flavors(std::string_view essential) const;
     /// Follows typedefs and qualifiers (const, volatile, restrict, type tags).
     [[nodiscard]] uint32_t resolve(uint32_t id) const;
     /// Size in bytes of a value of the type; EINVAL for functions, forward declarations and the like.
@@ -101,5 +103,8 @@ class Btf {
     explicit Btf(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
+
+/// A name up to its CO-RE flavour: the last "___" between two characters that are no underscores starts it.
+[[nodiscard]] std::string_view essential_name(std::string_view name);
 
 } // namespace mimicsh

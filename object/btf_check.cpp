@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Checks of a BTF section: header, records, references, member bounds, cycles. After it the reader may trust the bytes.
+// Checks of a BTF section: header, records, references, member bounds, cycles. After it the reader may trust
+// the bytes.
 #include "object/btf_raw.h"
 
 #include <algorithm>
@@ -124,7 +125,8 @@ Status Checker::find_records() {
         }
         const Record rec = record_at(&types[offset]);
         if (rec.kind_bits() == 0 || rec.kind_bits() > kMaxKind) {
-            return bad(origin_, "type " + std::to_string(id) + ": unknown kind " + std::to_string(rec.kind_bits()),
+            return bad(origin_,
+                       "type " + std::to_string(id) + ": unknown kind " + std::to_string(rec.kind_bits()),
                        rec.kind_bits() == 0 ? EINVAL : ENOTSUP);
         }
         const uint64_t size = uint64_t{kRecordSize} + tail_size(rec.kind(), rec.vlen());
@@ -149,7 +151,8 @@ Status Checker::check_reference(uint32_t id, uint32_t to, const char* what, bool
         return bad_type(id, std::string(what) + " is void");
     }
     if (!is_value_kind(record(to).kind())) {
-        return bad_type(id, std::string(what) + " refers to type " + std::to_string(to) + ", which is no data type");
+        return bad_type(id, std::string(what) + " refers to type " + std::to_string(to) +
+                                ", which is no data type");
     }
     return {};
 }
@@ -190,7 +193,8 @@ Status Checker::check_one(uint32_t id) const {
         const uint32_t word = tail_word(id, 0);
         const uint32_t bits = word & 0xff;
         const uint32_t offset = (word >> 16) & 0xff;
-        if (rec.size_or_type == 0 || rec.size_or_type > 16 || bits == 0 || bits + offset > rec.size_or_type * 8) {
+        if (rec.size_or_type == 0 || rec.size_or_type > 16 || bits == 0 ||
+            bits + offset > rec.size_or_type * 8) {
             return bad_type(id, "integer of " + std::to_string(bits) + " bits in " +
                                     std::to_string(rec.size_or_type) + " bytes");
         }
@@ -244,8 +248,8 @@ Status Checker::check_references() {
     return {};
 }
 
-/// Depth-first over all types without recursion. child(id, i) is the i-th type that id is made of, or nothing when
-/// there are no more; done(id) runs after all children of id.
+/// Depth-first over all types without recursion. child(id, i) is the i-th type that id is made of, or nothing
+/// when there are no more; done(id) runs after all children of id.
 template <typename Child, typename Done>
 Status Checker::walk(Child child, Done done) {
     enum : uint8_t { kNew, kOpen, kClosed };
@@ -362,7 +366,8 @@ Status Checker::finish_value(uint32_t id) {
         out_.aligns[id] = out_.aligns[rec.size_or_type];
         return {};
     case BtfKind::Datasec:
-        // A compiler leaves size 0 and fills offsets by relocation; once it is set, everything must lie inside.
+        // A compiler leaves size 0 and fills offsets by relocation; once it is set, everything must lie
+        // inside.
         for (uint32_t i = 0; rec.size_or_type != 0 && i < rec.vlen(); ++i) {
             const uint32_t offset = tail_word(id, 3 * size_t{i} + 1);
             const uint32_t size = tail_word(id, 3 * size_t{i} + 2);

@@ -76,7 +76,8 @@ struct Record {
 
 /// False for what names an object rather than a type of one.
 [[nodiscard]] constexpr bool is_value_kind(BtfKind kind) {
-    return kind != BtfKind::Func && kind != BtfKind::Var && kind != BtfKind::Datasec && kind != BtfKind::DeclTag;
+    return kind != BtfKind::Func && kind != BtfKind::Var && kind != BtfKind::Datasec &&
+           kind != BtfKind::DeclTag;
 }
 
 /// What the checker learnt about every type.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Patching and appending on raw BTF records.
+#include "object/btf_edit.h"
+
+namespace mimicsh {
+
+BtfEditor::BtfEditor() = default;
+
+BtfEditor::BtfEditor(const Btf& btf) {
+    const auto sections = btf_raw::split(btf.raw(), "");
+    assert(sections.has_value());
+    types_.assign(sections->types.begin(), sections->types.end());
+    strings_.assign(sections->strings.begin(), sections->strings.end());
+    for (uint32_t offset = 0; offset < types_.size();) {
+        offsets_.push_back(offset);
+        const btf_raw::Record rec = btf_raw::record_at(&types_[offset]);
+        offset += btf_raw::kRecordSize + btf_raw::tail_size(rec.kind(), rec.vlen());
+    }
+}
+
+uint32_t BtfEditor::word(uint32_t id, size_t index) const {
+    assert(id != 0 && id < offsets_.size());
+    return load<uint32_t>(&types_[offsets_[id] + 4 * index]);
+}
+
+void BtfEditor::set_word(uint32_t id, size_t index, uint32_t value) {
+    assert(id != 0 && id < offsets_.size());
+    store(&types_[offsets_[id] + 4 * index], value);
+}
+
+uint32_t BtfEditor::add_string(std::string_view text) {
+    if (text.empty()) {
+        return 0;
+    }
+    const auto [it, is_new] = added_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
+    if (is_new) {
+        strings_.insert(strings_.end(), text.begin(), text.end());
+        strings_.push_back(0);
+    }
+    return it->second;
+}
+
+uint32_t BtfEditor::add_type(const std::vector<uint32_t>& words) {
+    offsets_.push_back(static_cast<uint32_t>(types_.size()));
+    for (const uint32_t value : words) {
+        types_.resize(types_.size() + 4);
+        store(&types_[types_.size() - 4], value);
+    }
+    return type_count() - 1;
+}
+
+uint32_t BtfEditor::find_or_add_int() {
+    for (uint32_t id = 1; id < type_count(); ++id) {
+        if (kind(id) == BtfKind::Int && word(id, 2) == 4 && (word(id, 3) & 0x00ff00ff) == 32) {
+            return id;
+        }
+    }
+    return add_type({add_string("int"), btf_raw::make_info(BtfKind::Int, 0), 4, (1u << 24) | 32});
+}
+
+ByteVec BtfEditor::finish() const {
+    ByteVec out(btf_raw::kHeaderSize, 0);
+    store(&out[0], btf_raw::kMagic);
+    out[2] = 1;
+    store(&out[4], btf_raw::kHeaderSize);
+    store(&out[8], uint32_t{0});
+    store(&out[12], narrow<uint32_t>(types_.size()));
+    store(&out[16], narrow<uint32_t>(types_.size()));
+    store(&out[20], narrow<uint32_t>(strings_.size()));
+    out.insert(out.end(), types_.begin(), types_.end());
+    out.insert(out.end(), strings_.begin(), strings_.end());
+    return out;
+}
+
+} // namespace mimicsh

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Changing and building BTF: patch words of existing records, append types and strings. Ids never move.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "object/btf.h"
+#include "object/btf_raw.h"
+
+namespace mimicsh {
+
+/// Works on checked BTF or from nothing; what `finish` returns still has to go through Btf::parse.
+class BtfEditor {
+  public:
+    /// Empty BTF.
+    BtfEditor();
+    /// A copy of existing BTF.
+    explicit BtfEditor(const Btf& btf);
+
+    [[nodiscard]] uint32_t type_count() const { return static_cast<uint32_t>(offsets_.size()); }
+    /// Word `index` of a record: 0 name, 1 info, 2 size or type, then its tail.
+    [[nodiscard]] uint32_t word(uint32_t id, size_t index) const;
+    void set_word(uint32_t id, size_t index, uint32_t value);
+    [[nodiscard]] BtfKind kind(uint32_t id) const { return record(id).kind(); }
+    [[nodiscard]] uint32_t vlen(uint32_t id) const { return record(id).vlen(); }
+
+    /// Offset of a string, appended when it is new.
+    uint32_t add_string(std::string_view text);
+    /// Appends a record of the words given (name, info, size or type, tail); returns its id.
+    uint32_t add_type(const std::vector<uint32_t>& words);
+    /// A signed 4-byte int; an existing one when there is one.
+    uint32_t find_or_add_int();
+
+    [[nodiscard]] ByteVec finish() const;
+
+  private:
+    [[nodiscard]] btf_raw::Record record(uint32_t id) const {
+        return btf_raw::record_at(&types_[offsets_[id]]);
+    }
+
+    std::vector<uint32_t> offsets_{0}; // [0] is void
+    ByteVec types_;
+    ByteVec strings_{0};
+    std::unordered_map<std::string, uint32_t> added_;
+};
+
+} // namespace mimicsh

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+// Looking things up in an object, and checking that its parts keep what they promise each other.
+#include "object/object.h"
+
+#include <cerrno>
+#include <set>
+
+namespace mimicsh {
+
+const MapDef* Object::find_map(std::string_view map_name) const {
+    for (const MapDef& map : maps) {
+        if (map.name == map_name) {
+            return &map;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<uint32_t> Object::programs() const {
+    std::vector<uint32_t> out;
+    for (uint32_t i = 0; i < functions.size(); ++i) {
+        if (functions[i].spec) {
+            out.push_back(i);
+        }
+    }
+    return out;
+}
+
+const Function* Object::find_function(std::string_view function_name) const {
+    for (const Function& function : functions) {
+        if (function.name == function_name) {
+            return &function;
+        }
+    }
+    return nullptr;
+}
+
+namespace {
+
+class Validator {
+  public:
+    explicit Validator(const Object& object) : object_(object) {}
+    Status run();
+
+  private:
+    [[nodiscard]] Error bad(const std::string& text, int code = EINVAL) const {
+        return Error{code, "open object", object_.origin + ": " + text, "", ""};
+    }
+    [[nodiscard]] Error bad(const Function& function, uint32_t insn, const std::string& text) const {
+        return bad("function '" + function.name.substr(0, 128) + "' instruction " + std::to_string(insn) +
+                   ": " + text);
+    }
+    [[nodiscard]] Error bad(const MapDef& map, const std::string& text) const {
+        return bad("map '" + map.name.substr(0, 128) + "': " + text);
+    }
+    [[nodiscard]] bool has_type(uint32_t id) const {
+        return id == 0 || (object_.btf && id < object_.btf->type_count());
+    }
+
+    Status check_function(const Function& function);
+    Status mark_slots(const Function& function);
+    Status check_jump(const Function& function, uint32_t at) const;
+    Status check_relocs(const Function& function) const;
+    Status check_reloc(const Function& function, const Relocation& reloc) const;
+    Status check_records(const Function& function) const;
+    Status check_map(const MapDef& map, bool is_inner) const;
+    Status check_externs() const;
+
+    const Object& object_;
+    std::vector<bool> starts_; // of the function at hand: slots where an instruction begins
+};
+
+/// Finds where instructions begin; both halves of a 64-bit load must be there.
+Status Validator::mark_slots(const Function& function) {
+    const auto& insns = function.insns;
+    starts_.assign(insns.size(), false);
+    for (uint32_t i = 0; i < insns.size(); ++i) {
+        starts_[i] = true;
+        if (slot_count(insns[i]) == 1) {
+            continue;
+        }
+        if (i + 1 == insns.size()) {
+            return bad(function, i, "64-bit load cut in half");
+        }
+        const Insn& second = insns[++i];
+        if (second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0) {
+            return bad(function, i, "second half of a 64-bit load has fields set");
+        }
+    }
+    return {};
+}
+
+Status Validator::check_jump(const Function& function, uint32_t at) const {
+    const Insn& insn = function.insns[at];
+    const uint8_t insn_class = insn.code & 7;
+    const uint8_t operation = insn.code & 0xf0;
+    const bool is_register_goto = operation == op::kJa && (insn.code & op::kX) != 0;
+    if ((insn_class != op::kJmp && insn_class != op::kJmp32) || operation == op::kCall ||
+        operation == op::kExit || is_register_goto) {
+        return {};
+    }
+    const bool is_long = insn_class == op::kJmp32 && operation == op::kJa;
+    const int64_t target = int64_t{at} + 1 + (is_long ? insn.imm : insn.off);
+    if (target < 0 || target >= static_cast<int64_t>(starts_.size())) {
+        return bad(function, at, "jump out of the function");
+    }
+    if (!starts_[static_cast<size_t>(target)]) {
+        return bad(function, at, "jump into the middle of a 64-bit load");
+    }
+    return {};
+}
+
+Status Validator::check_reloc(const Function& function, const Relocation& reloc) const {
+    if (reloc.insn >= starts_.size() || !starts_[reloc.insn]) {
+        return bad(function, reloc.insn, "relocation at no instruction");
+    }
+    const Insn& insn = function.insns[reloc.insn];
+    const bool is_call = insn.code == (op::kJmp | op::kCall);
+    const bool is_load = insn.code == op::kLddw;
+    bool fits = false;
+    size_t limit = 0;
+    switch (reloc.kind) {
+    case RelocKind::Map:
+    case RelocKind::MapValue:
+        fits = is_load;
+        limit = object_.maps.size();
+        break;
+    case RelocKind::Call:
+        fits = is_call;
+        limit = object_.functions.size();
+        break;
+    case RelocKind::FuncAddress:
+        fits = is_load;
+        limit = object_.functions.size();
+        break;
+    case RelocKind::Extern:
+        fits = is_load || is_call;
+        limit = object_.externs.size();
+        break;
+    }
+    if (!fits) {
+        return bad(function, reloc.insn, "relocation on an instruction that cannot take it");
+    }
+    if (reloc.target >= limit) {
+        return bad(function, reloc.insn,
+                   "relocation names number " + std::to_string(reloc.target) + " of " +
+                       std::to_string(limit));
+    }
+    if (reloc.kind == RelocKind::MapValue && reloc.offset >= object_.maps[reloc.target].value_size) {
+        return bad(function, reloc.insn,
+                   "address " + std::to_string(reloc.offset) + " outside the value of map '" +
+                       object_.maps[reloc.target].name + "'");
+    }
+    if (reloc.kind == RelocKind::Extern && is_call &&
+        object_.externs[reloc.target].kind != ExternKind::Kfunc) {
+        return bad(function, reloc.insn,
+                   "call of '" + object_.externs[reloc.target].name + "', which is no function");
+    }
+    return {};
+}
+
+Status Validator::check_relocs(const Function& function) const {
+    size_t next = 0;
+    for (const Relocation& reloc : function.relocs) {
+        if (next > 0 && function.relocs[next - 1].insn >= reloc.insn) {
+            return bad(function, reloc.insn, "relocations out of order");
+        }
+        if (auto ok = check_reloc(function, reloc); !ok) {
+            return ok;
+        }
+        ++next;
+    }
+    // What names something must have a relocation that says what.
+    next = 0;
+    for (uint32_t i = 0; i < function.insns.size(); ++i) {
+        while (next < function.relocs.size() && function.relocs[next].insn < i) {
+            ++next;
+        }
+        const bool has_reloc = next < function.relocs.size() && function.relocs[next].insn == i;
+        const Insn& insn = function.insns[i];
+        const bool names_map =
+            starts_[i] && insn.code == op::kLddw && insn.src != 0 && insn.src != op::kBtfId;
+        const bool names_function =
+            starts_[i] && insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
+        if (!has_reloc && (names_map || names_function)) {
+            return bad(function, i, "reference without a relocation");
+        }
+    }
+    return {};
+}
+
+Status Validator::check_records(const Function& function) const {
+    uint32_t last = 0;
+    for (const CoreRelocation& relo : function.core_relocs) {
+        if (relo.insn < last || relo.insn >= starts_.size() || !starts_[relo.insn]) {
+            return bad(function, relo.insn, "CO-RE relocation out of order or at no instruction");
+        }
+        if (!has_type(relo.type_id) || !object_.btf) {
+            return bad(function, relo.insn, "CO-RE relocation of type " + std::to_string(relo.type_id));
+        }
+        last = relo.insn;
+    }
+    last = 0;
+    for (const LineInfo& line : function.lines) {
+        if (line.insn < last || line.insn >= function.insns.size()) {
+            return bad(function, line.insn, "line record out of order or outside");
+        }
+        last = line.insn;
+    }
+    if (function.btf_id != 0 &&
+        (!has_type(function.btf_id) || object_.btf->type(function.btf_id).kind != BtfKind::Func)) {
+        return bad(function, 0, "type " + std::to_string(function.btf_id) + " is no function");
+    }
+    return {};
+}
+
+Status Validator::check_function(const Function& function) {
+    if (function.name.empty() || function.insns.empty() || function.insns.size() > abi::kMaxInsns) {
+        return bad("function '" + function.name.substr(0, 128) + "' has " +
+                   std::to_string(function.insns.size()) + " instructions");
+    }
+    if (auto ok = mark_slots(function); !ok) {
+        return ok;
+    }
+    for (uint32_t i = 0; i < function.insns.size(); ++i) {
+        if (starts_[i]) {
+            if (auto ok = check_jump(function, i); !ok) {
+                return ok;
+            }
+        }
+    }
+    if (auto ok = check_relocs(function); !ok) {
+        return ok;
+    }
+    return check_records(function);
+}
+
+Status Validator::check_map(const MapDef& map, bool is_inner) const {
+    if (map.name.empty() || map.type == abi::MapType::Unspec || map.type > abi::MapType::Arena) {
+        return bad(map, "unknown map type " + std::to_string(static_cast<uint32_t>(map.type)));
+    }
+    if (!has_type(map.key_btf_id) || !has_type(map.value_btf_id)) {
+        return bad(map, "names a type that the object does not have");
+    }
+    if (map.is_data && map.contents.size() != map.value_size) {
+        return bad(map, std::to_string(map.contents.size()) + " bytes of contents for a value of " +
+                            std::to_string(map.value_size));
+    }
+    if (map.inner && (is_inner || map.inner->inner)) {
+        return bad(map, "maps of maps nest only once");
+    }
+    const size_t limit = map.type == abi::MapType::ProgArray ? object_.functions.size() : object_.maps.size();
+    for (const MapDef::Slot& slot : map.slots) {
+        if (slot.target >= limit) {
+            return bad(map, "slot " + std::to_string(slot.index) + " names number " +
+                                std::to_string(slot.target) + " of " + std::to_string(limit));
+        }
+    }
+    return map.inner ? check_map(*map.inner, true) : Status();
+}
+
+Status Validator::check_externs() const {
+    for (const ExternDef& def : object_.externs) {
+        if (def.name.empty() || !has_type(def.btf_id) || !has_type(def.type_id)) {
+            return bad("extern '" + def.name.substr(0, 128) + "' has no usable type");
+        }
+    }
+    return {};
+}
+
+Status Validator::run() {
+    std::set<std::string_view> names;
+    for (const Function& function : object_.functions) {
+        if (auto ok = check_function(function); !ok) {
+            return ok;
+        }
+        if (function.spec && !names.insert(function.name).second) {
+            return bad("two programs are called '" + function.name.substr(0, 128) + "'");
+        }
+    }
+    names.clear();
+    for (const MapDef& map : object_.maps) {
+        if (auto ok = check_map(map, false); !ok) {
+            return ok;
+        }
+        if (!names.insert(map.name).second) {
+            return bad("two maps are called '" + map.name.substr(0, 128) + "'");
+        }
+    }
+    return check_externs();
+}
+
+} // namespace
+
+Status validate(const Object& object) {
+    return Validator(object).run();
+}
+
+} // namespace mimicsh
