@@ -120,7 +120,8 @@ void push_error(lua_State* L, const Error& error) {
             lua_setfield(L, -2, field);
         }
     };
-    set("code", error.code_name());
+    // The C library knows EOPNOTSUPP for the same number; "unsupported" has one name here.
+    set("code", error.code == ENOTSUP ? "ENOTSUP" : error.code_name());
     set("op", error.op);
     set("msg", error.text);
     set("hint", error.hint);

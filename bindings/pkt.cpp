@@ -376,6 +376,17 @@ int packet_newindex(lua_State* L) {
                 "' of a packet cannot be set (payload, time and comment can; fields: p.ip.ttl = 1)");
 }
 
+/// {bytes=hex, layers={...}} for JSON.
+int packet_tojson(lua_State* L) {
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    lua_createtable(L, 0, 2);
+    push_string(L, to_hex(packet.bytes()));
+    lua_setfield(L, -2, "bytes");
+    push_layer_names(L, packet);
+    lua_setfield(L, -2, "layers");
+    return 1;
+}
+
 constexpr Function kMethods[] = {
     {"show", &guard<&packet_show>,
      "p:show() -> text\nThe packet as a tree of layers and fields, as written.\n"
@@ -460,6 +471,7 @@ void register_packet(lua_State* L) {
     set_metamethod(L, "__len", &guard<&packet_len>);
     set_metamethod(L, "__tostring", &guard<&packet_tostring>);
     set_metamethod(L, "__show", &guard<&packet_show>);
+    set_metamethod(L, "__tojson", &guard<&packet_tojson>);
     lua_pop(L, 1);
     push_metatable<LayerRef>(L);
     set_metamethod(L, "__index", &guard<&layer_index>);

@@ -124,7 +124,8 @@ int error_object(lua_State* L) {
     Options fields(L, 1, "error");
     Error error;
     const auto name = fields.string("code");
-    for (int code = 1; name && code < 134; code++) {
+    error.code = name == "ENOTSUP" ? ENOTSUP : 0;
+    for (int code = 1; name && error.code == 0 && code < 134; code++) {
         if (Error{code, "", "", "", ""}.code_name() == *name) {
             error.code = code;
         }

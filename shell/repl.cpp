@@ -33,9 +33,14 @@ bool load_statement(lua_State* L, const std::string& text, const std::string& ch
     }
     if (luaL_loadbufferx(L, expression.data(), expression.size(), chunk.c_str(), "t") == 0) {
         // "return f()" is a tail call, which forgets the position of the caller; an argument list does not.
-        // What it cannot take ("1;") stays as it is.
-        const std::string call = expression.replace(expression.find("return "), 7, "(...)(") + "\n)";
-        if (luaL_loadbufferx(L, call.data(), call.size(), chunk.c_str(), "t") != 0) {
+        // The second form is for a trailing comment; what neither takes ("1;") stays as it is.
+        const std::string call = expression.replace(expression.find("return "), 7, "(...)(");
+        for (const char* end : {")", "\n)"}) {
+            const std::string code = call + end;
+            if (luaL_loadbufferx(L, code.data(), code.size(), chunk.c_str(), "t") == 0) {
+                lua_remove(L, -2);
+                return true;
+            }
             lua_pop(L, 1);
         }
         return true;

@@ -180,7 +180,10 @@ function format(x, depth, seen)
     elseif kind == "function" then
         local doc = core.docs()[x]
         return paint("type", doc and "<function " .. doc.name .. ">" or "<" .. tostring(x) .. ">")
-    elseif kind == "userdata" or kind == "thread" then
+    elseif kind == "userdata" then
+        local mt = debug.getmetatable(x)
+        return mt and rawget(mt, "__tostring") and tostring(x) or paint("type", "<" .. (mt and mt.__name or "userdata") .. ">")
+    elseif kind == "thread" then
         return paint("type", "<" .. tostring(x) .. ">")
     end
     return tostring(x)
@@ -190,12 +193,15 @@ end
 function M.format(x)
     local kind = type(x)
     if kind == "string" then
+        if x:find "\n" and is_text(x) then
+            return (x:gsub("\n$", "")) -- a text of several lines is there to be read, not quoted
+        end
         return is_text(x) and format(x, 0, {}) or M.hexdump(x)
     elseif kind == "table" or kind == "userdata" then
         local mt = debug.getmetatable(x)
         local own = mt and rawget(mt, "__show")
         if own then
-            return own(x, paint)
+            return (own(x, paint):gsub("\n$", ""))
         elseif core.is_error(x) then
             return paint("error", tostring(x)) .. (x.hint and "\n" .. paint("dim", "hint: ") .. x.hint or "")
         end
