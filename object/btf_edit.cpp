@@ -28,6 +28,19 @@ void BtfEditor::set_word(uint32_t id, size_t index, uint32_t value) {
     store(&types_[offsets_[id] + 4 * index], value);
 }
 
+void BtfEditor::remove_secvar(uint32_t id, uint32_t index) {
+    const btf_raw::Record rec = record(id);
+    assert(rec.kind() == BtfKind::Datasec && index < rec.vlen());
+    constexpr uint32_t kEntry = 12;
+    const size_t at = offsets_[id] + btf_raw::kRecordSize + size_t{kEntry} * index;
+    set_word(id, 1, btf_raw::make_info(BtfKind::Datasec, rec.vlen() - 1));
+    types_.erase(types_.begin() + static_cast<ptrdiff_t>(at),
+                 types_.begin() + static_cast<ptrdiff_t>(at + kEntry));
+    for (uint32_t later = id + 1; later < offsets_.size(); ++later) {
+        offsets_[later] -= kEntry;
+    }
+}
+
 uint32_t BtfEditor::add_string(std::string_view text) {
     if (text.empty()) {
         return 0;

@@ -28,6 +28,9 @@ class BtfEditor {
     [[nodiscard]] BtfKind kind(uint32_t id) const { return record(id).kind(); }
     [[nodiscard]] uint32_t vlen(uint32_t id) const { return record(id).vlen(); }
 
+    /// Takes one entry out of a DATASEC; the entries behind it move up.
+    void remove_secvar(uint32_t id, uint32_t index);
+
     /// Offset of a string, appended when it is new.
     uint32_t add_string(std::string_view text);
     /// Appends a record of the words given (name, info, size or type, tail); returns its id.

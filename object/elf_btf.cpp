@@ -39,6 +39,7 @@ class Fixer {
     Fixer(Build& build, const Btf& btf) : build_(build), btf_(btf), edit_(btf) {}
 
     Expected<ByteVec> run() {
+        index_symbols();
         if (auto ok = collect_externs(); !ok) {
             return ok.error();
         }
@@ -58,17 +59,21 @@ class Fixer {
     Status add_extern(uint32_t symbol_index, uint32_t id, std::string_view section);
     Status fix_datasec(uint32_t id);
     Status fix_data(uint32_t id, const BtfType& sec, uint32_t size);
+    void drop_moved(uint32_t id, const BtfType& sec);
     void fix_ksyms(uint32_t id);
     void fix_kconfig(uint32_t id);
     void sort_vars(uint32_t id);
     void hide_functions();
     uint32_t dummy_var();
+    void index_symbols();
+    [[nodiscard]] bool is_moved(const BtfType& var, std::string_view section) const;
     [[nodiscard]] const Symbol* variable_symbol(std::string_view name) const;
 
     Build& build_;
     const Btf& btf_;
     BtfEditor edit_;
-    std::unordered_map<std::string_view, const Symbol*> variables_;
+    std::unordered_map<std::string_view, const Symbol*> variables_;    // global
+    std::unordered_multimap<std::string_view, const Symbol*> statics_; // local
 };
 
 Status Fixer::add_extern(uint32_t symbol_index, uint32_t id, std::string_view section) {
@@ -123,6 +128,39 @@ Status Fixer::collect_externs() {
     return {};
 }
 
+void Fixer::index_symbols() {
+    for (const Symbol& symbol : build_.file.symbols()) {
+        if (symbol.type != kObjectType || symbol.section == kUndef || symbol.section >= kLoReserve) {
+            continue;
+        }
+        if (symbol.bind == kBindLocal) {
+            statics_.emplace(symbol.name, &symbol);
+        } else {
+            variables_.emplace(symbol.name, &symbol);
+        }
+    }
+}
+
+/// clang puts small constants into mergeable sections (.rodata.cst32), but its BTF still lists them under
+/// .rodata.
+bool Fixer::is_moved(const BtfType& var, std::string_view section) const {
+    if (var.kind != BtfKind::Var || var.linkage != kLinkageStatic) {
+        return false;
+    }
+    const auto [first, last] = statics_.equal_range(var.name);
+    return first != last && std::none_of(first, last, [&](const auto& known) {
+               return build_.section_name(known.second->section) == section;
+           });
+}
+
+void Fixer::drop_moved(uint32_t id, const BtfType& sec) {
+    for (auto i = static_cast<uint32_t>(sec.vars.size()); i-- > 0;) {
+        if (is_moved(btf_.type(sec.vars[i].var_type), sec.name)) {
+            edit_.remove_secvar(id, i);
+        }
+    }
+}
+
 const Symbol* Fixer::variable_symbol(std::string_view name) const {
     const auto it = variables_.find(name);
     return it == variables_.end() ? nullptr : it->second;
@@ -130,16 +168,7 @@ const Symbol* Fixer::variable_symbol(std::string_view name) const {
 
 /// Sizes come from the section, offsets of global variables from the symbol table.
 Status Fixer::fix_data(uint32_t id, const BtfType& sec, uint32_t size) {
-    edit_.set_word(id, 2, size);
-    if (variables_.empty()) {
-        for (const Symbol& symbol : build_.file.symbols()) {
-            const bool is_variable = symbol.type == kObjectType && symbol.bind != kBindLocal &&
-                                     symbol.section != kUndef && symbol.section < kLoReserve;
-            if (is_variable) {
-                variables_.emplace(symbol.name, &symbol);
-            }
-        }
-    }
+    edit_.set_word(id, 2, std::max(size, 1u)); // the kernel takes no empty section
     for (uint32_t i = 0; i < sec.vars.size(); ++i) {
         const BtfSecVar& entry = sec.vars[i];
         const BtfType& var = btf_.type(entry.var_type);
@@ -147,6 +176,9 @@ Status Fixer::fix_data(uint32_t id, const BtfType& sec, uint32_t size) {
             return build_.file.bad(sec.name, "entry " + std::to_string(i) + " of its BTF is no variable");
         }
         uint64_t offset = entry.offset;
+        if (is_moved(var, sec.name)) {
+            continue;
+        }
         if (var.linkage != kLinkageStatic) {
             const Symbol* symbol = variable_symbol(var.name);
             if (symbol == nullptr || build_.section_name(symbol->section) != sec.name) {
@@ -270,12 +302,13 @@ Status Fixer::fix_datasec(uint32_t id) {
     } else if (sec.size == 0) {
         const auto section = build_.file.find(sec.name);
         const uint64_t size = section ? build_.file.sections()[*section].size : 0;
-        if (size == 0 || size > UINT32_MAX) {
-            return build_.file.bad(sec.name, "described by BTF but not in the file");
+        if (size > UINT32_MAX) {
+            return build_.file.bad(sec.name, "larger than 4 GiB");
         }
         if (auto ok = fix_data(id, sec, static_cast<uint32_t>(size)); !ok) {
             return ok;
         }
+        drop_moved(id, sec);
     }
     sort_vars(id);
     return {};

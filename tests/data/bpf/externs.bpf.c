@@ -6,11 +6,14 @@
 
 extern unsigned int LINUX_KERNEL_VERSION __kconfig;
 extern bool CONFIG_NO_SUCH_OPTION __kconfig __weak;
-extern const void init_net __ksym;
+extern const void schedule __ksym;
 extern const void no_such_symbol __ksym __weak;
-extern const int bpf_prog_active __ksym __weak;
-struct sk_buff;
-struct task_struct;
+
+/* A forward declaration would not do: libbpf compares kinds of types through pointers. */
+struct task_struct {
+	int pid;
+};
+
 extern struct task_struct *bpf_task_from_pid(int pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *) __ksym __weak;
 
@@ -21,7 +24,7 @@ int config(struct __sk_buff *skb)
 {
 	out[0] = LINUX_KERNEL_VERSION;
 	out[1] = CONFIG_NO_SUCH_OPTION;
-	out[2] = (__u64)&init_net;
+	out[2] = (__u64)&schedule;
 	out[3] = (__u64)&no_such_symbol;
 	return 0;
 }

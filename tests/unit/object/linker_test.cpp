@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Linked programs against libbpf's: instruction by instruction, for every test program.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <functional>
+#include <memory>
+
+#include "libbpf_oracle.h"
+#include "object/linker.h"
+#include "programs.h"
+
+namespace mimicsh {
+namespace {
+
+std::shared_ptr<const Btf> kernel_btf() {
+    static const std::shared_ptr<const Btf> btf = []() -> std::shared_ptr<const Btf> {
+        auto bytes = read_file("/sys/kernel/btf/vmlinux", "read");
+        if (!bytes) {
+            return nullptr;
+        }
+        auto parsed = Btf::parse(*bytes, "vmlinux");
+        return parsed ? std::make_shared<const Btf>(std::move(*parsed)) : nullptr;
+    }();
+    return btf;
+}
+
+/// Fields that hold descriptors, ids and addresses of the running kernel are cleared on both sides.
+void clear_references(const LinkedProgram& ours, std::vector<Insn>& insns) {
+    for (const LinkedRef& ref : ours.refs) {
+        if (ref.insn >= insns.size()) {
+            continue;
+        }
+        Insn& insn = insns[ref.insn];
+        insn.imm = 0;
+        if (ref.kind == RelocKind::Extern) {
+            insn.src = 0;
+            insn.off = 0;
+            if (insn.code == op::kLddw) {
+                insns[ref.insn + 1].imm = 0;
+            }
+        }
+    }
+}
+
+std::string show(const Insn& insn) {
+    return "code " + std::to_string(insn.code) + " dst " + std::to_string(insn.dst) + " src " +
+           std::to_string(insn.src) + " off " + std::to_string(insn.off) + " imm " + std::to_string(insn.imm);
+}
+
+class LinkedAgainstLibbpf : public testing::TestWithParam<std::string> {};
+
+TEST_P(LinkedAgainstLibbpf, InstructionsAreEqual) {
+    if (const std::string why = test::cannot_load(); !why.empty()) {
+        GTEST_SKIP() << why;
+    }
+    const ByteVec bytes = test::object_bytes(GetParam());
+    ASSERT_FALSE(bytes.empty());
+    const test::LibbpfObject theirs = test::load_with_libbpf(bytes);
+    ASSERT_EQ(theirs.error, "");
+    auto object = read_elf(bytes, GetParam());
+    ASSERT_TRUE(object) << object.error().message();
+    const auto shared = std::make_shared<const Object>(std::move(*object));
+    ASSERT_FALSE(shared->programs().empty());
+    for (const uint32_t index : shared->programs()) {
+        auto linked = link(shared, index, {kernel_btf()});
+        ASSERT_TRUE(linked) << linked.error().message();
+        const auto program = theirs.programs.find(linked->name);
+        ASSERT_NE(program, theirs.programs.end()) << linked->name;
+        std::vector<Insn> expected = program->second;
+        std::vector<Insn> actual = linked->insns;
+        clear_references(*linked, expected);
+        clear_references(*linked, actual);
+        ASSERT_EQ(actual.size(), expected.size()) << linked->name;
+        for (size_t i = 0; i < actual.size(); ++i) {
+            EXPECT_EQ(show(actual[i]), show(expected[i])) << linked->name << " slot " << i;
+        }
+    }
+}
+
+TEST_P(LinkedAgainstLibbpf, MapsAreEqual) {
+    if (const std::string why = test::cannot_load(); !why.empty()) {
+        GTEST_SKIP() << why;
+    }
+    const ByteVec bytes = test::object_bytes(GetParam());
+    ASSERT_FALSE(bytes.empty());
+    const test::LibbpfObject theirs = test::load_with_libbpf(bytes);
+    auto object = read_elf(bytes, GetParam());
+    ASSERT_TRUE(object) << object.error().message();
+    std::vector<std::string> order;
+    for (const MapDef& map : object->maps) {
+        order.push_back(map.name);
+        const auto found = theirs.maps.find(map.name);
+        ASSERT_NE(found, theirs.maps.end()) << map.name;
+        const test::LibbpfMap ours{static_cast<uint32_t>(map.type),
+                                   map.key_size,
+                                   map.value_size,
+                                   map.max_entries,
+                                   map.flags,
+                                   map.extra};
+        EXPECT_TRUE(ours == found->second)
+            << map.name << ": type " << found->second.type << " key " << found->second.key_size << " value "
+            << found->second.value_size << " entries " << found->second.max_entries << " flags "
+            << found->second.flags << ", ours " << ours.value_size << " " << ours.flags;
+    }
+    std::vector<std::string> theirs_order = theirs.map_order;
+    std::erase(theirs_order, ".kconfig"); // an extern here, a map there
+    EXPECT_EQ(order, theirs_order);
+}
+
+TEST_P(LinkedAgainstLibbpf, KernelAcceptsTheFixedBtf) {
+    if (const std::string why = test::cannot_load(); !why.empty()) {
+        GTEST_SKIP() << why;
+    }
+    auto object = read_elf(test::object_bytes(GetParam()), GetParam());
+    ASSERT_TRUE(object) << object.error().message();
+    ASSERT_NE(object->btf, nullptr);
+    EXPECT_EQ(test::kernel_refuses_btf(object->btf->raw()), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(AllPrograms, LinkedAgainstLibbpf, testing::ValuesIn(test::program_names()),
+                         [](const auto& param) { return param.param; });
+
+TEST(Linker, RefusesAProgramThatNeedsKernelTypesWithoutThem) {
+    auto object = read_elf(test::object_bytes("core"), "core.o");
+    ASSERT_TRUE(object) << object.error().message();
+    const auto shared = std::make_shared<const Object>(std::move(*object));
+    EXPECT_TRUE(needs_kernel_btf(*shared));
+    auto linked = link(shared, shared->programs()[0], {});
+    ASSERT_FALSE(linked);
+    EXPECT_EQ(linked.error().code, ENOENT);
+    EXPECT_NE(linked.error().message().find("core.bpf.c:"), std::string::npos) << linked.error().message();
+    EXPECT_NE(linked.error().hint.find("/sys/kernel/btf/vmlinux"), std::string::npos);
+}
+
+TEST(Linker, LeavesTheObjectAsItWas) {
+    auto object = read_elf(test::object_bytes("calls"), "calls.o");
+    ASSERT_TRUE(object);
+    const auto shared = std::make_shared<const Object>(std::move(*object));
+    const std::vector<Function> before = shared->functions;
+    ASSERT_TRUE(link(shared, shared->programs()[0], {}));
+    for (size_t i = 0; i < before.size(); ++i) {
+        EXPECT_EQ(before[i].insns, shared->functions[i].insns);
+    }
+}
+
+/// Two functions that call each other, made by hand: no compiler is needed to write them.
+Object recursive_object() {
+    Object object;
+    object.origin = "made by hand";
+    const auto make = [](const char* name, uint32_t callee, bool program) {
+        Function function;
+        function.name = name;
+        function.section = program ? "xdp" : ".text";
+        function.insns = {{op::kJmp | op::kCall, 0, op::kCallLocal, 0, -1},
+                          {op::kJmp | op::kExit, 0, 0, 0, 0}};
+        function.relocs = {{0, RelocKind::Call, callee, 0}};
+        if (program) {
+            function.spec = spec_of_section("xdp");
+        }
+        return function;
+    };
+    object.functions = {make("a", 1, true), make("b", 2, false), make("c", 1, false)};
+    return object;
+}
+
+TEST(Linker, EndsOnRecursion) {
+    const auto object = std::make_shared<const Object>(recursive_object());
+    auto linked = link(object, 0, {});
+    ASSERT_TRUE(linked) << linked.error().message();
+    ASSERT_EQ(linked->insns.size(), 6u);
+    EXPECT_EQ(linked->insns[0].imm, 1);  // a -> b
+    EXPECT_EQ(linked->insns[2].imm, 1);  // b -> c
+    EXPECT_EQ(linked->insns[4].imm, -3); // c -> b
+    EXPECT_EQ(linked->function_at(3), 1u);
+}
+
+TEST(Linker, RefusesWhatCannotBeAProgram) {
+    struct Case {
+        const char* what;
+        std::function<void(Object&)> change;
+        uint32_t function;
+        const char* text;
+    };
+    const Case cases[] = {
+        {"subprogram", [](Object&) {}, 1, "is a subprogram"},
+        {"number", [](Object&) {}, 9, "no function number 9"},
+        {"runs over",
+         [](Object& o) {
+             o.functions[2].insns[1] = {op::kAlu64 | op::kMov, 0, 0, 0, 0};
+         },
+         0, "function 'c' runs over its end"},
+        {"no type", [](Object& o) { o.functions[0].spec->type = abi::ProgType::Unspec; }, 0,
+         "names no program type"},
+        {"target", [](Object& o) { o.functions[0].relocs[0].target = 7; }, 0, "names number 7 of 3"},
+        {"jump",
+         [](Object& o) {
+             o.functions[0].insns[1] = {op::kJmp | op::kJa, 0, 0, 5, 0};
+         },
+         0, "jump out of the function"},
+        {"bare call", [](Object& o) { o.functions[0].relocs.clear(); }, 0, "reference without a relocation"},
+        {"half load",
+         [](Object& o) {
+             o.functions[0].insns[1] = {op::kLddw, 0, 0, 0, 0};
+         },
+         0, "cut in half"},
+    };
+    for (const Case& c : cases) {
+        Object object = recursive_object();
+        c.change(object);
+        auto linked = link(std::make_shared<const Object>(std::move(object)), c.function, {});
+        ASSERT_FALSE(linked) << c.what;
+        EXPECT_NE(linked.error().message().find(c.text), std::string::npos)
+            << c.what << ": " << linked.error().message();
+    }
+}
+
+TEST(Linker, NamesTheSourceLineOfAnInstruction) {
+    auto object = read_elf(test::object_bytes("maps_xdp"), "maps_xdp.o");
+    ASSERT_TRUE(object);
+    const auto shared = std::make_shared<const Object>(std::move(*object));
+    auto linked = link(shared, shared->programs()[1], {});
+    ASSERT_TRUE(linked);
+    const SourceLine line = source_line(*linked, 0);
+    EXPECT_TRUE(line.file.ends_with("maps_xdp.bpf.c")) << line.file;
+    EXPECT_EQ(line.text, "return classify(ctx->data_end - ctx->data) ? XDP_PASS : XDP_DROP;");
+    ASSERT_EQ(linked->functions.size(), 2u);
+    EXPECT_EQ(linked->functions[1].name, "classify");
+    EXPECT_NE(linked->functions[1].btf_id, 0u);
+    EXPECT_EQ(linked->line_at(linked->functions[1].insn)->insn, linked->functions[1].insn);
+}
+
+} // namespace
+} // namespace mimicsh

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Test programs: compiled once per process from tests/data/bpf, and the bytes around them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "object/object.h"
+
+namespace mimicsh::test {
+
+inline std::string data_dir() {
+    return MIMICSH_SOURCE_DIR "/tests/data/bpf";
+}
+
+/// A folder of this test process, removed at its end.
+class ScratchDir {
+  public:
+    ScratchDir() {
+        std::string pattern = (std::filesystem::temp_directory_path() / "mimicsh-test-XXXXXX").string();
+        path_ = mkdtemp(pattern.data());
+    }
+    ScratchDir(const ScratchDir&) = delete;
+    ScratchDir& operator=(const ScratchDir&) = delete;
+    ~ScratchDir() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+};
+
+/// Names of all test programs, without ".bpf.c".
+inline std::vector<std::string> program_names() {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(data_dir())) {
+        const std::string name = entry.path().filename().string();
+        if (name.ends_with(".bpf.c")) {
+            names.push_back(name.substr(0, name.size() - 6));
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+/// The object file of a test program as clang writes it, or of any C file by absolute path; empty when clang
+/// fails.
+inline ByteVec object_bytes(const std::string& name, const std::string& flags = "") {
+    static const ScratchDir scratch;
+    const std::string source = name.starts_with("/") ? name : data_dir() + "/" + name + ".bpf.c";
+    const std::string out = scratch / (std::filesystem::path(source).filename().string() + ".o");
+    const std::string command = "clang -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -idirafter "
+                                "/usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu " +
+                                flags + " -c " + source + " -o " + out;
+    if (std::system(command.c_str()) != 0) {
+        return {};
+    }
+    auto bytes = read_file(out, "read");
+    return bytes ? *bytes : ByteVec{};
+}
+
+/// Object file of C text.
+inline ByteVec object_of_text(const std::string& text, const std::string& flags = "") {
+    static const ScratchDir scratch;
+    static int number = 0;
+    const std::string path = scratch / ("text" + std::to_string(number++) + ".c");
+    std::ofstream(path) << text;
+    return object_bytes(path, flags);
+}
+
+} // namespace mimicsh::test
