@@ -43,9 +43,15 @@ inline void store(void* to, T value) {
     std::memcpy(to, &value, sizeof value);
 }
 
-[[nodiscard]] constexpr uint16_t byte_swap(uint16_t v) { return __builtin_bswap16(v); }
-[[nodiscard]] constexpr uint32_t byte_swap(uint32_t v) { return __builtin_bswap32(v); }
-[[nodiscard]] constexpr uint64_t byte_swap(uint64_t v) { return __builtin_bswap64(v); }
+[[nodiscard]] constexpr uint16_t byte_swap(uint16_t v) {
+    return __builtin_bswap16(v);
+}
+[[nodiscard]] constexpr uint32_t byte_swap(uint32_t v) {
+    return __builtin_bswap32(v);
+}
+[[nodiscard]] constexpr uint64_t byte_swap(uint64_t v) {
+    return __builtin_bswap64(v);
+}
 
 /// Loads a big-endian (network order) unsigned integer.
 template <std::unsigned_integral T>

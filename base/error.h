@@ -28,7 +28,8 @@ struct Error {
 /// Builds an Error from an errno value; the text becomes "what: <strerror>".
 [[nodiscard]] Error errno_error(int code, std::string op, const std::string& what);
 
-/// A value or an Error; the subset of std::expected that C++20 compilers can have. Return `Error{...}` to fail.
+/// A value or an Error; the subset of std::expected that C++20 compilers can have. Return `Error{...}` to
+/// fail.
 template <typename T>
 class [[nodiscard]] Expected {
   public:

@@ -37,7 +37,8 @@ class Fd {
 [[nodiscard]] Expected<ByteVec> read_file(const std::string& path, const std::string& op,
                                           size_t limit = size_t{1} << 30);
 
-/// Writes through a temporary file in the same folder and renames it, so that a failure leaves nothing behind.
+/// Writes through a temporary file in the same folder and renames it, so that a failure leaves nothing
+/// behind.
 [[nodiscard]] Status write_file(const std::string& path, ByteView bytes, const std::string& op);
 
 } // namespace mimicsh

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernel's user-space ABI numbers that mimicsh uses (include/uapi/linux/bpf.h, Linux 6.18), under our own names:
-// Debian 12's header is 6.1's and cannot be included beside <pcap/pcap.h>.
+// The kernel's user-space ABI numbers that mimicsh uses (include/uapi/linux/bpf.h, Linux 6.18), under our own
+// names: Debian 12's header is 6.1's and cannot be included beside <pcap/pcap.h>.
 #pragma once
 
 #include <cstdint>
@@ -145,10 +145,11 @@ inline constexpr uint32_t kXdpTx = 3;
 inline constexpr uint32_t kXdpRedirect = 4;
 
 inline constexpr uint32_t kObjNameLen = 16; ///< BPF_OBJ_NAME_LEN: at most 15 characters and a NUL
-inline constexpr uint32_t kMaxInsns = 1'000'000; ///< instructions of one privileged program (BPF_COMPLEXITY_LIMIT_INSNS)
-inline constexpr uint32_t kStackSize = 512;     ///< MAX_BPF_STACK: bytes, all frames of a call chain together
-inline constexpr uint32_t kMaxCallFrames = 8;   ///< frames of a call chain
-inline constexpr uint32_t kMaxTailCalls = 33;   ///< successful tail calls of one run
+inline constexpr uint32_t kMaxInsns =
+    1'000'000; ///< instructions of one privileged program (BPF_COMPLEXITY_LIMIT_INSNS)
+inline constexpr uint32_t kStackSize = 512;   ///< MAX_BPF_STACK: bytes, all frames of a call chain together
+inline constexpr uint32_t kMaxCallFrames = 8; ///< frames of a call chain
+inline constexpr uint32_t kMaxTailCalls = 33; ///< successful tail calls of one run
 inline constexpr uint32_t kRingbufBusy = 1u << 31;
 inline constexpr uint32_t kRingbufDiscard = 1u << 30;
 inline constexpr uint32_t kRingbufHeader = 8;

@@ -15,8 +15,26 @@
 namespace mimicsh {
 
 enum class BtfKind : uint8_t {
-    Void = 0, Int, Ptr, Array, Struct, Union, Enum, Fwd, Typedef, Volatile, Const, Restrict, Func, FuncProto, Var,
-    Datasec, Float, DeclTag, TypeTag, Enum64,
+    Void = 0,
+    Int,
+    Ptr,
+    Array,
+    Struct,
+    Union,
+    Enum,
+    Fwd,
+    Typedef,
+    Volatile,
+    Const,
+    Restrict,
+    Func,
+    FuncProto,
+    Var,
+    Datasec,
+    Float,
+    DeclTag,
+    TypeTag,
+    Enum64,
 };
 
 /// Field of a struct or union.
@@ -48,27 +66,30 @@ struct BtfType {
     BtfKind kind = BtfKind::Void;
     std::string_view name;
     uint32_t size = 0; ///< bytes: Int, Struct, Union, Enum, Enum64, Datasec, Float
-    uint32_t type = 0; ///< referenced type: Ptr, Typedef, qualifiers, Func, FuncProto (return), Var, Array (element), tags
-    bool is_signed = false; ///< Enum, Enum64: values are signed; Int: signed encoding
-    bool is_bool = false;   ///< Int with BTF_INT_BOOL
-    bool is_char = false;   ///< Int with BTF_INT_CHAR
-    bool is_union = false;  ///< Fwd of a union
-    uint8_t int_offset = 0; ///< Int: bit offset (0 in practice)
-    uint8_t int_bits = 0;   ///< Int: width in bits
-    uint32_t linkage = 0;   ///< Func (0 static, 1 global, 2 extern), Var
-    uint32_t elements = 0;  ///< Array: number of elements
+    uint32_t type = 0; ///< referenced type: Ptr, Typedef, qualifiers, Func, FuncProto (return), Var, Array
+                       ///< (element), tags
+    bool is_signed = false;  ///< Enum, Enum64: values are signed; Int: signed encoding
+    bool is_bool = false;    ///< Int with BTF_INT_BOOL
+    bool is_char = false;    ///< Int with BTF_INT_CHAR
+    bool is_union = false;   ///< Fwd of a union
+    uint8_t int_offset = 0;  ///< Int: bit offset (0 in practice)
+    uint8_t int_bits = 0;    ///< Int: width in bits
+    uint32_t linkage = 0;    ///< Func (0 static, 1 global, 2 extern), Var
+    uint32_t elements = 0;   ///< Array: number of elements
     uint32_t index_type = 0; ///< Array
-    int32_t component = -1; ///< DeclTag: member or parameter index, -1 the type itself
+    int32_t component = -1;  ///< DeclTag: member or parameter index, -1 the type itself
     std::vector<BtfMember> members;
     std::vector<BtfEnumerator> enumerators;
     std::vector<BtfParam> params;
     std::vector<BtfSecVar> vars;
 };
 
-/// Parsed BTF. Immutable and movable; all ids and offsets in it have been checked, and no type contains itself.
+/// Parsed BTF. Immutable and movable; all ids and offsets in it have been checked, and no type contains
+/// itself.
 class Btf {
   public:
-    /// Parses a .BTF section (or /sys/kernel/btf/vmlinux). `origin` names it in errors. Keeps a copy of `bytes`.
+    /// Parses a .BTF section (or /sys/kernel/btf/vmlinux). `origin` names it in errors. Keeps a copy of
+    /// `bytes`.
     [[nodiscard]] static Expected<Btf> parse(ByteView bytes, const std::string& origin);
 
     Btf(Btf&&) noexcept;

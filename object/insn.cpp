@@ -18,21 +18,38 @@ struct OpName {
 };
 
 constexpr std::array<OpName, 12> kAluOps{{
-    {op::kAdd, "add", IsaLevel::V1}, {op::kSub, "sub", IsaLevel::V1}, {op::kMul, "mul", IsaLevel::V1},
-    {op::kDiv, "div", IsaLevel::V1}, {op::kOr, "or", IsaLevel::V1}, {op::kAnd, "and", IsaLevel::V1},
-    {op::kLsh, "lsh", IsaLevel::V1}, {op::kRsh, "rsh", IsaLevel::V1}, {op::kMod, "mod", IsaLevel::V1},
-    {op::kXor, "xor", IsaLevel::V1}, {op::kMov, "mov", IsaLevel::V1}, {op::kArsh, "arsh", IsaLevel::V1},
+    {op::kAdd, "add", IsaLevel::V1},
+    {op::kSub, "sub", IsaLevel::V1},
+    {op::kMul, "mul", IsaLevel::V1},
+    {op::kDiv, "div", IsaLevel::V1},
+    {op::kOr, "or", IsaLevel::V1},
+    {op::kAnd, "and", IsaLevel::V1},
+    {op::kLsh, "lsh", IsaLevel::V1},
+    {op::kRsh, "rsh", IsaLevel::V1},
+    {op::kMod, "mod", IsaLevel::V1},
+    {op::kXor, "xor", IsaLevel::V1},
+    {op::kMov, "mov", IsaLevel::V1},
+    {op::kArsh, "arsh", IsaLevel::V1},
 }};
 
 constexpr std::array<OpName, 11> kJumpOps{{
-    {op::kJeq, "jeq", IsaLevel::V1}, {op::kJgt, "jgt", IsaLevel::V1}, {op::kJge, "jge", IsaLevel::V1},
-    {op::kJset, "jset", IsaLevel::V1}, {op::kJne, "jne", IsaLevel::V1}, {op::kJsgt, "jsgt", IsaLevel::V1},
-    {op::kJsge, "jsge", IsaLevel::V1}, {op::kJlt, "jlt", IsaLevel::V2}, {op::kJle, "jle", IsaLevel::V2},
-    {op::kJslt, "jslt", IsaLevel::V2}, {op::kJsle, "jsle", IsaLevel::V2},
+    {op::kJeq, "jeq", IsaLevel::V1},
+    {op::kJgt, "jgt", IsaLevel::V1},
+    {op::kJge, "jge", IsaLevel::V1},
+    {op::kJset, "jset", IsaLevel::V1},
+    {op::kJne, "jne", IsaLevel::V1},
+    {op::kJsgt, "jsgt", IsaLevel::V1},
+    {op::kJsge, "jsge", IsaLevel::V1},
+    {op::kJlt, "jlt", IsaLevel::V2},
+    {op::kJle, "jle", IsaLevel::V2},
+    {op::kJslt, "jslt", IsaLevel::V2},
+    {op::kJsle, "jsle", IsaLevel::V2},
 }};
 
 constexpr std::array<OpName, 4> kSizes{{
-    {op::kB, "b", IsaLevel::V1}, {op::kH, "h", IsaLevel::V1}, {op::kW, "w", IsaLevel::V1},
+    {op::kB, "b", IsaLevel::V1},
+    {op::kH, "h", IsaLevel::V1},
+    {op::kW, "w", IsaLevel::V1},
     {op::kDw, "dw", IsaLevel::V1},
 }};
 
@@ -56,7 +73,8 @@ class Table {
   private:
     void add(std::string name, int code, int src, int32_t off, int32_t imm, InsnKind kind, IsaLevel level) {
         names_.push_back(std::move(name));
-        rows_.push_back({static_cast<uint8_t>(code), static_cast<int16_t>(src), off, imm, kind, level, names_.back()});
+        rows_.push_back(
+            {static_cast<uint8_t>(code), static_cast<int16_t>(src), off, imm, kind, level, names_.back()});
     }
 
     void add_alu() {
@@ -86,7 +104,8 @@ class Table {
             add("be" + bits, op::kAlu | op::kEnd | op::kX, 0, 0, width, InsnKind::Endian, IsaLevel::V1);
             add("bswap" + bits, op::kAlu64 | op::kEnd | op::kK, 0, 0, width, InsnKind::Bswap, IsaLevel::V4);
         }
-        add("addr_space_cast_user", op::kAlu64 | op::kMov | op::kX, -1, 1, 1, InsnKind::AddrCast, IsaLevel::Arena);
+        add("addr_space_cast_user", op::kAlu64 | op::kMov | op::kX, -1, 1, 1, InsnKind::AddrCast,
+            IsaLevel::Arena);
         add("addr_space_cast_kernel", op::kAlu64 | op::kMov | op::kX, -1, 1, 0x10000, InsnKind::AddrCast,
             IsaLevel::Arena);
     }
@@ -98,9 +117,12 @@ class Table {
             add("st" + name, op::kSt | op::kMem | size.op, 0, kAny, kAny, InsnKind::StoreImm, IsaLevel::V1);
             add("stx" + name, op::kStx | op::kMem | size.op, -1, kAny, 0, InsnKind::StoreReg, IsaLevel::V1);
             if (size.op != op::kDw) {
-                add("ldsx" + name, op::kLdx | op::kMemSx | size.op, -1, kAny, 0, InsnKind::LoadSx, IsaLevel::V4);
-                add("ldabs" + name, op::kLd | op::kAbs | size.op, 0, 0, kAny, InsnKind::LoadAbs, IsaLevel::V1);
-                add("ldind" + name, op::kLd | op::kInd | size.op, -1, 0, kAny, InsnKind::LoadInd, IsaLevel::V1);
+                add("ldsx" + name, op::kLdx | op::kMemSx | size.op, -1, kAny, 0, InsnKind::LoadSx,
+                    IsaLevel::V4);
+                add("ldabs" + name, op::kLd | op::kAbs | size.op, 0, 0, kAny, InsnKind::LoadAbs,
+                    IsaLevel::V1);
+                add("ldind" + name, op::kLd | op::kInd | size.op, -1, 0, kAny, InsnKind::LoadInd,
+                    IsaLevel::V1);
             }
             add("load_acquire_" + name, op::kStx | op::kAtomic | size.op, -1, kAny, op::kLoadAcquire,
                 InsnKind::LoadAcquire, IsaLevel::LoadAcquire);
@@ -110,8 +132,10 @@ class Table {
         for (int size : {op::kW, op::kDw}) {
             const std::string bits = size == op::kW ? "32" : "64";
             const int code = op::kStx | op::kAtomic | size;
-            for (auto [value, name] : {std::pair{int32_t{op::kAdd}, "add"}, {int32_t{op::kOr}, "or"},
-                                       {int32_t{op::kAnd}, "and"}, {int32_t{op::kXor}, "xor"}}) {
+            for (auto [value, name] : {std::pair{int32_t{op::kAdd}, "add"},
+                                       {int32_t{op::kOr}, "or"},
+                                       {int32_t{op::kAnd}, "and"},
+                                       {int32_t{op::kXor}, "xor"}}) {
                 // Plain atomic add is the old XADD and needs no newer CPU level; the rest came with v3.
                 add("atomic_" + std::string(name) + bits, code, -1, kAny, value, InsnKind::Atomic,
                     value == op::kAdd ? IsaLevel::V1 : IsaLevel::V3);
@@ -121,8 +145,9 @@ class Table {
             add("xchg" + bits, code, -1, kAny, op::kXchg, InsnKind::Atomic, IsaLevel::V3);
             add("cmpxchg" + bits, code, -1, kAny, op::kCmpxchg, InsnKind::Atomic, IsaLevel::V3);
         }
-        constexpr std::array<std::string_view, 7> kLddw{"lddw", "lddw_map_fd", "lddw_map_value", "lddw_btf_id",
-                                                        "lddw_func", "lddw_map_idx", "lddw_map_idx_value"};
+        constexpr std::array<std::string_view, 7> kLddw{
+            "lddw",      "lddw_map_fd",  "lddw_map_value",    "lddw_btf_id",
+            "lddw_func", "lddw_map_idx", "lddw_map_idx_value"};
         for (int src = 0; src < static_cast<int>(kLddw.size()); ++src) {
             add(std::string(kLddw[static_cast<size_t>(src)]), op::kLddw, src, 0, kAny, InsnKind::LoadImm64,
                 IsaLevel::V1);
@@ -142,9 +167,11 @@ class Table {
         add("ja", op::kJmp | op::kJa, 0, kAny, 0, InsnKind::Goto, IsaLevel::V1);
         add("gotol", op::kJmp32 | op::kJa, 0, 0, kAny, InsnKind::Goto, IsaLevel::V4);
         add("may_goto", op::kJmp | op::kJcond, 0, kAny, 0, InsnKind::MayGoto, IsaLevel::MayGoto);
-        add("call_helper", op::kJmp | op::kCall, op::kCallHelper, 0, kAny, InsnKind::CallHelper, IsaLevel::V1);
+        add("call_helper", op::kJmp | op::kCall, op::kCallHelper, 0, kAny, InsnKind::CallHelper,
+            IsaLevel::V1);
         add("call_local", op::kJmp | op::kCall, op::kCallLocal, 0, kAny, InsnKind::CallLocal, IsaLevel::V1);
-        add("call_kfunc", op::kJmp | op::kCall, op::kCallKfunc, kAny, kAny, InsnKind::CallKfunc, IsaLevel::V1);
+        add("call_kfunc", op::kJmp | op::kCall, op::kCallKfunc, kAny, kAny, InsnKind::CallKfunc,
+            IsaLevel::V1);
         add("callx", op::kJmp | op::kCall | op::kX, -1, 0, 0, InsnKind::CallReg, IsaLevel::Future);
         add("gotox", op::kJmp | op::kJa | op::kX, 0, 0, 0, InsnKind::GotoReg, IsaLevel::Future);
         add("exit", op::kJmp | op::kExit, 0, 0, 0, InsnKind::Exit, IsaLevel::V1);
@@ -192,7 +219,9 @@ bool matches(const InsnForm& form, const Insn& insn) {
 
 } // namespace
 
-std::span<const InsnForm> insn_forms() { return table().rows(); }
+std::span<const InsnForm> insn_forms() {
+    return table().rows();
+}
 
 const InsnForm* classify(const Insn& insn) {
     for (uint16_t row : table().with_code(insn.code)) {

@@ -11,12 +11,13 @@
 
 namespace mimicsh {
 
-/// A symbolic reference left in linked instructions; each target puts in its own handle, descriptor or address.
+/// A symbolic reference left in linked instructions; each target puts in its own handle, descriptor or
+/// address.
 struct LinkedRef {
-    uint32_t insn = 0; ///< slot index in LinkedProgram::insns
+    uint32_t insn = 0;               ///< slot index in LinkedProgram::insns
     RelocKind kind = RelocKind::Map; ///< Map, MapValue or Extern; calls and callbacks are resolved already
-    uint32_t target = 0; ///< map or extern index in the object
-    uint32_t offset = 0; ///< MapValue: bytes into the value
+    uint32_t target = 0;             ///< map or extern index in the object
+    uint32_t offset = 0;             ///< MapValue: bytes into the value
 };
 
 struct LinkedFunction {
@@ -25,9 +26,9 @@ struct LinkedFunction {
     std::string name;
 };
 
-/// Final instructions of one program: main function first, then the subprograms it reaches, each once. Local calls
-/// and callback addresses are pc-relative in imm. Map references keep src kMapFd/kMapValue with imm 0 in the first
-/// slot and the offset in the second slot's imm for MapValue; `refs` says which map.
+/// Final instructions of one program: main function first, then the subprograms it reaches, each once. Local
+/// calls and callback addresses are pc-relative in imm. Map references keep src kMapFd/kMapValue with imm 0
+/// in the first slot and the offset in the second slot's imm for MapValue; `refs` says which map.
 struct LinkedProgram {
     std::string name;
     ProgramSpec spec;
@@ -53,10 +54,12 @@ struct SourceLine {
 [[nodiscard]] SourceLine source_line(const LinkedProgram& program, uint32_t insn);
 
 struct LinkOptions {
-    std::shared_ptr<const Btf> kernel_btf; ///< types that CO-RE resolves against; null = a program that needs it fails
+    std::shared_ptr<const Btf>
+        kernel_btf; ///< types that CO-RE resolves against; null = a program that needs it fails
 };
 
-/// Links one program (index into object->functions). CO-RE failures that libbpf would poison are poisoned the same way.
+/// Links one program (index into object->functions). CO-RE failures that libbpf would poison are poisoned the
+/// same way.
 [[nodiscard]] Expected<LinkedProgram> link(std::shared_ptr<const Object> object, uint32_t function,
                                            const LinkOptions& options);
 

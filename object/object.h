@@ -16,11 +16,11 @@
 namespace mimicsh {
 
 enum class RelocKind : uint8_t {
-    Map,          ///< LDDW of a map: target = map index
-    MapValue,     ///< LDDW of an address inside a data section's value: target = map index, offset = bytes
-    Call,         ///< call of a subprogram: target = function index
-    FuncAddress,  ///< LDDW of a callback: target = function index
-    Extern,       ///< ksym, kconfig or kfunc: target = extern index
+    Map,         ///< LDDW of a map: target = map index
+    MapValue,    ///< LDDW of an address inside a data section's value: target = map index, offset = bytes
+    Call,        ///< call of a subprogram: target = function index
+    FuncAddress, ///< LDDW of a callback: target = function index
+    Extern,      ///< ksym, kconfig or kfunc: target = extern index
 };
 
 /// A place in a function that names something; resolved by the linker, never by a front-end.
@@ -31,7 +31,8 @@ struct Relocation {
     uint32_t offset = 0;
 };
 
-/// bpf_core_relo: an access that depends on the layout of a type (include/uapi/linux/bpf.h, enum bpf_core_relo_kind).
+/// bpf_core_relo: an access that depends on the layout of a type (include/uapi/linux/bpf.h, enum
+/// bpf_core_relo_kind).
 struct CoreRelocation {
     uint32_t insn = 0;    ///< slot index within the function
     uint32_t type_id = 0; ///< root type in the object's BTF
@@ -39,7 +40,8 @@ struct CoreRelocation {
     uint32_t kind = 0;
 };
 
-/// Source position of the instructions from `insn` up to the next record. Offsets are into the BTF string section.
+/// Source position of the instructions from `insn` up to the next record. Offsets are into the BTF string
+/// section.
 struct LineInfo {
     uint32_t insn = 0;
     uint32_t file_off = 0;
@@ -52,8 +54,8 @@ struct LineInfo {
 struct ProgramSpec {
     abi::ProgType type = abi::ProgType::Unspec;
     abi::AttachType attach_type = abi::AttachType::None;
-    uint32_t flags = 0;         ///< abi::kProg*
-    std::string attach_target;  ///< rest of the section name for types that need one
+    uint32_t flags = 0;        ///< abi::kProg*
+    std::string attach_target; ///< rest of the section name for types that need one
 };
 
 /// A function: a program when `spec` is set, else a subprogram.
@@ -65,9 +67,9 @@ struct Function {
     uint32_t btf_id = 0; ///< FUNC type in the object's BTF, 0 = none
     std::optional<ProgramSpec> spec;
     std::vector<Insn> insns;
-    std::vector<Relocation> relocs; ///< sorted by insn
+    std::vector<Relocation> relocs;          ///< sorted by insn
     std::vector<CoreRelocation> core_relocs; ///< sorted by insn
-    std::vector<LineInfo> lines; ///< sorted by insn, insn relative to this function
+    std::vector<LineInfo> lines;             ///< sorted by insn, insn relative to this function
 };
 
 /// A map as the object declares it.
@@ -80,12 +82,12 @@ struct MapDef {
     uint32_t flags = 0; ///< abi::kMap*
     uint64_t extra = 0; ///< map_extra
     uint32_t numa_node = 0;
-    uint32_t pinning = 0;       ///< 1 = LIBBPF_PIN_BY_NAME
-    uint32_t key_btf_id = 0;    ///< in the object's BTF, 0 = none
-    uint32_t value_btf_id = 0;  ///< for a data section: its DATASEC type
-    bool is_data = false;       ///< .data, .bss, .rodata and their suffixed forms
-    bool frozen = false;        ///< read only for everybody after load (.rodata)
-    ByteVec contents;           ///< data sections: initial value, value_size bytes
+    uint32_t pinning = 0;          ///< 1 = LIBBPF_PIN_BY_NAME
+    uint32_t key_btf_id = 0;       ///< in the object's BTF, 0 = none
+    uint32_t value_btf_id = 0;     ///< for a data section: its DATASEC type
+    bool is_data = false;          ///< .data, .bss, .rodata and their suffixed forms
+    bool frozen = false;           ///< read only for everybody after load (.rodata)
+    ByteVec contents;              ///< data sections: initial value, value_size bytes
     std::shared_ptr<MapDef> inner; ///< template of map-in-map
     struct Slot {
         uint32_t index;
@@ -106,7 +108,8 @@ struct ExternDef {
     uint32_t type_id = 0;
 };
 
-/// Compiled programs and map definitions. Plain data; `validate` has passed on everything a front-end returns.
+/// Compiled programs and map definitions. Plain data; `validate` has passed on everything a front-end
+/// returns.
 struct Object {
     std::string name;   ///< file name without folders and ".bpf.o", or what the front-end calls it
     std::string origin; ///< path or description, for messages
@@ -123,7 +126,8 @@ struct Object {
     [[nodiscard]] const Function* find_function(std::string_view function_name) const;
 };
 
-/// Checks what the parts promise each other: indices in range, instruction slots whole, jumps inside their function.
+/// Checks what the parts promise each other: indices in range, instruction slots whole, jumps inside their
+/// function.
 [[nodiscard]] Status validate(const Object& object);
 
 /// Reads a relocatable ELF64 BPF file from memory; `origin` names it in errors. Never trusts the bytes.
@@ -133,7 +137,8 @@ struct Object {
 /// Writes the object as a relocatable ELF with BTF and line info, loadable by bpftool and libbpf.
 [[nodiscard]] Expected<ByteVec> write_elf(const Object& object);
 
-/// Section name to program type ("xdp.frags" -> Xdp with kProgXdpHasFrags), libbpf's names; nothing when unknown.
+/// Section name to program type ("xdp.frags" -> Xdp with kProgXdpHasFrags), libbpf's names; nothing when
+/// unknown.
 [[nodiscard]] std::optional<ProgramSpec> spec_of_section(std::string_view section);
 
 } // namespace mimicsh

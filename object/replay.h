@@ -40,6 +40,7 @@ struct ReplayReport {
     std::map<std::string, uint64_t> verdicts; ///< by verdict_name; "fault" counts faulted runs
     std::map<std::string, FirstPacket> first; ///< first packet per verdict
     std::optional<Fault> first_fault;
+    std::vector<Warning> warnings; ///< once per site
     std::vector<MapChange> map_changes;
     double seconds = 0; ///< wall time of the loop
     bool interrupted = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The seam between an object and where it runs. Both targets (vm, kernel) implement these classes; whatever one lacks
-// fails with ENOTSUP, it never silently differs.
+// The seam between an object and where it runs. Both targets (vm, kernel) implement these classes; whatever
+// one lacks fails with ENOTSUP, it never silently differs.
 #pragma once
 
 #include <array>
@@ -39,7 +39,8 @@ struct MapInfo {
 /// Bytes a host lookup or update moves: value_size, or for per-CPU types cpus * round_up(value_size, 8).
 [[nodiscard]] uint32_t host_value_size(const MapInfo& info);
 
-/// Position of a batched walk; opaque, starts empty. A walk never stops half way because an entry was deleted.
+/// Position of a batched walk; opaque, starts empty. A walk never stops half way because an entry was
+/// deleted.
 struct MapCursor {
     ByteVec position;
     bool started = false;
@@ -47,7 +48,8 @@ struct MapCursor {
 };
 
 /// One map. Keys and values are raw bytes in kernel layout. Errors carry the kernel's errno in `code`:
-/// ENOENT missing key, EEXIST/ENOENT by update flags, E2BIG full or out of range, EINVAL bad flags or operation.
+/// ENOENT missing key, EEXIST/ENOENT by update flags, E2BIG full or out of range, EINVAL bad flags or
+/// operation.
 class Map {
   public:
     virtual ~Map() = default;
@@ -58,15 +60,16 @@ class Map {
     [[nodiscard]] virtual Status erase(ByteView key) = 0;
     /// Key after `key` in the map's order; an empty view asks for the first. False at the end.
     [[nodiscard]] virtual Expected<bool> next_key(ByteView key, ByteSpan next) = 0;
-    /// Appends up to `limit` entries (keys and host values back to back) and advances the cursor; returns the count.
+    /// Appends up to `limit` entries (keys and host values back to back) and advances the cursor; returns the
+    /// count.
     [[nodiscard]] virtual Expected<size_t> next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                                       size_t limit) = 0;
     /// Read only for the host from now on.
     [[nodiscard]] virtual Status freeze() = 0;
     /// Prog arrays: puts a program of the same target into a slot.
     [[nodiscard]] virtual Status put_program(uint32_t index, Program& program) = 0;
-    /// Ring buffers: hands out each committed record in order, then frees it; returns how many. The view is valid
-    /// during the call only.
+    /// Ring buffers: hands out each committed record in order, then frees it; returns how many. The view is
+    /// valid during the call only.
     [[nodiscard]] virtual Expected<size_t> consume(const std::function<void(ByteView)>& record) = 0;
     /// Descriptor that polls readable when `consume` has something; -1 when the target needs no waiting (vm).
     [[nodiscard]] virtual int event_fd() const { return -1; }
@@ -77,8 +80,8 @@ class Map {
 // -- Runs --
 
 enum class FaultKind : uint8_t {
-    OutOfBounds,    ///< access outside the region its pointer belongs to
-    BadPointer,     ///< a number used as an address, or a pointer whose region is gone
+    OutOfBounds, ///< access outside the region its pointer belongs to
+    BadPointer,  ///< a number used as an address, or a pointer whose region is gone
     NullPointer,
     Permission,     ///< write to read-only memory, or a context field of the wrong width or direction
     StackOverflow,  ///< call chain deeper or larger than the kernel allows
@@ -96,12 +99,12 @@ struct Fault {
     FaultKind kind = FaultKind::BadPointer;
     std::string program;
     std::string function;
-    uint32_t insn = 0; ///< slot in the linked program
+    uint32_t insn = 0;  ///< slot in the linked program
     std::string disasm; ///< the instruction as text
     SourceLine source;
-    std::string cause; ///< one sentence: "read of 4 bytes at packet+14, 4 bytes past its end (len 14)"
+    std::string cause;  ///< one sentence: "read of 4 bytes at packet+14, 4 bytes past its end (len 14)"
     std::string origin; ///< where the pointer came from; empty when not known
-    std::string hint;  ///< the check that would have saved it
+    std::string hint;   ///< the check that would have saved it
     std::array<uint64_t, 11> regs{};
     std::string report; ///< all of the above, laid out over several lines
 };
@@ -121,10 +124,10 @@ struct Redirect {
 };
 
 struct RunOptions {
-    uint32_t repeat = 1;     ///< runs of the same input; the result is the last one's
-    ByteVec context;         ///< in kernel layout (struct xdp_md); empty = defaults
-    std::optional<uint32_t> cpu; ///< CPU to run on; the vm's scripted one else
-    bool trace = false;      ///< vm: one line per executed instruction in RunResult::trace
+    uint32_t repeat = 1;                     ///< runs of the same input; the result is the last one's
+    ByteVec context;                         ///< in kernel layout (struct xdp_md); empty = defaults
+    std::optional<uint32_t> cpu;             ///< CPU to run on; the vm's scripted one else
+    bool trace = false;                      ///< vm: one line per executed instruction in RunResult::trace
     const std::atomic<bool>* stop = nullptr; ///< set from outside to interrupt; polled
 };
 
@@ -133,10 +136,10 @@ struct RunResult {
     ByteVec packet;   ///< bytes after the run, metadata not included
     ByteVec context;  ///< in kernel layout, as BPF_PROG_TEST_RUN returns it; empty when the target has none
     uint64_t duration_ns = 0; ///< average of one run
-    uint64_t insns = 0; ///< executed instructions; vm only
+    uint64_t insns = 0;       ///< executed instructions; vm only
     std::optional<Fault> fault;
     std::vector<Warning> warnings;
-    std::vector<std::string> log; ///< trace_printk lines; vm only
+    std::vector<std::string> log;     ///< trace_printk lines; vm only
     std::optional<Redirect> redirect; ///< vm only
     std::string trace;
 };
@@ -152,6 +155,8 @@ struct BatchItem {
 struct BatchOptions {
     bool want_packets = false;
     const std::atomic<bool>* stop = nullptr;
+    std::optional<Fault>* first_fault = nullptr; ///< vm: filled with the first fault's report when still empty
+    std::vector<Warning>* warnings = nullptr;    ///< vm: grows by each warning site once
 };
 
 /// A loaded program.
@@ -161,19 +166,21 @@ class Program {
     [[nodiscard]] virtual const LinkedProgram& linked() const = 0;
     [[nodiscard]] const std::string& name() const { return linked().name; }
     [[nodiscard]] abi::ProgType type() const { return linked().spec.type; }
-    /// Runs on one packet. A fault is a result, not an error; an error means that the run could not be made (packet
-    /// too short for a test run, bad context, no permission).
+    /// Runs on one packet. A fault is a result, not an error; an error means that the run could not be made
+    /// (packet too short for a test run, bad context, no permission).
     [[nodiscard]] virtual Expected<RunResult> run(ByteView packet, const RunOptions& options) = 0;
-    /// Runs on many packets with default context, for replay. Returns how many items were run: fewer than given only
-    /// when `stop` was set. An input the target cannot take at all (too short) has faulted set.
-    [[nodiscard]] virtual Expected<size_t> run_batch(std::span<BatchItem> items, const BatchOptions& options) = 0;
+    /// Runs on many packets with default context, for replay. Returns how many items were run: fewer than
+    /// given only when `stop` was set. An input the target cannot take at all (too short) has faulted set.
+    [[nodiscard]] virtual Expected<size_t> run_batch(std::span<BatchItem> items,
+                                                     const BatchOptions& options) = 0;
 };
 
 // -- Instances and targets --
 
 struct LoadOptions {
-    std::map<std::string, ByteVec> data;    ///< initial contents by data section name, instead of the object's
-    std::shared_ptr<const Btf> kernel_btf;  ///< for CO-RE; null = the target finds the running kernel's by itself
+    std::map<std::string, ByteVec> data; ///< initial contents by data section name, instead of the object's
+    std::shared_ptr<const Btf>
+        kernel_btf; ///< for CO-RE; null = the target finds the running kernel's by itself
 };
 
 /// An object loaded into a target. Owns programs and maps; both live as long as the instance.
@@ -196,7 +203,8 @@ class Target {
                                                                    const LoadOptions& options) = 0;
 };
 
-/// Verdict as a word ("DROP", "INVALID") for a program type and return value (spec: names of enum xdp_action etc.).
+/// Verdict as a word ("DROP", "INVALID") for a program type and return value (spec: names of enum xdp_action
+/// etc.).
 [[nodiscard]] std::string_view verdict_name(abi::ProgType type, uint32_t ret);
 
 } // namespace mimicsh

@@ -16,11 +16,12 @@ enum class Mode : uint8_t {
 };
 
 struct Options {
-    uint64_t seed = 1;        ///< of get_prandom_u32 and of hash order
-    uint32_t cpus = 0;        ///< possible CPUs; 0 = as many as this machine has
-    uint32_t cpu = 0;         ///< CPU that programs run on, below cpus
+    uint64_t seed = 1;                   ///< of get_prandom_u32 and of hash order
+    uint32_t cpus = 0;                   ///< possible CPUs; 0 = as many as this machine has
+    uint32_t cpu = 0;                    ///< CPU that programs run on, below cpus
     uint64_t budget = uint64_t{1} << 32; ///< back-edges and calls one run may take before it faults
-    uint64_t clock_ns = 1'000'000'000; ///< what ktime_get_ns answers; stands still unless a helper advances it
+    uint64_t clock_ns =
+        1'000'000'000; ///< what ktime_get_ns answers; stands still unless a helper advances it
     uint64_t memory_limit = uint64_t{4} << 30; ///< bytes of map storage of one instance
     Mode mode = Mode::Strict;
     bool sanitize_fault = false; ///< warnings become faults

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// The slow, exact side of memory: what the interpreter's one compare did not settle is decided here.
+#include <algorithm>
+
+#include "vm/context/xdp_md.h"
+#include "vm/machine.h"
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// Map values up to this size are remembered whole on the first store of a run, so that later stores are direct.
+constexpr uint32_t kWholeElement = 256;
+
+std::string bytes_text(uint64_t count) { return std::to_string(count) + (count == 1 ? " byte" : " bytes"); }
+
+std::string verb(Access access, uint64_t size, const char* what) {
+    const std::string base = (access == Access::Read ? "read of " : "write of ") + bytes_text(size);
+    return what == nullptr ? base : std::string(what) + ": " + base;
+}
+
+std::string place(const std::string& name, int64_t offset) {
+    return name + (offset < 0 ? "-" + std::to_string(-offset) : "+" + std::to_string(offset));
+}
+
+} // namespace
+
+// -- Deciding --
+
+Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, const char* what) {
+    const uint32_t handle = handle_of(addr);
+    if (handle == 0 || handle >= regions.size()) {
+        no_region(addr, size, access, what);
+        return {};
+    }
+    Region& region = regions.at(handle);
+    switch (region.kind) {
+    case RegionKind::MapValues:
+        return resolve_element(region, addr, size, access, what);
+    case RegionKind::Packet:
+        return resolve_packet(region, addr, size, access, what);
+    case RegionKind::Stack:
+    case RegionKind::Record: {
+        const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);
+        if (q > region.size || size > region.size - q) {
+            out_of_bounds(region, addr, size, access, what);
+            return {};
+        }
+        if (region.kind == RegionKind::Stack && region.owner > depth) {
+            fault(FaultKind::BadPointer, verb(access, size, what) + " in the stack frame of a function that returned",
+                  {}, addr);
+            return {};
+        }
+        return {region.host + q, &region};
+    }
+    case RegionKind::Dead:
+        fault(FaultKind::BadPointer,
+              verb(access, size, what) + " through a stale " + name(region.was) + " pointer: " + region.death +
+                  " made it invalid",
+              region.was == RegionKind::Packet ? "load ctx->data and ctx->data_end again after the call" : "", addr);
+        return {};
+    case RegionKind::Context:
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " at " + place("context", offset_of(addr)) +
+                  (access == Access::Write ? ": struct xdp_md is read only"
+                                           : ": only whole 4-byte fields at 0, 4, ... 20 can be loaded"),
+              {}, addr);
+        return {};
+    default:
+        fault(FaultKind::Permission, verb(access, size, what) + " through a pointer to a " + name(region.kind), {},
+              addr);
+        return {};
+    }
+}
+
+Machine::Resolved Machine::resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
+                                           const char* what) {
+    const int64_t offset = offset_of(addr);
+    const int64_t element = offset >> region.shift;
+    const uint64_t inner = static_cast<uint64_t>(offset) & ((uint64_t{1} << region.shift) - 1);
+    if (element < 0 || element >= region.elements || inner > region.size || size > region.size - inner) {
+        out_of_bounds(region, addr, size, access, what);
+        return {};
+    }
+    if (access == Access::Write ? !region.writable : !region.readable) {
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " of map " + maps_[region.owner]->info().name + ", which programs may only " +
+                  (access == Access::Write ? "read" : "write"),
+              {}, addr);
+        return {};
+    }
+    VmMap& map = *maps_[region.owner];
+    if (map.deleted_in_run() && !map.is_live(region.first + static_cast<uint32_t>(element))) {
+        warn("map value of " + map.info().name + " used after its key was deleted");
+        if (faulted()) {
+            return {};
+        }
+    }
+    return {region.storage + static_cast<size_t>(element) * region.host_stride + inner, &region};
+}
+
+Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
+                                          const char* what) {
+    const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);
+    if (q > region.size || size > region.size - q) {
+        out_of_bounds(region, addr, size, access, what);
+        return {};
+    }
+    if (q + size > region.load_limit) {
+        const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
+        warn(verb(access, size, what) + " at " + place("packet", from_start) +
+             " without a comparison with data_end that covers it: unchecked access, the kernel will refuse");
+        if (faulted()) {
+            return {};
+        }
+    }
+    return {region.host + q, &region};
+}
+
+// -- Loads and stores --
+
+bool Machine::load_context(uint64_t addr, uint32_t size, uint64_t& value) {
+    const ContextField* field = find_field(xdp_md_fields(), offset_of(addr), size);
+    if (field == nullptr) {
+        (void)resolve(addr, size, Access::Read, nullptr);
+        return false;
+    }
+    value = context[field->index];
+    if (field->role == FieldRole::PacketEnd) {
+        // Not seen by the analysis, so comparisons with it are not recognised either.
+        Region& region = regions.at(packet.handle);
+        region.load_limit = region.store_limit = region.size;
+    }
+    return true;
+}
+
+bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
+    if (handle_of(addr) == kContextHandle) {
+        return load_context(addr, size, value);
+    }
+    const uint8_t* host = span(addr, size, Access::Read, nullptr);
+    if (host == nullptr) {
+        return false;
+    }
+    value = 0;
+    std::memcpy(&value, host, size);
+    return true;
+}
+
+bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
+    uint8_t* host = span(addr, size, Access::Write, nullptr);
+    if (host == nullptr) {
+        return false;
+    }
+    std::memcpy(host, &value, size);
+    return true;
+}
+
+uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
+    static uint8_t nothing[8];
+    if (size == 0 && what != nullptr && handle_of(addr) == 0) {
+        return nothing; // helpers take a null pointer with size 0
+    }
+    const Resolved found = resolve(addr, size, access, what);
+    if (found.host == nullptr) {
+        return nullptr;
+    }
+    Region& region = *found.region;
+    if (region.kind == RegionKind::Stack) {
+        const auto offset = static_cast<uint32_t>(found.host - region.host);
+        if (access == Access::Write) {
+            mark_initialised(region.owner, offset, static_cast<uint32_t>(size));
+        } else {
+            const uint32_t current = std::exchange(depth, region.owner);
+            stack_read_uninitialised(offset, static_cast<uint32_t>(size));
+            depth = current;
+        }
+    } else if (region.kind == RegionKind::MapValues) {
+        if (access == Access::Write) {
+            open_element(region, found.host);
+            if (region.store_limit == 0) {
+                journal.bytes(found.host, static_cast<uint32_t>(size));
+            }
+        }
+    }
+    return faulted() ? nullptr : found.host;
+}
+
+void Machine::open_element(Region& region, const uint8_t* host) {
+    if (region.size > kWholeElement || maps_[region.owner]->deleted_in_run()) {
+        region.store_limit = 0;
+        return;
+    }
+    const auto element = static_cast<size_t>(host - region.storage) / region.host_stride;
+    uint8_t* first = region.storage + element * region.host_stride;
+    if (region.store_limit != 0 && region.host == first) {
+        return;
+    }
+    journal.bytes(first, region.size);
+    region.host = first;
+    region.base = kOrigin + static_cast<uint32_t>(element << region.shift);
+    region.load_limit = region.readable ? region.size : 0;
+    region.store_limit = region.size;
+    opened_.push_back(static_cast<uint32_t>(&region - regions.data()));
+}
+
+bool Machine::load_packet(int64_t offset, uint32_t size, uint64_t& value) const {
+    const int64_t length = int64_t{packet.end} - packet.start;
+    if (offset < 0 || offset > length || int64_t{size} > length - offset) {
+        return false;
+    }
+    const uint8_t* at_host = packet.buffer.data() + packet.start + offset;
+    value = size == 1   ? load_be<uint8_t>(at_host)
+            : size == 2 ? load_be<uint16_t>(at_host)
+                        : load_be<uint32_t>(at_host);
+    return true;
+}
+
+// -- Stack --
+
+void Machine::mark_initialised(uint32_t frame, uint32_t offset, uint32_t size) {
+    for (uint32_t byte = offset; byte < offset + size; ++byte) {
+        stack_init[frame][byte / 64] |= uint64_t{1} << (byte % 64);
+    }
+}
+
+void Machine::stack_read_uninitialised(uint32_t offset, uint32_t size) {
+    uint32_t missing = 0;
+    for (uint32_t byte = offset; byte < offset + size; ++byte) {
+        const uint64_t bit = uint64_t{1} << (byte % 64);
+        uint64_t& word = stack_init[depth][byte / 64];
+        if ((word & bit) == 0) {
+            // Reads as zero from now on; the kernel would give what an earlier program left there.
+            stack[depth][byte] = 0;
+            word |= bit;
+            ++missing;
+        }
+    }
+    if (missing != 0) {
+        warn("read of " + bytes_text(size) + " at " + place("stack", int64_t{offset} - abi::kStackSize) + ", " +
+             std::to_string(missing) + " of them never written: they read as 0 here, as leftovers in the kernel");
+    }
+}
+
+// -- Atomics --
+
+uint64_t Machine::run_atomic(uint8_t* host, const Op& op, uint32_t size) {
+    const auto operand = size == 4 ? uint64_t{static_cast<uint32_t>(regs[op.src])} : regs[op.src];
+    uint64_t old = 0;
+    std::memcpy(&old, host, size);
+    uint64_t now = old;
+    switch (op.b & ~op::kFetch) {
+    case op::kAdd:
+        now = old + operand;
+        break;
+    case op::kOr:
+        now = old | operand;
+        break;
+    case op::kAnd:
+        now = old & operand;
+        break;
+    case op::kXor:
+        now = old ^ operand;
+        break;
+    case op::kXchg & ~op::kFetch:
+        now = operand;
+        break;
+    default: // cmpxchg compares with r0
+        now = old == (size == 4 ? static_cast<uint32_t>(regs[0]) : regs[0]) ? operand : old;
+        break;
+    }
+    std::memcpy(host, &now, size);
+    return old;
+}
+
+bool Machine::atomic(const Op& op) {
+    const uint64_t addr = regs[op.dst] + static_cast<uint64_t>(int64_t{op.a});
+    const uint32_t size = op.dst2;
+    const uint32_t handle = handle_of(addr);
+    if (handle < regions.size() && regions.at(handle).kind == RegionKind::Packet) {
+        fault(FaultKind::Strict, "atomic operation on the packet", {}, addr);
+        return false;
+    }
+    if (span(addr, size, Access::Read, nullptr) == nullptr) {
+        return false;
+    }
+    uint8_t* host = span(addr, size, Access::Write, nullptr);
+    if (host == nullptr) {
+        return false;
+    }
+    if ((addr & (size - 1)) != 0) {
+        fault(FaultKind::Strict, "atomic operation of " + bytes_text(size) + " at an address that is no multiple of it",
+              {}, addr);
+        return false;
+    }
+    const uint64_t old = run_atomic(host, op, size);
+    if (op.b == op::kCmpxchg) {
+        regs[0] = old;
+    } else if ((op.b & op::kFetch) != 0) {
+        regs[op.src] = old;
+    }
+    return true;
+}
+
+// -- Maps as arguments --
+
+VmMap* Machine::map_at(uint64_t addr, const char* what) {
+    const uint32_t handle = handle_of(addr);
+    if (handle == 0 || handle >= regions.size() || regions.at(handle).kind != RegionKind::MapObject ||
+        offset_of(addr) != 0) {
+        fault(FaultKind::BadCall, std::string(what) + ": the first argument is no map");
+        return nullptr;
+    }
+    return maps_[regions.at(handle).owner].get();
+}
+
+// -- Texts --
+
+void Machine::no_region(uint64_t addr, uint64_t size, Access access, const char* what) {
+    const std::string action = verb(access, size, what);
+    if (addr == 0) {
+        fault(FaultKind::NullPointer, action + " through a null pointer",
+              "test the result of the look-up for NULL before using it", addr);
+    } else if (handle_of(addr) == 0 && addr < 0x10000) {
+        fault(FaultKind::NullPointer, action + " at null+" + std::to_string(addr),
+              "test the result of the look-up for NULL before using it", addr);
+    } else {
+        fault(FaultKind::BadPointer, action + " through a number, not a pointer", {}, addr);
+    }
+}
+
+void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what) {
+    int64_t offset = offset_of(addr);
+    int64_t limit = region.size;
+    std::string where;
+    std::string hint;
+    switch (region.kind) {
+    case RegionKind::Packet:
+        offset -= packet.start;
+        limit = int64_t{packet.end} - packet.start;
+        where = place("packet", offset);
+        hint = offset >= 0 ? "before this line: if (data + " + std::to_string(offset + static_cast<int64_t>(size)) +
+                                 " > data_end) return ...;"
+                           : "";
+        break;
+    case RegionKind::Stack:
+        where = place("stack", offset - abi::kStackSize);
+        break;
+    case RegionKind::MapValues: {
+        const int64_t stride = int64_t{1} << region.shift;
+        // The nearest element: a little before an element counts as before it, not as far behind the last one.
+        int64_t element = offset >= 0 ? offset / stride : 0;
+        int64_t inner = offset - element * stride;
+        if (inner > (limit + stride) / 2 && element + 1 < region.elements) {
+            ++element;
+            inner -= stride;
+        }
+        where = place("value of map " + maps_[region.owner]->info().name, inner);
+        offset = inner;
+        break;
+    }
+    default:
+        where = place(name(region.kind), offset);
+        break;
+    }
+    const int64_t past = offset + static_cast<int64_t>(size) - limit;
+    const std::string miss =
+        offset < 0 ? bytes_text(static_cast<uint64_t>(-offset)) + " before its start"
+                   : bytes_text(static_cast<uint64_t>(past)) + " past its end (length " + std::to_string(limit) + ")";
+    fault(FaultKind::OutOfBounds, verb(access, size, what) + " at " + where + ", " + miss, hint, addr);
+}
+
+} // namespace mimicsh::vm

@@ -1,0 +1,608 @@
+// SPDX-License-Identifier: MIT
+// Forward data flow over kinds of values, across local calls, to a fixed point.
+#include "vm/analysis.h"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+
+#include "vm/context/xdp_md.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+enum class Kind : uint8_t {
+    Uninit,
+    Unknown, ///< anything
+    Scalar,
+    Context,
+    Stack, ///< own frame; value = offset in it, kNoOffset when it varies
+    PacketData,
+    PacketMeta,
+    PacketEnd,
+    MapObject, ///< value = map index
+    MapValue,
+    Callback,
+};
+
+constexpr int32_t kNoOffset = INT32_MIN;
+
+struct Value {
+    Kind kind = Kind::Uninit;
+    int32_t value = 0;
+    friend bool operator==(const Value&, const Value&) = default;
+};
+
+constexpr bool is_pointer(Kind kind) {
+    return kind >= Kind::Context && kind != Kind::Callback;
+}
+
+constexpr bool is_packet(Kind kind) {
+    return kind == Kind::PacketData || kind == Kind::PacketMeta || kind == Kind::PacketEnd;
+}
+
+/// Kinds of all registers and of the 64 spill slots of the frame.
+struct State {
+    std::array<Value, 11> regs{};
+    std::array<Value, abi::kStackSize / 8> spills{};
+    friend bool operator==(const State&, const State&) = default;
+};
+
+const char* describe(Kind kind) {
+    switch (kind) {
+    case Kind::Context:
+        return "the context pointer";
+    case Kind::Stack:
+        return "a stack pointer";
+    case Kind::PacketData:
+    case Kind::PacketMeta:
+        return "a packet pointer";
+    case Kind::PacketEnd:
+        return "data_end";
+    case Kind::MapObject:
+        return "a map";
+    case Kind::MapValue:
+        return "a map value";
+    case Kind::Callback:
+        return "a function";
+    default:
+        return "a number";
+    }
+}
+
+class Flow {
+  public:
+    explicit Flow(const LinkedProgram& program) : program_(program), insns_(program.insns) {
+        result_.slots.resize(insns_.size());
+        for (const LinkedRef& ref : program.refs) {
+            refs_[ref.insn] = &ref;
+        }
+    }
+
+    Analysis run() {
+        State entry;
+        entry.regs[1] = {program_.spec.type == abi::ProgType::Xdp ? Kind::Context : Kind::Unknown, 0};
+        enter(0, entry);
+        while (!work_.empty()) {
+            const uint32_t slot = work_.front();
+            work_.pop_front();
+            queued_.erase(slot);
+            walk(slot, states_.at(slot));
+        }
+        if (!result_.refusal) {
+            // The facts are read off once the states stand still; on the way there they may have been too certain.
+            finished_ = true;
+            for (const auto& [slot, state] : states_) {
+                walk(slot, state);
+            }
+        }
+        return std::move(result_);
+    }
+
+  private:
+    // -- Joining --
+
+    Value join(Value a, Value b) {
+        if (a == b) {
+            return a;
+        }
+        if (a.kind == b.kind && a.kind != Kind::MapObject) {
+            return {a.kind, a.kind == Kind::Stack ? kNoOffset : 0};
+        }
+        if (a.kind == Kind::PacketEnd || b.kind == Kind::PacketEnd) {
+            result_.tracks_bounds = false;
+        }
+        return {Kind::Unknown, 0};
+    }
+
+    void enter_function(uint32_t slot, State state) {
+        state.regs[10] = {Kind::Stack, abi::kStackSize};
+        for (size_t reg = 6; reg <= 9; ++reg) {
+            state.regs[reg] = {};
+        }
+        state.spills.fill({});
+        enter(slot, state);
+    }
+
+    void enter(uint32_t slot, State state) {
+        if (slot == 0) {
+            state.regs[10] = {Kind::Stack, abi::kStackSize};
+        }
+        auto [it, is_new] = states_.try_emplace(slot, state);
+        if (!is_new) {
+            State merged = it->second;
+            for (size_t i = 0; i < merged.regs.size(); ++i) {
+                merged.regs[i] = join(merged.regs[i], state.regs[i]);
+            }
+            for (size_t i = 0; i < merged.spills.size(); ++i) {
+                merged.spills[i] = join(merged.spills[i], state.spills[i]);
+            }
+            if (merged == it->second) {
+                return;
+            }
+            it->second = merged;
+        }
+        if (!finished_ && queued_.emplace(slot, true).second) {
+            work_.push_back(slot);
+        }
+    }
+
+    void refuse(uint32_t slot, std::string text) {
+        // Only what is certain when the states stand still may refuse, so this counts in the last pass only.
+        if (finished_ && !result_.refusal) {
+            result_.refusal = Refusal{slot, std::move(text)};
+        }
+    }
+
+    // -- Walking a straight line --
+
+    void walk(uint32_t slot, State state) {
+        while (slot < insns_.size()) {
+            const Insn& insn = insns_[slot];
+            result_.slots[slot].reached = true;
+            const uint32_t next = slot + slot_count(insn);
+            const InsnForm* form = classify(insn);
+            if (form == nullptr) {
+                return;
+            }
+            check_reads(slot, insn, *form, state);
+            switch (form->kind) {
+            case InsnKind::Exit:
+                if (state.regs[0].kind == Kind::PacketEnd) {
+                    result_.tracks_bounds = false;
+                }
+                return;
+            case InsnKind::Goto: {
+                const int64_t distance = insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off;
+                enter(static_cast<uint32_t>(slot + 1 + distance), state);
+                return;
+            }
+            case InsnKind::Jump:
+            case InsnKind::MayGoto:
+                note_proof(slot, insn, *form, state);
+                enter(static_cast<uint32_t>(slot + 1 + insn.off), state);
+                enter(next, state);
+                return;
+            default:
+                step(slot, insn, *form, state);
+                break;
+            }
+            slot = next;
+            if (slot < insns_.size() && states_.contains(slot)) {
+                enter(slot, state);
+                return;
+            }
+        }
+    }
+
+    void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
+        const auto need = [&](uint8_t reg) {
+            if (state.regs[reg].kind == Kind::Uninit) {
+                refuse(slot, "r" + std::to_string(reg) + " is read before anything was put into it");
+            }
+        };
+        switch (form.kind) {
+        case InsnKind::Alu:
+        case InsnKind::Jump:
+            if ((insn.code & op::kX) != 0) {
+                need(insn.src);
+            }
+            if (form.kind == InsnKind::Jump || (insn.code & 0xf0) != op::kMov) {
+                need(insn.dst);
+            }
+            break;
+        case InsnKind::Load:
+        case InsnKind::LoadSx:
+        case InsnKind::MovSx:
+        case InsnKind::LoadAcquire:
+            need(insn.src);
+            break;
+        case InsnKind::StoreReg:
+        case InsnKind::Atomic:
+        case InsnKind::StoreRelease:
+            need(insn.src);
+            need(insn.dst);
+            break;
+        case InsnKind::StoreImm:
+        case InsnKind::Neg:
+        case InsnKind::Endian:
+        case InsnKind::Bswap:
+            need(insn.dst);
+            break;
+        case InsnKind::Exit:
+            need(0);
+            break;
+        default:
+            break;
+        }
+    }
+
+    void step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+        Value& dst = state.regs[insn.dst];
+        switch (form.kind) {
+        case InsnKind::Alu:
+            alu(slot, insn, state);
+            break;
+        case InsnKind::Neg:
+        case InsnKind::Endian:
+        case InsnKind::Bswap:
+            if (is_pointer(dst.kind)) {
+                refuse(slot, std::string("arithmetic of this kind on ") + describe(dst.kind));
+            }
+            set(dst, {Kind::Scalar, 0});
+            break;
+        case InsnKind::MovSx:
+        case InsnKind::AddrCast:
+            set(dst, {Kind::Scalar, 0});
+            break;
+        case InsnKind::LoadImm64:
+            load_immediate(slot, insn, dst);
+            break;
+        case InsnKind::Load:
+        case InsnKind::LoadSx:
+        case InsnKind::LoadAcquire:
+            load(slot, insn, form, state);
+            break;
+        case InsnKind::StoreReg:
+        case InsnKind::StoreImm:
+        case InsnKind::StoreRelease:
+            store(slot, insn, form, state);
+            break;
+        case InsnKind::Atomic:
+            atomic(slot, insn, state);
+            break;
+        case InsnKind::LoadAbs:
+        case InsnKind::LoadInd:
+            call_clobbers(state);
+            set(state.regs[0], {Kind::Scalar, 0});
+            break;
+        case InsnKind::CallHelper:
+            call_helper(insn, state);
+            break;
+        case InsnKind::CallLocal:
+            call_local(slot, insn, state);
+            break;
+        default:
+            call_clobbers(state);
+            set(state.regs[0], {Kind::Unknown, 0});
+            break;
+        }
+    }
+
+    /// Every overwrite of a register goes through here; nothing is lost when data_end is overwritten.
+    static void set(Value& to, Value value) { to = value; }
+
+    // -- Arithmetic --
+
+    void alu(uint32_t slot, const Insn& insn, State& state) {
+        Value& dst = state.regs[insn.dst];
+        const bool by_register = (insn.code & op::kX) != 0;
+        const Value src = by_register ? state.regs[insn.src] : Value{Kind::Scalar, 0};
+        const uint8_t operation = insn.code & 0xf0;
+        const bool wide = (insn.code & 7) == op::kAlu64;
+        if (operation == op::kMov) {
+            set(dst, wide ? src : Value{src.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0});
+            return;
+        }
+        if (operation == op::kSub && is_pointer(dst.kind) && is_pointer(src.kind)) {
+            set(dst, {Kind::Scalar, 0});
+            return;
+        }
+        if (is_pointer(dst.kind) || is_pointer(src.kind)) {
+            pointer_arithmetic(slot, insn, operation, wide, dst, src);
+            return;
+        }
+        const bool known = dst.kind == Kind::Scalar && src.kind == Kind::Scalar;
+        set(dst, {known ? Kind::Scalar : Kind::Unknown, 0});
+    }
+
+    void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst, Value src) {
+        const Value pointer = is_pointer(dst.kind) ? dst : src;
+        if (!wide) {
+            if (operation != op::kSub) {
+                refuse(slot, std::string("32-bit arithmetic on ") + describe(pointer.kind));
+            }
+            set(dst, {Kind::Scalar, 0});
+            return;
+        }
+        if (operation != op::kAdd && (operation != op::kSub || !is_pointer(dst.kind))) {
+            refuse(slot, std::string("only addition to and subtraction from a pointer are allowed, this is done to ") +
+                             describe(pointer.kind));
+            set(dst, {Kind::Unknown, 0});
+            return;
+        }
+        if (is_pointer(dst.kind) && is_pointer(src.kind)) {
+            refuse(slot, std::string("sum of two pointers, ") + describe(dst.kind) + " and " + describe(src.kind));
+            set(dst, {Kind::Unknown, 0});
+            return;
+        }
+        if (pointer.kind == Kind::PacketEnd || pointer.kind == Kind::MapObject) {
+            refuse(slot, std::string("arithmetic on ") + describe(pointer.kind));
+        }
+        Value moved = pointer;
+        if (pointer.kind == Kind::Stack || pointer.kind == Kind::Context) {
+            const bool constant = (insn.code & op::kX) == 0 && pointer.value != kNoOffset;
+            const int64_t by = operation == op::kSub ? -int64_t{insn.imm} : int64_t{insn.imm};
+            const int64_t to = int64_t{pointer.value} + by;
+            moved.value = constant && to > -(1 << 29) && to < (1 << 29) ? static_cast<int32_t>(to) : kNoOffset;
+        }
+        set(dst, moved);
+    }
+
+    // -- Memory --
+
+    void load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
+        const auto ref = refs_.find(slot);
+        if (insn.src == op::kFunc) {
+            set(dst, {Kind::Callback, 0});
+            State entry;
+            for (size_t reg = 1; reg <= 5; ++reg) {
+                entry.regs[reg] = {Kind::Unknown, 0};
+            }
+            enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
+            // A callback gets at the caller's stack through its context argument; what was spilled there may
+            // be data_end.
+            has_callbacks_ = true;
+        } else if (ref != refs_.end() && ref->second->kind == RelocKind::Map) {
+            set(dst, {Kind::MapObject, static_cast<int32_t>(ref->second->target)});
+        } else if (ref != refs_.end() && ref->second->kind == RelocKind::MapValue) {
+            set(dst, {Kind::MapValue, 0});
+        } else {
+            set(dst, {insn.src == 0 ? Kind::Scalar : Kind::Unknown, 0});
+        }
+    }
+
+    /// Place of an access in the own frame, when it is fixed and inside.
+    static std::optional<uint32_t> stack_place(Value base, const Insn& insn) {
+        if (base.kind != Kind::Stack || base.value == kNoOffset) {
+            return std::nullopt;
+        }
+        const int64_t at = int64_t{base.value} + insn.off;
+        const uint32_t size = access_size(insn.code);
+        if (at < 0 || at + size > abi::kStackSize) {
+            return std::nullopt;
+        }
+        return static_cast<uint32_t>(at);
+    }
+
+    void check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
+        if (base.kind == Kind::Scalar) {
+            refuse(slot, "r" + std::to_string(reg) + " is a number, not a pointer that can be " +
+                             (writes ? "written" : "read") + " through");
+        } else if (base.kind == Kind::PacketEnd || base.kind == Kind::MapObject || base.kind == Kind::Callback) {
+            refuse(slot, std::string("access through ") + describe(base.kind));
+        }
+    }
+
+    void load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+        const Value base = state.regs[insn.src];
+        check_base(slot, insn.src, base, false);
+        SlotFacts& facts = result_.slots[slot];
+        Value result{base.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0};
+        facts.target = SlotFacts::Target::Unknown;
+        if (base.kind == Kind::Context) {
+            result = load_context(slot, insn, form, base);
+        } else if (const auto place = stack_place(base, insn)) {
+            facts.target = SlotFacts::Target::Stack;
+            facts.value = static_cast<int32_t>(*place);
+            if (access_size(insn.code) == 8 && *place % 8 == 0) {
+                result = state.spills[*place / 8];
+                if (result.kind == Kind::Uninit) {
+                    result = {Kind::Unknown, 0};
+                }
+            }
+        } else if (base.kind == Kind::Stack) {
+            result = {Kind::Unknown, 0};
+        }
+        set(state.regs[insn.dst], result);
+    }
+
+    Value load_context(uint32_t slot, const Insn& insn, const InsnForm& form, Value base) {
+        if (base.value == kNoOffset) {
+            refuse(slot, "context access at a variable offset");
+            return {Kind::Unknown, 0};
+        }
+        const int64_t offset = int64_t{base.value} + insn.off;
+        const uint32_t size = access_size(insn.code);
+        const ContextField* field = find_field(xdp_md_fields(), offset, size);
+        if (field == nullptr || form.kind == InsnKind::LoadAcquire) {
+            refuse(slot, "context access of " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
+                             ": struct xdp_md has only whole 4-byte fields at 0, 4, ... 20");
+            return {Kind::Unknown, 0};
+        }
+        if (form.kind == InsnKind::LoadSx && field->role != FieldRole::Number) {
+            refuse(slot, "sign-extending load of the packet pointer " + std::string(field->name));
+        }
+        if (field->name == "egress_ifindex" && program_.spec.attach_type != abi::AttachType::XdpDevmap) {
+            refuse(slot, "egress_ifindex is there only in programs of a devmap (SEC(\"xdp/devmap\"))");
+        }
+        SlotFacts& facts = result_.slots[slot];
+        facts.target = form.kind == InsnKind::Load ? SlotFacts::Target::Context : SlotFacts::Target::Unknown;
+        facts.value = static_cast<int32_t>(offset);
+        switch (field->role) {
+        case FieldRole::PacketStart:
+            return {Kind::PacketData, 0};
+        case FieldRole::PacketEnd:
+            return {Kind::PacketEnd, 0};
+        case FieldRole::PacketMeta:
+            return {Kind::PacketMeta, 0};
+        default:
+            return {Kind::Scalar, 0};
+        }
+    }
+
+    void store(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+        const Value base = state.regs[insn.dst];
+        const Value value = form.kind == InsnKind::StoreImm ? Value{Kind::Scalar, 0} : state.regs[insn.src];
+        check_base(slot, insn.dst, base, true);
+        if (base.kind == Kind::Context) {
+            refuse(slot, "write to the context: struct xdp_md is read only");
+        }
+        SlotFacts& facts = result_.slots[slot];
+        facts.target = SlotFacts::Target::Unknown;
+        const auto place = stack_place(base, insn);
+        if (!place) {
+            if (value.kind == Kind::PacketEnd) {
+                result_.tracks_bounds = false;
+            }
+            if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
+                forget_spills(state);
+            }
+            return;
+        }
+        facts.target = SlotFacts::Target::Stack;
+        facts.value = static_cast<int32_t>(*place);
+        const uint32_t size = access_size(insn.code);
+        if (size == 8 && *place % 8 == 0) {
+            state.spills[*place / 8] = value;
+            return;
+        }
+        if (is_pointer(value.kind) && value.kind == Kind::PacketEnd) {
+            result_.tracks_bounds = false;
+        }
+        for (uint32_t byte = *place; byte < *place + size; byte += 1) {
+            state.spills[byte / 8] = {Kind::Scalar, 0};
+        }
+    }
+
+    void atomic(uint32_t slot, const Insn& insn, State& state) {
+        const Value base = state.regs[insn.dst];
+        check_base(slot, insn.dst, base, true);
+        if (base.kind == Kind::Context || is_packet(base.kind)) {
+            refuse(slot, std::string("atomic operation on ") + (base.kind == Kind::Context ? "the context" : "the packet"));
+        }
+        if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
+            forget_spills(state);
+        }
+        if (insn.imm == op::kCmpxchg) {
+            set(state.regs[0], {Kind::Unknown, 0});
+        } else if ((insn.imm & op::kFetch) != 0) {
+            set(state.regs[insn.src], {Kind::Unknown, 0});
+        }
+    }
+
+    /// The frame was written at an unknown place: spilled pointers may be gone.
+    void forget_spills(State& state) {
+        for (Value& spill : state.spills) {
+            if (spill.kind == Kind::PacketEnd) {
+                result_.tracks_bounds = false;
+            }
+            spill = {Kind::Unknown, 0};
+        }
+    }
+
+    // -- Calls --
+
+    static void call_clobbers(State& state) {
+        for (size_t reg = 1; reg <= 5; ++reg) {
+            state.regs[reg] = {};
+        }
+    }
+
+    static bool passes_stack(const State& state) {
+        return std::any_of(state.regs.begin() + 1, state.regs.begin() + 6,
+                           [](Value value) { return value.kind == Kind::Stack; });
+    }
+
+    void call_helper(const Insn& insn, State& state) {
+        const auto id = static_cast<uint32_t>(insn.imm);
+        constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3;
+        const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
+        if (passes_stack(state) && !only_reads) {
+            if (has_callbacks_ && std::ranges::any_of(state.spills, [](Value v) { return v.kind == Kind::PacketEnd; })) {
+                result_.tracks_bounds = false;
+            }
+            for (Value& spill : state.spills) {
+                if (spill.kind != Kind::PacketEnd) {
+                    spill = {Kind::Unknown, 0};
+                }
+            }
+        }
+        call_clobbers(state);
+        constexpr uint32_t kReserve = 131;
+        set(state.regs[0], {id == kLookup ? Kind::MapValue : id == kReserve ? Kind::Unknown : Kind::Scalar, 0});
+    }
+
+    void call_local(uint32_t slot, const Insn& insn, State& state) {
+        State entry;
+        for (size_t reg = 1; reg <= 5; ++reg) {
+            entry.regs[reg] = state.regs[reg];
+            if (entry.regs[reg].kind == Kind::Stack || entry.regs[reg].kind == Kind::MapObject) {
+                entry.regs[reg] = {Kind::Unknown, 0};
+            }
+        }
+        if (passes_stack(state)) {
+            forget_spills(state);
+        }
+        enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
+        call_clobbers(state);
+        set(state.regs[0], {Kind::Unknown, 0});
+    }
+
+    // -- Proofs --
+
+    void note_proof(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
+        SlotFacts& facts = result_.slots[slot];
+        facts.proves = false;
+        const uint8_t operation = insn.code & 0xf0;
+        const bool ordered = operation == op::kJgt || operation == op::kJge || operation == op::kJlt ||
+                             operation == op::kJle;
+        if (form.kind != InsnKind::Jump || (insn.code & 7) != op::kJmp || (insn.code & op::kX) == 0 || !ordered) {
+            return;
+        }
+        const auto proves = [&](Kind pointer, Kind end) {
+            return ((pointer == Kind::PacketData || pointer == Kind::PacketMeta) && end == Kind::PacketEnd) ||
+                   (pointer == Kind::PacketMeta && end == Kind::PacketData);
+        };
+        if (proves(state.regs[insn.dst].kind, state.regs[insn.src].kind)) {
+            facts.proves = true;
+            facts.pointer = insn.dst;
+            facts.end = insn.src;
+        } else if (proves(state.regs[insn.src].kind, state.regs[insn.dst].kind)) {
+            facts.proves = true;
+            facts.pointer = insn.src;
+            facts.end = insn.dst;
+        } else if (state.regs[insn.dst].kind == Kind::PacketEnd || state.regs[insn.src].kind == Kind::PacketEnd) {
+            // data_end compared with something that is not known to be a packet pointer.
+            result_.tracks_bounds = false;
+        }
+    }
+
+    const LinkedProgram& program_;
+    const std::vector<Insn>& insns_;
+    std::map<uint32_t, const LinkedRef*> refs_;
+    std::map<uint32_t, State> states_;
+    std::deque<uint32_t> work_;
+    std::map<uint32_t, bool> queued_;
+    Analysis result_;
+    bool has_callbacks_ = false;
+    bool finished_ = false;
+};
+
+} // namespace
+
+Analysis analyse(const LinkedProgram& program) { return Flow(program).run(); }
+
+} // namespace mimicsh::vm

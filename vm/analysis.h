@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What can be known about a program before it runs: which accesses go to the context or to a fixed stack place, which
+// comparisons prove packet bounds, and what the kernel refuses on every path.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "object/linker.h"
+
+namespace mimicsh::vm {
+
+/// What the analysis says about one instruction slot.
+struct SlotFacts {
+    enum class Target : uint8_t {
+        Unknown,
+        Context, ///< value = byte offset of the field
+        Stack,   ///< value = byte offset in the frame, 0 .. 511
+    };
+    Target target = Target::Unknown;
+    bool reached = false;
+    bool proves = false; ///< a comparison of a packet pointer with data_end (or of data_meta's with data)
+    uint8_t pointer = 0; ///< proves: register of the pointer
+    uint8_t end = 0;     ///< proves: register of the bound
+    int32_t value = 0;
+};
+
+struct Refusal {
+    uint32_t slot = 0;
+    std::string text; ///< why the kernel would not load the program
+};
+
+struct Analysis {
+    std::vector<SlotFacts> slots;
+    bool tracks_bounds = true; ///< every comparison with data_end was recognised
+    std::optional<Refusal> refusal;
+};
+
+/// Follows kinds of values through the program until nothing changes. Facts hold on every path; a refusal is reported
+/// only where the kind is certain.
+[[nodiscard]] Analysis analyse(const LinkedProgram& program);
+
+} // namespace mimicsh::vm

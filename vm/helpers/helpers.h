@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// The helpers, one function each: args[0..4] are r1-r5, the result goes to r0. A bad argument is a fault.
+#pragma once
+
+#include "vm/machine.h"
+
+namespace mimicsh::vm {
+
+// maps.cpp
+uint64_t helper_map_lookup_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_update_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_lookup_percpu_elem(Machine& machine, const uint64_t* args);
+
+// system.cpp
+uint64_t helper_ktime_get_ns(Machine& machine, const uint64_t* args);
+uint64_t helper_ktime_get_boot_ns(Machine& machine, const uint64_t* args);
+uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t* args);
+uint64_t helper_ktime_get_tai_ns(Machine& machine, const uint64_t* args);
+uint64_t helper_jiffies64(Machine& machine, const uint64_t* args);
+uint64_t helper_get_prandom_u32(Machine& machine, const uint64_t* args);
+uint64_t helper_get_smp_processor_id(Machine& machine, const uint64_t* args);
+uint64_t helper_loop(Machine& machine, const uint64_t* args);
+
+// print.cpp
+uint64_t helper_trace_printk(Machine& machine, const uint64_t* args);
+uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args);
+
+// checksum.cpp
+uint64_t helper_csum_diff(Machine& machine, const uint64_t* args);
+
+// xdp.cpp
+uint64_t helper_redirect(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_adjust_head(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_adjust_tail(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_adjust_meta(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_get_buff_len(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_load_bytes(Machine& machine, const uint64_t* args);
+uint64_t helper_xdp_store_bytes(Machine& machine, const uint64_t* args);
+
+// ringbuf.cpp
+uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_submit(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_discard(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_query(Machine& machine, const uint64_t* args);
+
+/// A negative errno as r0 carries it.
+[[nodiscard]] constexpr uint64_t errno_result(int64_t negative) { return static_cast<uint64_t>(negative); }
+
+} // namespace mimicsh::vm

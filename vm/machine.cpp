@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+// Runs of one emulated CPU: begin, end, rewind, budget, calls.
+#include "vm/machine.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+constexpr uint32_t kTicksPerRefill = 4096;
+/// Iterations that may_goto grants one run (BPF_MAX_LOOPS, 8 Mi).
+constexpr uint64_t kMayGotoLimit = 8u << 20;
+
+uint64_t splitmix(uint64_t& state) {
+    state += 0x9e3779b97f4a7c15;
+    uint64_t z = state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+} // namespace
+
+Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
+    options.cpus = cpus;
+    cpu = options.cpu;
+    clock_ns = options.clock_ns;
+    uint64_t seed = options.seed;
+    random_state_ = {splitmix(seed), splitmix(seed)};
+
+    Region region;
+    region.kind = RegionKind::Context;
+    region.size = sizeof(abi::XdpMd);
+    region.readable = true;
+    (void)regions.add(region);
+    for (uint32_t frame = 0; frame < abi::kMaxCallFrames; ++frame) {
+        region = {};
+        region.kind = RegionKind::Stack;
+        region.host = stack[frame].data();
+        region.size = abi::kStackSize;
+        region.owner = frame;
+        region.readable = region.writable = true;
+        (void)regions.add(region);
+    }
+    region = {};
+    region.kind = RegionKind::Packet;
+    region.readable = region.writable = true;
+    (void)regions.add(region);
+    region = {};
+    region.kind = RegionKind::Callback;
+    (void)regions.add(region);
+}
+
+void Machine::add_map(std::unique_ptr<VmMap> map) {
+    map->map_values(regions, static_cast<uint32_t>(maps_.size()));
+    maps_.push_back(std::move(map));
+}
+
+// -- A run --
+
+void Machine::begin_run(const Code& entry, ByteView bytes, const abi::XdpMd& md) {
+    random_at_start_ = random_state_;
+    clock_at_start_ = clock_ns;
+    code = &entry;
+    at = entry.ops.data();
+    depth = 0;
+    stack_init[0].fill(0);
+    budget = options.budget;
+    may_goto_left = kMayGotoLimit;
+    tail_calls = 0;
+    journal.begin_run();
+    pending.reset();
+    redirect.reset();
+    if (!log.empty()) {
+        log.clear();
+    }
+    if (!warned_.empty()) {
+        warned_.clear();
+        warnings.clear();
+    }
+
+    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes headroom.
+    const size_t linear = std::min<size_t>(bytes.size(), kXdpMaxLinear + md.data);
+    packet.start = kXdpHeadroom;
+    packet.meta = packet.start - md.data;
+    packet.end = packet.meta + static_cast<uint32_t>(linear);
+    packet.handle = kPacketHandle;
+    std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
+    packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
+
+    Region& region = regions.at(kPacketHandle);
+    region.kind = RegionKind::Packet;
+    region.readable = region.writable = true;
+    region.birth = 0;
+    context[3] = md.ingress_ifindex;
+    context[4] = md.rx_queue_index;
+    context[5] = md.egress_ifindex;
+    sync_packet_context();
+    std::fill(regs.begin(), regs.end(), 0);
+    regs[1] = make_addr(kContextHandle, 0);
+    regs[10] = frame_pointer();
+}
+
+void Machine::sync_packet_context() {
+    Region& region = regions.at(packet.handle);
+    region.base = kOrigin + packet.meta;
+    region.host = packet.buffer.data() + packet.meta;
+    region.size = packet.end - packet.meta;
+    region.load_limit = region.store_limit = code->tracks_bounds ? 0 : region.size;
+    context[0] = make_addr(packet.handle, packet.start);
+    context[1] = make_addr(packet.handle, packet.end);
+    context[2] = make_addr(packet.handle, packet.meta);
+}
+
+void Machine::move_packet(const char* helper) {
+    regions.kill(packet.handle, helper);
+    Region region;
+    region.kind = RegionKind::Packet;
+    region.readable = region.writable = true;
+    region.birth = code->slot_of(at);
+    packet.handle = regions.add(region);
+    sync_packet_context();
+}
+
+void Machine::finish_run() {
+    if (!pending && !open_records.empty()) {
+        const Region& record = regions.at(open_records.back());
+        fault(FaultKind::Strict,
+              "the program ends with a ring-buffer record that was neither submitted nor discarded",
+              "submit or discard the record that was reserved at instruction " + std::to_string(record.birth));
+    }
+}
+
+void Machine::end_run() {
+    for (uint32_t handle : opened_) {
+        maps_[regions.at(handle).owner]->end_run(regions);
+    }
+    opened_.clear();
+    open_records.clear();
+    regions.end_run();
+}
+
+bool Machine::rewind() {
+    if (!journal.rewind()) {
+        return false;
+    }
+    random_state_ = random_at_start_;
+    clock_ns = clock_at_start_;
+    return true;
+}
+
+void Machine::copy_packet(ByteVec& out) const {
+    out.assign(packet.buffer.begin() + packet.start, packet.buffer.begin() + packet.end);
+    out.insert(out.end(), packet.fragments.begin(), packet.fragments.end());
+}
+
+// -- Faults and warnings --
+
+uint64_t Machine::fault(FaultKind kind, std::string cause, std::string hint, std::optional<uint64_t> address) {
+    if (!pending) {
+        pending = PendingFault{kind, code->slot_of(at), code, std::move(cause), std::move(hint), address};
+    }
+    return 0;
+}
+
+void Machine::warn(std::string cause) {
+    const uint32_t slot = code->slot_of(at);
+    if (options.sanitize_fault) {
+        fault(FaultKind::Strict, std::move(cause));
+        return;
+    }
+    if (warned_.emplace(code, slot).second) {
+        const LinkedProgram& linked = code->program->linked();
+        warnings.push_back({linked.name, slot, source_line(linked, slot), std::move(cause)});
+    }
+}
+
+bool Machine::refill(uint32_t& ticks) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+        fault(FaultKind::Interrupted, "stopped from outside");
+        return false;
+    }
+    if (budget == 0) {
+        fault(FaultKind::Budget,
+              "the run took " + std::to_string(options.budget) + " backward jumps and calls, which is its budget",
+              "raise budget= at load if the loop is meant to be that long");
+        return false;
+    }
+    ticks = static_cast<uint32_t>(std::min<uint64_t>(budget, kTicksPerRefill));
+    budget -= ticks;
+    return true;
+}
+
+// -- Calls --
+
+bool Machine::push_frame(const Op* return_to) {
+    if (depth + 1 >= abi::kMaxCallFrames) {
+        fault(FaultKind::StackOverflow,
+              "call chain deeper than " + std::to_string(abi::kMaxCallFrames) + " frames");
+        return false;
+    }
+    Frame& frame = frames[depth];
+    frame.return_to = return_to;
+    frame.code = code;
+    std::memcpy(frame.saved.data(), regs.data() + 6, sizeof frame.saved);
+    ++depth;
+    stack_init[depth].fill(0);
+    regs[10] = frame_pointer();
+    return true;
+}
+
+std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args, const char* helper) {
+    const int64_t slot = offset_of(function);
+    if (handle_of(function) != kCallbackHandle || slot < 0 ||
+        static_cast<uint64_t>(slot) >= code->op_of_slot.size() ||
+        code->op_of_slot[static_cast<size_t>(slot)] == Code::kNoOp) {
+        fault(FaultKind::BadCall, std::string(helper) + ": the callback is no function of the program");
+        return std::nullopt;
+    }
+    const Op* resume = at;
+    const Code* caller = code;
+    if (!push_frame(nullptr)) {
+        return std::nullopt;
+    }
+    std::copy(args.begin(), args.end(), regs.begin() + 1);
+    const bool ok = execute(*this, *caller, caller->op_of_slot[static_cast<size_t>(slot)]);
+    if (!ok) {
+        return std::nullopt;
+    }
+    --depth;
+    std::memcpy(regs.data() + 6, frames[depth].saved.data(), sizeof frames[depth].saved);
+    regs[10] = frame_pointer();
+    code = caller;
+    at = resume;
+    return regs[0];
+}
+
+uint32_t Machine::random() {
+    uint64_t s1 = random_state_[0];
+    const uint64_t s0 = random_state_[1];
+    const uint64_t result = s0 + s1;
+    random_state_[0] = s0;
+    s1 ^= s1 << 23;
+    random_state_[1] = s1 ^ s0 ^ (s1 >> 18) ^ (s0 >> 5);
+    return static_cast<uint32_t>(result >> 32);
+}
+
+} // namespace mimicsh::vm

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// One emulated CPU: registers, stack, packet, and the slow, exact side of every memory access and helper call.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "object/target.h"
+#include "vm/code.h"
+#include "vm/journal.h"
+#include "vm/maps/map.h"
+#include "vm/memory.h"
+#include "vm/target.h"
+
+namespace mimicsh::vm {
+
+class Machine;
+class Tracer;
+
+/// Handles that every instance has at the same place.
+inline constexpr uint32_t kContextHandle = 1;
+inline constexpr uint32_t kStackHandle = 2; ///< frame n is kStackHandle + n
+inline constexpr uint32_t kPacketHandle = kStackHandle + abi::kMaxCallFrames;
+inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
+
+/// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs (net/bpf/test_run.c).
+inline constexpr uint32_t kXdpHeadroom = 256;
+inline constexpr uint32_t kXdpFrameSize = 40;
+/// Linear bytes of an XDP test run: a page less headroom and struct skb_shared_info.
+inline constexpr uint32_t kXdpMaxLinear = 3520;
+inline constexpr uint32_t kXdpBuffer = kXdpHeadroom + kXdpMaxLinear;
+inline constexpr uint32_t kMinPacket = 14; ///< ETH_HLEN
+/// Largest packet of a test run: linear part and MAX_SKB_FRAGS (17) pages.
+inline constexpr uint32_t kXdpMaxPacket = kXdpMaxLinear + 17 * 4096;
+
+enum class Access : uint8_t { Read, Write };
+
+/// What stopped a run, before it is dressed up as a Fault.
+struct PendingFault {
+    FaultKind kind = FaultKind::BadPointer;
+    uint32_t slot = 0;
+    const Code* code = nullptr;
+    std::string cause;
+    std::string hint;
+    std::optional<uint64_t> address; ///< of the access, when it was one
+};
+
+/// The packet of a run. Offsets count from the start of `buffer`; guest addresses of packet bytes are
+/// make_addr(handle, offset).
+struct PacketState {
+    std::array<uint8_t, kXdpBuffer> buffer{};
+    ByteVec fragments; ///< bytes behind the linear part (multi-buffer XDP)
+    uint32_t meta = kXdpHeadroom;
+    uint32_t start = kXdpHeadroom;
+    uint32_t end = kXdpHeadroom;
+    uint32_t handle = kPacketHandle;
+};
+
+/// One BPF-to-BPF call that has not returned.
+struct Frame {
+    const Op* return_to = nullptr;
+    const Code* code = nullptr;
+    std::array<uint64_t, 4> saved{}; ///< r6-r9
+};
+
+using HelperFn = uint64_t (*)(Machine& machine, const uint64_t* args);
+/// The interpreter as a callable, so that helpers can run callbacks.
+using ExecuteFn = bool (*)(Machine& machine, const Code& code, uint32_t op);
+
+/// Everything a run reads and changes. Its public data is the vm's inside; nothing outside vm/ sees it.
+class Machine {
+  public:
+    Machine(const Options& options, uint32_t cpus);
+
+    // -- Set-up of an instance --
+    void add_map(std::unique_ptr<VmMap> map);
+    void seal() { regions.seal(); }
+    [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
+
+    // -- A run --
+    /// Resets everything that belongs to a run and puts the packet in. The packet is at least kMinPacket and at most
+    /// kXdpMaxPacket long.
+    void begin_run(const Code& code, ByteView packet, const abi::XdpMd& context);
+    /// Checks what the program had to give back; a fault may come of it. The state stays readable.
+    void finish_run();
+    /// Forgets moved packets and records.
+    void end_run();
+    /// Takes the run's effects on maps, clock and random numbers back; false when that cannot be done.
+    [[nodiscard]] bool rewind();
+    /// Copies the packet out: linear part and fragments.
+    void copy_packet(ByteVec& out) const;
+
+    // -- Memory, slow and exact. False: a fault is pending --
+    [[nodiscard]] bool load(uint64_t addr, uint32_t size, uint64_t& value);
+    [[nodiscard]] bool store(uint64_t addr, uint32_t size, uint64_t value);
+    [[nodiscard]] bool atomic(const Op& op);
+    /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the program ends with 0.
+    [[nodiscard]] bool load_packet(int64_t offset, uint32_t size, uint64_t& value) const;
+    /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault pending.
+    /// `what` names the argument. A write is journaled; uninitialised stack bytes read count as a warning.
+    [[nodiscard]] uint8_t* span(uint64_t addr, uint64_t size, Access access, const char* what);
+    /// Map that a guest address refers to; null = fault pending.
+    [[nodiscard]] VmMap* map_at(uint64_t addr, const char* what);
+    /// Reads uninitialised stack bytes [offset, offset+size) of the current frame as zero, with a warning.
+    void stack_read_uninitialised(uint32_t offset, uint32_t size);
+    void mark_initialised(uint32_t frame, uint32_t offset, uint32_t size);
+
+    /// A pointer was compared with data_end and lies below or at it: that much of the packet is proven.
+    void prove(uint64_t pointer, uint64_t end) {
+        if (handle_of(pointer) != packet.handle || pointer > end) {
+            return;
+        }
+        Region& region = regions.at(packet.handle);
+        const uint32_t proven = static_cast<uint32_t>(pointer) - region.base;
+        if (proven > region.load_limit && proven <= region.size) {
+            region.load_limit = region.store_limit = proven;
+        }
+    }
+    /// Closes the fast windows of a map whose elements are no longer all alive.
+    void close_windows(VmMap& map) {
+        map.end_windows(regions);
+        opened_.push_back(map.handle());
+    }
+    /// New guest address for the packet after a helper moved it; old pointers go stale.
+    void move_packet(const char* helper);
+    void sync_packet_context();
+
+    // -- Faults and warnings --
+    /// Records a fault at the current slot; the first one wins. Returns 0 so that helpers can return it.
+    uint64_t fault(FaultKind kind, std::string cause, std::string hint = {}, std::optional<uint64_t> address = {});
+    void warn(std::string cause);
+    [[nodiscard]] bool faulted() const { return pending.has_value(); }
+    /// Counts one step of the budget in chunks; refills `ticks`. False: a fault (budget or interrupt) is pending.
+    [[nodiscard]] bool refill(uint32_t& ticks);
+
+    /// Runs a callback of the current program with up to five arguments. Nothing: a fault is pending.
+    [[nodiscard]] std::optional<uint64_t> call_back(uint64_t function, std::array<uint64_t, 5> args,
+                                                    const char* helper);
+    [[nodiscard]] bool push_frame(const Op* return_to);
+    [[nodiscard]] uint64_t frame_pointer() const { return make_addr(kStackHandle + depth, abi::kStackSize); }
+
+    /// Next number of the seeded generator (xorshift128+, own state per instance).
+    [[nodiscard]] uint32_t random();
+
+    // -- State the interpreter works on --
+    std::array<uint64_t, 16> regs{};
+    RegionTable regions;
+    const Code* code = nullptr;  ///< of the running program; changes on tail calls
+    const Op* at = nullptr;      ///< operation that a fault or warning belongs to
+    uint32_t depth = 0;
+    std::array<Frame, abi::kMaxCallFrames> frames{};
+    alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, abi::kMaxCallFrames> stack{};
+    std::array<std::array<uint64_t, abi::kStackSize / 64>, abi::kMaxCallFrames> stack_init{};
+    std::array<uint64_t, 6> context{}; ///< values of the context's fields, in order
+    uint64_t budget = 0;
+    uint32_t tail_calls = 0;
+    uint64_t may_goto_left = 0;
+
+    // -- The rest of the world --
+    Journal journal;
+    PacketState packet;
+    uint32_t cpu = 0;
+    uint64_t clock_ns = 0;
+    std::vector<std::string> log;
+    std::optional<Redirect> redirect;
+    std::optional<PendingFault> pending;
+    std::vector<uint32_t> open_records; ///< handles of ring-buffer records not yet submitted
+    std::vector<Warning> warnings;
+    Tracer* tracer = nullptr;
+    ExecuteFn execute = nullptr;
+    const std::atomic<bool>* stop = nullptr;
+    Options options;
+
+  private:
+    struct Resolved {
+        uint8_t* host = nullptr;
+        Region* region = nullptr;
+    };
+    [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
+    [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
+                                          const char* what);
+    [[nodiscard]] Resolved resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
+                                           const char* what);
+    [[nodiscard]] bool load_context(uint64_t addr, uint32_t size, uint64_t& value);
+    void out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what);
+    void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
+    [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
+    void open_element(Region& region, const uint8_t* host);
+
+    std::vector<std::unique_ptr<VmMap>> maps_;
+    std::array<uint64_t, 2> random_state_{};
+    std::array<uint64_t, 2> random_at_start_{};
+    uint64_t clock_at_start_ = 0;
+    std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
+    std::vector<uint32_t> opened_; ///< map-value handles with an open store window
+};
+
+} // namespace mimicsh::vm

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// array and percpu_array (kernel/bpf/arraymap.c): every element is there from the start.
+#include <cerrno>
+
+#include "vm/maps/map.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+class ArrayMap final : public VmMap {
+  public:
+    ArrayMap(MapInfo info, ZeroedBytes storage, uint32_t elements)
+        : VmMap(std::move(info)), storage_(std::move(storage)) {
+        values_ = storage_.data();
+        host_stride_ = round_up(info_.value_size, 8u);
+        elements_ = elements;
+        slots_ = info_.max_entries;
+        percpu_ = abi::is_percpu(info_.type);
+    }
+
+    Status update(ByteView key, ByteView value, uint64_t flags) override {
+        if (auto ok = check_host_call("update", key, value.size(), true); !ok) {
+            return ok;
+        }
+        if (flags > abi::kExist) {
+            return error(EINVAL, "update", "bad flags");
+        }
+        const uint32_t slot = host_find(key);
+        if (slot == kNoElement) {
+            return error(E2BIG, "update",
+                         "index " + std::to_string(load<uint32_t>(key.data())) + " of " +
+                             std::to_string(info_.max_entries));
+        }
+        if (flags == abi::kNoExist) {
+            return error(EEXIST, "update", "every array element exists");
+        }
+        copy_in(slot, value);
+        return {};
+    }
+
+    Expected<bool> next_key(ByteView key, ByteSpan next) override {
+        const uint32_t index = key.size() == 4 ? load<uint32_t>(key.data()) : UINT32_MAX;
+        const uint32_t following = index >= info_.max_entries ? 0 : index + 1;
+        if (following >= info_.max_entries) {
+            return false;
+        }
+        store(next.data(), following);
+        return true;
+    }
+
+    uint32_t find(const uint8_t* key, uint32_t cpu, Journal*) override {
+        const auto index = load<uint32_t>(key);
+        if (index >= info_.max_entries) {
+            return kNoElement;
+        }
+        return percpu_ ? cpu * info_.max_entries + index : index;
+    }
+
+    int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
+                Journal* journal) override {
+        // BPF_F_LOCK needs a spin lock in the value, which no emulated map has; above BPF_EXIST nothing is
+        // known.
+        if (flags > abi::kExist) {
+            return -EINVAL;
+        }
+        const uint32_t element = find(key, cpu, journal);
+        if (element == kNoElement) {
+            return -E2BIG;
+        }
+        if (flags == abi::kNoExist) {
+            return -EEXIST;
+        }
+        if (journal != nullptr) {
+            journal->bytes(this->value(element), info_.value_size);
+        }
+        std::memcpy(this->value(element), value, info_.value_size);
+        return 0;
+    }
+
+    ByteSpan live_bytes() override {
+        if (percpu_ || host_stride_ != info_.value_size) {
+            return info_.max_entries == 1 && !percpu_ ? ByteSpan{values_, info_.value_size} : ByteSpan{};
+        }
+        return {values_, size_t{host_stride_} * info_.max_entries};
+    }
+
+  protected:
+    uint32_t host_find(ByteView key) override {
+        const auto index = load<uint32_t>(key.data());
+        return index < info_.max_entries ? index : kNoElement;
+    }
+
+  private:
+    ZeroedBytes storage_;
+    bool percpu_ = false;
+};
+
+} // namespace
+
+Expected<std::unique_ptr<VmMap>> create_array(const MapInfo& info) {
+    const uint32_t elements = info.max_entries * (abi::is_percpu(info.type) ? info.cpus : 1);
+    auto storage = ZeroedBytes::allocate(uint64_t{elements} * round_up(info.value_size, 8u));
+    if (!storage) {
+        return storage.error();
+    }
+    return std::unique_ptr<VmMap>(std::make_unique<ArrayMap>(info, std::move(*storage), elements));
+}
+
+} // namespace mimicsh::vm

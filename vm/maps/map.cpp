@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+// What all vm maps share: checks of host calls, copying of per-CPU values, regions of values, creation.
+#include "vm/maps/map.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace mimicsh::vm {
+
+Expected<ZeroedBytes> ZeroedBytes::allocate(uint64_t size) {
+    ZeroedBytes result;
+    result.bytes_.reset(static_cast<uint8_t*>(std::calloc(1, std::max<uint64_t>(size, 1))));
+    if (!result.bytes_) {
+        return Error{ENOMEM, "create map", std::to_string(size) + " bytes are not to be had", {}, {}};
+    }
+    return result;
+}
+
+Error VmMap::error(int code, const char* op, std::string reason) const {
+    return Error{code, op, info_.name + ": " + std::move(reason), {}, {}};
+}
+
+Status VmMap::check_host_call(const char* op, ByteView key, size_t value_size, bool writes) const {
+    if (key.size() != info_.key_size) {
+        return error(EINVAL, op,
+                     "key has " + std::to_string(key.size()) + " bytes, wants " +
+                         std::to_string(info_.key_size));
+    }
+    if (value_size != host_value_size(info_)) {
+        return error(EINVAL, op,
+                     "value has " + std::to_string(value_size) + " bytes, wants " +
+                         std::to_string(host_value_size(info_)));
+    }
+    if (writes && (frozen_ || (info_.flags & abi::kMapRdonly) != 0)) {
+        return error(EPERM, op, "map is read only");
+    }
+    return {};
+}
+
+void VmMap::copy_in(uint32_t slot, ByteView host_value) {
+    if (!abi::is_percpu(info_.type)) {
+        std::memcpy(value(slot), host_value.data(), info_.value_size);
+        return;
+    }
+    const uint32_t step = round_up(info_.value_size, 8u);
+    for (uint32_t cpu = 0; cpu < info_.cpus; ++cpu) {
+        std::memcpy(value(cpu * slots_ + slot), host_value.data() + size_t{cpu} * step, info_.value_size);
+    }
+}
+
+void VmMap::copy_out(uint32_t slot, ByteSpan host_value) const {
+    if (!abi::is_percpu(info_.type)) {
+        std::memcpy(host_value.data(), value(slot), info_.value_size);
+        return;
+    }
+    const uint32_t step = round_up(info_.value_size, 8u);
+    std::fill(host_value.begin(), host_value.end(), uint8_t{0});
+    for (uint32_t cpu = 0; cpu < info_.cpus; ++cpu) {
+        std::memcpy(host_value.data() + size_t{cpu} * step, value(cpu * slots_ + slot), info_.value_size);
+    }
+}
+
+// -- Defaults: the operation does not exist for this type --
+
+uint32_t VmMap::host_find(ByteView) {
+    return kNoElement;
+}
+
+Status VmMap::lookup(ByteView key, ByteSpan value) {
+    if (auto ok = check_host_call("look up", key, value.size(), false); !ok) {
+        return ok;
+    }
+    const uint32_t slot = host_find(key);
+    if (slot == kNoElement) {
+        return error(ENOENT, "look up", "no such key");
+    }
+    copy_out(slot, value);
+    return {};
+}
+
+Status VmMap::update(ByteView, ByteView, uint64_t) {
+    return error(EINVAL, "update", std::string(abi::name(info_.type)) + " maps take no values from the host");
+}
+
+Status VmMap::erase(ByteView) {
+    return error(EINVAL, "delete", std::string(abi::name(info_.type)) + " maps do not delete");
+}
+
+Expected<bool> VmMap::next_key(ByteView, ByteSpan) {
+    return error(EINVAL, "next key", std::string(abi::name(info_.type)) + " maps have no keys to walk");
+}
+
+Expected<size_t> VmMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values, size_t limit) {
+    size_t count = 0;
+    ByteVec next(info_.key_size);
+    while (!cursor.done && count < limit) {
+        auto more = next_key(cursor.position, next);
+        if (!more) {
+            return more.error();
+        }
+        if (!*more) {
+            cursor.done = true;
+            break;
+        }
+        cursor.started = true;
+        cursor.position = next;
+        const uint32_t slot = host_find(next);
+        if (slot == kNoElement) {
+            continue;
+        }
+        keys.insert(keys.end(), next.begin(), next.end());
+        values.resize(values.size() + host_value_size(info_));
+        copy_out(slot, ByteSpan(values).last(host_value_size(info_)));
+        ++count;
+    }
+    return count;
+}
+
+Status VmMap::freeze() {
+    frozen_ = true;
+    return {};
+}
+
+Status VmMap::put_program(uint32_t, Program&) {
+    return error(EINVAL, "put program", std::string(abi::name(info_.type)) + " maps hold no programs");
+}
+
+Expected<size_t> VmMap::consume(const std::function<void(ByteView)>&) {
+    return error(EINVAL, "consume", std::string(abi::name(info_.type)) + " maps hold no records");
+}
+
+uint32_t VmMap::find(const uint8_t*, uint32_t, Journal*) {
+    return kNoElement;
+}
+
+int64_t VmMap::put(const uint8_t*, const uint8_t*, uint64_t, uint32_t, Journal*) {
+    return -EINVAL;
+}
+
+int64_t VmMap::remove(const uint8_t*, Journal*) {
+    return -EINVAL;
+}
+
+// -- Regions --
+
+void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
+    Region object;
+    object.kind = RegionKind::MapObject;
+    object.owner = map_index;
+    object_handle_ = regions.add(object);
+    if (elements_ == 0) {
+        return;
+    }
+    shift_ = element_shift(info_.value_size);
+    per_handle_ = std::max(1u, kHandleSpan >> shift_);
+    first_handle_ = regions.size();
+    for (uint32_t first = 0; first < elements_; first += std::min(per_handle_, elements_ - first)) {
+        Region region;
+        region.kind = RegionKind::MapValues;
+        region.shift = shift_;
+        region.size = info_.value_size;
+        region.elements = std::min(per_handle_, elements_ - first);
+        region.first = first;
+        region.host_stride = host_stride_;
+        region.storage = values_ + size_t{first} * host_stride_;
+        region.host = region.storage;
+        region.owner = map_index;
+        region.readable = (info_.flags & abi::kMapWronlyProg) == 0;
+        region.writable = (info_.flags & abi::kMapRdonlyProg) == 0;
+        region.load_limit = region.readable ? region.size : 0;
+        (void)regions.add(region);
+        ++handles_;
+    }
+}
+
+void VmMap::end_run(RegionTable& regions) {
+    for (uint32_t i = 0; i < handles_; ++i) {
+        regions.at(first_handle_ + i).store_limit = 0;
+    }
+    deleted_in_run_ = false;
+}
+
+void VmMap::end_windows(RegionTable& regions) const {
+    for (uint32_t i = 0; i < handles_; ++i) {
+        Region& region = regions.at(first_handle_ + i);
+        region.load_limit = region.store_limit = 0;
+    }
+}
+
+// -- Creation --
+
+namespace {
+
+Error refuse(const MapDef& def, int code, std::string reason, std::string hint = {}) {
+    return Error{code, "create map", def.name + ": " + std::move(reason), std::move(hint), {}};
+}
+
+/// The kernel's alloc_check functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c) for the types the vm has.
+Status check_definition(const MapDef& def) {
+    using abi::MapType;
+    constexpr uint32_t kCommonFlags =
+        abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg | abi::kMapNumaNode;
+    uint32_t allowed = kCommonFlags;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+        allowed |= def.type == MapType::Array ? abi::kMapMmapable : 0;
+        if (def.key_size != 4) {
+            return refuse(def, EINVAL,
+                          "the key of an array has 4 bytes, not " + std::to_string(def.key_size));
+        }
+        break;
+    case MapType::ProgArray:
+        if (def.key_size != 4 || def.value_size != 4) {
+            return refuse(def, EINVAL, "key and value of a prog_array have 4 bytes each");
+        }
+        break;
+    case MapType::Ringbuf:
+        allowed = abi::kMapNumaNode;
+        if (def.key_size != 0 || def.value_size != 0) {
+            return refuse(def, EINVAL, "a ringbuf has neither key nor value size");
+        }
+        if (def.max_entries < 4096 || (def.max_entries & (def.max_entries - 1)) != 0) {
+            return refuse(def, EINVAL,
+                          "size " + std::to_string(def.max_entries) +
+                              " is no power of two of at least one page");
+        }
+        return (def.flags & ~allowed) != 0 ? refuse(def, EINVAL, "flags the kernel refuses") : Status{};
+    default: // the hash family
+        allowed |= abi::kMapZeroSeed;
+        if (def.type == MapType::LruHash) {
+            allowed |= abi::kMapNoCommonLru;
+        } else {
+            allowed |= abi::kMapNoPrealloc;
+        }
+        if (def.key_size == 0) {
+            return refuse(def, EINVAL, "key size is 0");
+        }
+        if (def.key_size > 512) {
+            return refuse(def, E2BIG, "key of " + std::to_string(def.key_size) + " bytes, at most 512");
+        }
+        break;
+    }
+    if ((def.flags & ~allowed) != 0) {
+        return refuse(def, EINVAL, "flags the kernel refuses for " + std::string(abi::name(def.type)));
+    }
+    if (def.max_entries == 0) {
+        return refuse(def, EINVAL, "max_entries is 0");
+    }
+    if (def.value_size == 0) {
+        return refuse(def, EINVAL, "value size is 0");
+    }
+    // A per-CPU value must fit the kernel's per-CPU allocator; other values one kmalloc.
+    const uint32_t limit = abi::is_percpu(def.type) ? 32u << 10 : (4u << 20) - 64;
+    if (def.value_size > limit) {
+        return refuse(def, E2BIG,
+                      "value of " + std::to_string(def.value_size) + " bytes, at most " +
+                          std::to_string(limit));
+    }
+    return {};
+}
+
+} // namespace
+
+Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
+    using abi::MapType;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+    case MapType::Hash:
+    case MapType::PercpuHash:
+    case MapType::LruHash:
+    case MapType::ProgArray:
+    case MapType::Ringbuf:
+        break;
+    default:
+        return refuse(def, ENOTSUP, "map type " + std::string(abi::name(def.type)) + " is not emulated",
+                      "vm.support().maps lists what is; load(\"kernel\") runs it for real");
+    }
+    if (auto ok = check_definition(def); !ok) {
+        return ok.error();
+    }
+    MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
+                 def.max_entries, def.flags, options.cpus, 0};
+    const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
+    const uint64_t bytes = def.type == MapType::Ringbuf
+                               ? def.max_entries
+                               : uint64_t{def.max_entries} * (copies * round_up(def.value_size, 8u) +
+                                                              round_up(def.key_size, 4u) + 16);
+    if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
+        return refuse(def, ENOMEM,
+                      std::to_string(bytes >> 20) + " MiB do not fit the memory limit of " +
+                          std::to_string(options.memory_limit >> 20) + " MiB",
+                      "lower max_entries or raise the memory limit of the vm");
+    }
+    if (uint64_t{def.max_entries} * copies >= kNoElement) {
+        return refuse(def, E2BIG, "too many elements");
+    }
+    taken += bytes;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+        return create_array(info);
+    case MapType::ProgArray:
+        return create_prog_array(info);
+    case MapType::Ringbuf:
+        return create_ringbuf(info);
+    default:
+        return create_hash(info, options.seed);
+    }
+}
+
+} // namespace mimicsh::vm

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// A map of the vm target: the host's view (mimicsh::Map) and the program's view on one storage.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "object/target.h"
+#include "vm/journal.h"
+#include "vm/memory.h"
+
+namespace mimicsh::vm {
+
+/// Zeroed memory from the operating system, touched only where used; for storage that may be large.
+class ZeroedBytes {
+  public:
+    ZeroedBytes() = default;
+    [[nodiscard]] static Expected<ZeroedBytes> allocate(uint64_t size);
+    [[nodiscard]] uint8_t* data() const { return bytes_.get(); }
+
+  private:
+    struct Free {
+        void operator()(uint8_t* bytes) const { std::free(bytes); }
+    };
+    std::unique_ptr<uint8_t, Free> bytes_;
+};
+
+/// Element not there.
+inline constexpr uint32_t kNoElement = 0xffffffff;
+
+/// Storage: values of all elements back to back (host_stride bytes each), behind as many region handles as
+/// their guest strides need. Elements of a per-CPU map are numbered cpu * slots_ + slot. Program-side calls
+/// take host pointers that were checked already and return a negative errno.
+class VmMap : public Map {
+  public:
+    explicit VmMap(MapInfo info) : info_(std::move(info)) {}
+
+    [[nodiscard]] const MapInfo& info() const override { return info_; }
+    [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
+    [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
+    [[nodiscard]] Status erase(ByteView key) override;
+    [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
+    [[nodiscard]] Expected<size_t> next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values,
+                                              size_t limit) override;
+    [[nodiscard]] Status freeze() override;
+    [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
+    [[nodiscard]] Expected<size_t> consume(const std::function<void(ByteView)>& record) override;
+
+    // -- Program side --
+
+    /// Element that holds the key's value on that CPU, or kNoElement. A look-up counts as use for LRU maps.
+    [[nodiscard]] virtual uint32_t find(const uint8_t* key, uint32_t cpu, Journal* journal);
+    /// Writes one value (of one CPU for per-CPU maps).
+    [[nodiscard]] virtual int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
+                                      Journal* journal);
+    [[nodiscard]] virtual int64_t remove(const uint8_t* key, Journal* journal);
+    /// False when the element's key was deleted (its storage may still be pointed at).
+    [[nodiscard]] virtual bool is_live(uint32_t) const { return true; }
+    virtual void undo(const Undo&) {}
+
+    // -- Addresses of values --
+
+    /// Registers the value storage with the table; called once at load.
+    void map_values(RegionTable& regions, uint32_t map_index);
+    [[nodiscard]] GuestAddr value_addr(uint32_t element) const {
+        return make_addr(first_handle_ + element / per_handle_, (element % per_handle_) << shift_);
+    }
+    /// Moves the fast window of the element's handle onto it, so that loads of it take the short path.
+    void open_window(RegionTable& regions, uint32_t element) const {
+        Region& region = regions.at(first_handle_ + element / per_handle_);
+        region.base = kOrigin + ((element % per_handle_) << shift_);
+        region.host = values_ + size_t{element} * host_stride_;
+        region.load_limit = deleted_in_run_ || !region.readable ? 0 : region.size;
+        region.store_limit = 0;
+    }
+    [[nodiscard]] uint8_t* value(uint32_t element) const { return values_ + size_t{element} * host_stride_; }
+    [[nodiscard]] uint32_t handle() const { return object_handle_; }
+    [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
+    /// Ends a run: nothing is journaled any more and deleted elements are forgotten.
+    void end_run(RegionTable& regions);
+    /// Sends every access to the values through the slow path, which knows deleted elements.
+    void end_windows(RegionTable& regions) const;
+
+  protected:
+    /// Checks sizes of a host call and the frozen state.
+    [[nodiscard]] Status check_host_call(const char* op, ByteView key, size_t value_size, bool writes) const;
+    [[nodiscard]] Error error(int code, const char* op, std::string reason) const;
+    /// Copies a value of host_value_size in or out, CPU by CPU for per-CPU maps.
+    void copy_in(uint32_t slot, ByteView host_value);
+    void copy_out(uint32_t slot, ByteSpan host_value) const;
+
+    /// Slot of a key for the host side, or kNoElement.
+    [[nodiscard]] virtual uint32_t host_find(ByteView key);
+
+    MapInfo info_;
+    bool frozen_ = false;
+    bool deleted_in_run_ = false;
+    uint8_t* values_ = nullptr; ///< borrowed from the subclass's storage
+    uint32_t host_stride_ = 0;
+    uint32_t elements_ = 0;
+    uint32_t slots_ = 0; ///< elements of one CPU: a per-CPU value sits at cpu * slots_ + slot
+
+  private:
+    uint32_t first_handle_ = 0;
+    uint32_t handles_ = 0;
+    uint32_t per_handle_ = 1;
+    uint32_t object_handle_ = 0;
+    uint8_t shift_ = 3;
+};
+
+struct MapOptions {
+    uint32_t cpus = 1;
+    uint64_t seed = 1;
+    uint64_t memory_limit = 0; ///< bytes this map may take
+};
+
+/// Makes a map from its definition, with the kernel's checks (EINVAL, E2BIG); a type that the vm does not
+/// have is refused with ENOTSUP by name. `taken` grows by the bytes of storage.
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options,
+                                                          uint64_t& taken);
+
+// Constructors of the types, used by create_map.
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_array(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_hash(const MapInfo& info, uint64_t seed);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info);
+
+} // namespace mimicsh::vm

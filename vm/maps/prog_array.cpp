@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// prog_array (kernel/bpf/arraymap.c): targets of tail calls; only the host writes it.
+#include <cerrno>
+
+#include "vm/maps/prog_array.h"
+
+namespace mimicsh::vm {
+
+Status ProgArray::put_program(uint32_t index, Program& program) {
+    if (index >= programs_.size()) {
+        return error(E2BIG, "put program",
+                     "index " + std::to_string(index) + " of " + std::to_string(info_.max_entries));
+    }
+    if (owner_type_ != abi::ProgType::Unspec && owner_type_ != program.type()) {
+        return error(EINVAL, "put program",
+                     "holds " + std::string(abi::name(owner_type_)) + " programs, not " +
+                         std::string(abi::name(program.type())));
+    }
+    owner_type_ = program.type();
+    programs_[index] = &program;
+    return {};
+}
+
+Status ProgArray::erase(ByteView key) {
+    if (auto ok = check_host_call("delete", key, host_value_size(info_), true); !ok) {
+        return ok;
+    }
+    const auto index = load<uint32_t>(key.data());
+    if (index >= programs_.size()) {
+        return error(E2BIG, "delete",
+                     "index " + std::to_string(index) + " of " + std::to_string(info_.max_entries));
+    }
+    if (programs_[index] == nullptr) {
+        return error(ENOENT, "delete", "slot " + std::to_string(index) + " is empty");
+    }
+    programs_[index] = nullptr;
+    return {};
+}
+
+Status ProgArray::lookup(ByteView key, ByteSpan value) {
+    if (auto ok = check_host_call("look up", key, value.size(), false); !ok) {
+        return ok;
+    }
+    return error(ENOTSUP, "look up", "a program of the vm has no id to read");
+}
+
+Expected<bool> ProgArray::next_key(ByteView key, ByteSpan next) {
+    const uint32_t index = key.size() == 4 ? load<uint32_t>(key.data()) : UINT32_MAX;
+    const uint32_t following = index >= info_.max_entries ? 0 : index + 1;
+    if (following >= info_.max_entries) {
+        return false;
+    }
+    store(next.data(), following);
+    return true;
+}
+
+Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info) {
+    return std::unique_ptr<VmMap>(std::make_unique<ProgArray>(info));
+}
+
+} // namespace mimicsh::vm

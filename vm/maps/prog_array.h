@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// prog_array: the one map whose elements are programs.
+#pragma once
+
+#include <vector>
+
+#include "vm/maps/map.h"
+
+namespace mimicsh::vm {
+
+class ProgArray final : public VmMap {
+  public:
+    explicit ProgArray(MapInfo info) : VmMap(std::move(info)), programs_(info_.max_entries) {}
+
+    [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
+    [[nodiscard]] Status erase(ByteView key) override;
+    [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
+    [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
+
+    /// Program in a slot; null when the slot is empty or out of range (a tail call there falls through).
+    [[nodiscard]] Program* program(uint64_t index) const {
+        return index < programs_.size() ? programs_[index] : nullptr;
+    }
+
+  private:
+    std::vector<Program*> programs_;
+    abi::ProgType owner_type_ = abi::ProgType::Unspec; ///< set by the first program, as the kernel does
+};
+
+} // namespace mimicsh::vm

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Region table upkeep.
+#include "vm/memory.h"
+
+namespace mimicsh::vm {
+
+const char* name(RegionKind kind) {
+    switch (kind) {
+    case RegionKind::Null:
+        return "null";
+    case RegionKind::Context:
+        return "context";
+    case RegionKind::Stack:
+        return "stack";
+    case RegionKind::Packet:
+        return "packet";
+    case RegionKind::MapValues:
+        return "map value";
+    case RegionKind::MapObject:
+        return "map";
+    case RegionKind::Record:
+        return "ring-buffer record";
+    case RegionKind::Callback:
+        return "function";
+    case RegionKind::Dead:
+        return "dead";
+    }
+    return "unknown";
+}
+
+RegionTable::RegionTable() {
+    regions_.emplace_back();
+}
+
+uint32_t RegionTable::add(const Region& region) {
+    regions_.push_back(region);
+    return size() - 1;
+}
+
+void RegionTable::kill(uint32_t handle, const char* death) {
+    Region& region = regions_[handle];
+    region.was = region.kind;
+    region.kind = RegionKind::Dead;
+    region.death = death;
+    region.load_limit = region.store_limit = 0;
+    region.readable = region.writable = false;
+}
+
+} // namespace mimicsh::vm

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// Running a loaded program on one packet or on many.
+#include "vm/program.h"
+
+#include <cerrno>
+#include <chrono>
+
+#include "vm/decode.h"
+#include "vm/interp.h"
+#include "vm/maps/prog_array.h"
+#include "vm/report.h"
+#include "vm/trace.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+constexpr uint32_t kLoopback = 1; ///< ingress_ifindex of a test run
+
+/// The context a run starts with: given bytes, or the test run's defaults.
+Expected<abi::XdpMd> context_of(const RunOptions& options) {
+    abi::XdpMd md;
+    md.ingress_ifindex = kLoopback;
+    if (options.context.empty()) {
+        return md;
+    }
+    if (options.context.size() != sizeof md) {
+        return Error{EINVAL, "run", "context has " + std::to_string(options.context.size()) +
+                                        " bytes, struct xdp_md has " + std::to_string(sizeof md), {}, {}};
+    }
+    std::memcpy(&md, options.context.data(), sizeof md);
+    if (md.ingress_ifindex == 0) {
+        if (md.rx_queue_index != 0) {
+            return Error{EINVAL, "run", "rx_queue_index needs an ingress_ifindex", {}, {}};
+        }
+        md.ingress_ifindex = kLoopback;
+    }
+    return md;
+}
+
+ByteVec context_after(const Machine& machine) {
+    abi::XdpMd md;
+    md.data = machine.packet.start - machine.packet.meta;
+    md.data_end = machine.packet.end - machine.packet.meta + static_cast<uint32_t>(machine.packet.fragments.size());
+    md.ingress_ifindex = static_cast<uint32_t>(machine.context[3]);
+    md.rx_queue_index = static_cast<uint32_t>(machine.context[4]);
+    ByteVec bytes(sizeof md);
+    std::memcpy(bytes.data(), &md, sizeof md);
+    return bytes;
+}
+
+} // namespace
+
+const Code* tail_call_target(Machine& machine, bool traced) {
+    VmMap* map = machine.map_at(machine.regs[2], "bpf_tail_call");
+    if (map == nullptr) {
+        return nullptr;
+    }
+    if (map->info().type != abi::MapType::ProgArray) {
+        machine.fault(FaultKind::BadCall, "bpf_tail_call: " + map->info().name + " is no prog_array");
+        return nullptr;
+    }
+    auto* target = static_cast<LoadedProgram*>(
+        static_cast<ProgArray*>(map)->program(static_cast<uint32_t>(machine.regs[3])));
+    if (target == nullptr || machine.tail_calls >= abi::kMaxTailCalls) {
+        return nullptr;
+    }
+    ++machine.tail_calls;
+    const Code& code = target->code(traced);
+    machine.code = &code;
+    machine.stack_init[machine.depth].fill(0);
+    machine.sync_packet_context();
+    return &code;
+}
+
+Status LoadedProgram::prepare() {
+    const Analysis analysis = analyse(linked_);
+    if (machine_.options.mode == Mode::Strict && analysis.refusal) {
+        return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
+    }
+    if (machine_.options.mode == Mode::Strict) {
+        if (auto ok = check_stack(linked_); !ok) {
+            return ok;
+        }
+    }
+    auto code = decode(linked_, analysis, decode_options(false));
+    if (!code) {
+        return code.error();
+    }
+    fast_ = std::move(*code);
+    fast_.program = this;
+    return {};
+}
+
+DecodeOptions LoadedProgram::decode_options(bool traced) const {
+    return {traced, machine_.options.mode, machine_.maps()};
+}
+
+const Code& LoadedProgram::code(bool traced) {
+    if (!traced) {
+        return fast_;
+    }
+    if (traced_.ops.empty()) {
+        auto code = decode(linked_, analyse(linked_), decode_options(true));
+        assert(code); // what decoded with fusion decodes without
+        traced_ = std::move(*code);
+        traced_.program = this;
+    }
+    return traced_;
+}
+
+Status LoadedProgram::check_input(ByteView packet, const abi::XdpMd& md) const {
+    const auto refuse = [&](std::string why) -> Status {
+        return Error{EINVAL, "run", linked_.name + ": " + std::move(why), {}, {}};
+    };
+    if (packet.size() < kMinPacket) {
+        return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at least 14");
+    }
+    if (packet.size() > kXdpMaxPacket) {
+        return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at most " +
+                      std::to_string(kXdpMaxPacket));
+    }
+    constexpr uint32_t kMaxMeta = kXdpHeadroom - kXdpFrameSize;
+    if (md.data_meta != 0 || md.data > kMaxMeta || md.data % 4 != 0 || md.data > packet.size() - kMinPacket ||
+        (md.data_end != 0 && md.data_end != packet.size())) {
+        return refuse("context: data is the length of the metadata in front (a multiple of 4, at most " +
+                      std::to_string(kMaxMeta) + "), data_end the length of the input, data_meta 0");
+    }
+    if (md.egress_ifindex != 0) {
+        return refuse("context: egress_ifindex cannot be given");
+    }
+    return {};
+}
+
+Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& options) {
+    auto md = context_of(options);
+    if (!md) {
+        return md.error();
+    }
+    if (auto ok = check_input(packet, *md); !ok) {
+        return ok.error();
+    }
+    if (options.cpu && *options.cpu >= machine_.options.cpus) {
+        return Error{ENXIO, "run", "cpu " + std::to_string(*options.cpu) + " of " + std::to_string(machine_.options.cpus), {}, {}};
+    }
+    machine_.cpu = options.cpu.value_or(machine_.options.cpu);
+    machine_.stop = options.stop;
+    Tracer tracer(true);
+    machine_.tracer = options.trace ? &tracer : nullptr;
+    machine_.execute = options.trace ? execute_traced : execute;
+    const Code& entry = code(options.trace);
+
+    RunResult result;
+    const auto begin = std::chrono::steady_clock::now();
+    const uint32_t repeat = std::max(options.repeat, 1u);
+    for (uint32_t i = 0; i < repeat; ++i) {
+        machine_.begin_run(entry, packet, *md);
+        (void)machine_.execute(machine_, entry, 0);
+        machine_.finish_run();
+        if (machine_.pending) {
+            break;
+        }
+        if (i + 1 < repeat) {
+            machine_.end_run();
+        }
+    }
+    const auto spent = std::chrono::steady_clock::now() - begin;
+    result.duration_ns =
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count()) / repeat;
+    result.ret = static_cast<uint32_t>(machine_.regs[0]);
+    result.warnings = machine_.warnings;
+    result.log = machine_.log;
+    result.redirect = machine_.redirect;
+    result.context = context_after(machine_);
+    machine_.copy_packet(result.packet);
+    if (machine_.pending) {
+        const PendingFault first = *machine_.pending;
+        result.fault = options.trace ? make_fault(machine_, first, &tracer) : explain(packet, *md, first);
+    }
+    if (options.trace) {
+        result.trace = tracer.text();
+        result.insns = tracer.instructions();
+    }
+    machine_.end_run();
+    machine_.tracer = nullptr;
+    machine_.stop = nullptr;
+    return result;
+}
+
+Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first) {
+    const bool repeatable = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
+    if (!repeatable || !machine_.rewind()) {
+        return make_fault(machine_, first, nullptr);
+    }
+    machine_.end_run();
+    Tracer tracer(false);
+    machine_.tracer = &tracer;
+    machine_.execute = execute_traced;
+    const Code& entry = code(true);
+    machine_.begin_run(entry, packet, context);
+    (void)machine_.execute(machine_, entry, 0);
+    machine_.finish_run();
+    machine_.tracer = nullptr;
+    machine_.execute = execute;
+    assert(machine_.pending);
+    return make_fault(machine_, machine_.pending ? *machine_.pending : first, &tracer);
+}
+
+Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const BatchOptions& options) {
+    abi::XdpMd md;
+    md.ingress_ifindex = kLoopback;
+    machine_.cpu = machine_.options.cpu;
+    machine_.stop = options.stop;
+    machine_.tracer = nullptr;
+    machine_.execute = execute;
+    out_.clear();
+    std::vector<std::pair<size_t, size_t>> places;
+    size_t done = 0;
+    for (BatchItem& item : items) {
+        item.faulted = item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket;
+        if (item.faulted) {
+            if (options.want_packets) {
+                places.emplace_back(out_.size(), item.in.size());
+                out_.insert(out_.end(), item.in.begin(), item.in.end());
+            }
+            ++done;
+            continue;
+        }
+        machine_.begin_run(fast_, item.in, md);
+        (void)execute(machine_, fast_, 0);
+        machine_.finish_run();
+        item.ret = static_cast<uint32_t>(machine_.regs[0]);
+        item.faulted = machine_.pending.has_value();
+        if (item.faulted) [[unlikely]] {
+            const PendingFault first = *machine_.pending;
+            if (first.kind == FaultKind::Interrupted) {
+                machine_.end_run();
+                break;
+            }
+            if (options.first_fault != nullptr && !*options.first_fault) {
+                *options.first_fault = explain(item.in, md, first);
+            }
+        }
+        if (options.warnings != nullptr && !machine_.warnings.empty()) {
+            add_warnings(*options.warnings);
+        }
+        if (options.want_packets) {
+            const PacketState& state = machine_.packet;
+            places.emplace_back(out_.size(), state.end - state.start + state.fragments.size());
+            out_.insert(out_.end(), state.buffer.begin() + state.start, state.buffer.begin() + state.end);
+            out_.insert(out_.end(), state.fragments.begin(), state.fragments.end());
+        }
+        machine_.end_run();
+        ++done;
+    }
+    for (size_t i = 0; i < places.size(); ++i) {
+        items[i].out = ByteView(out_).subspan(places[i].first, places[i].second);
+    }
+    machine_.stop = nullptr;
+    return done;
+}
+
+void LoadedProgram::add_warnings(std::vector<Warning>& all) const {
+    for (const Warning& warning : machine_.warnings) {
+        const bool known = std::ranges::any_of(all, [&](const Warning& other) {
+            return other.program == warning.program && other.insn == warning.insn;
+        });
+        if (!known) {
+            all.push_back(warning);
+        }
+    }
+}
+
+} // namespace mimicsh::vm

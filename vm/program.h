@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// A program loaded into the vm.
+#pragma once
+
+#include <memory>
+
+#include "object/target.h"
+#include "vm/code.h"
+#include "vm/decode.h"
+#include "vm/machine.h"
+
+namespace mimicsh::vm {
+
+class LoadedProgram final : public Program {
+  public:
+    LoadedProgram(LinkedProgram linked, Machine& machine) : linked_(std::move(linked)), machine_(machine) {}
+
+    [[nodiscard]] const LinkedProgram& linked() const override { return linked_; }
+    [[nodiscard]] Expected<RunResult> run(ByteView packet, const RunOptions& options) override;
+    [[nodiscard]] Expected<size_t> run_batch(std::span<BatchItem> items, const BatchOptions& options) override;
+
+    /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
+    [[nodiscard]] Status prepare();
+    /// Code for the fast interpreter, or (decoded on first use) for the traced one.
+    [[nodiscard]] const Code& code(bool traced);
+
+  private:
+    /// Runs again from the start with the tracer to write the report; the maps end as the first run left them.
+    [[nodiscard]] Fault explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first);
+    [[nodiscard]] DecodeOptions decode_options(bool traced) const;
+    /// Adds the warnings of the last run to those already there, once per site.
+    void add_warnings(std::vector<Warning>& all) const;
+    [[nodiscard]] Status check_input(ByteView packet, const abi::XdpMd& context) const;
+
+    LinkedProgram linked_;
+    Machine& machine_;
+    Code fast_;
+    Code traced_;
+    ByteVec out_; ///< packets of the last batch, back to back
+};
+
+/// Code that a tail call with the current r2 and r3 goes to; null = falls through (kernel/bpf/core.c).
+[[nodiscard]] const Code* tail_call_target(Machine& machine, bool traced);
+
+} // namespace mimicsh::vm

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// From what stopped a run to the Fault that people read.
+#pragma once
+
+#include "object/target.h"
+#include "vm/machine.h"
+#include "vm/trace.h"
+
+namespace mimicsh::vm {
+
+/// Builds the Fault; `tracer` adds where the pointer came from, null = not known. Registers are the machine's.
+[[nodiscard]] Fault make_fault(const Machine& machine, const PendingFault& pending, const Tracer* tracer);
+
+} // namespace mimicsh::vm

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The support table: what the vm emulates, and which test shows it. The decoder, vm.support() and docs/support.md read
+// it; nothing is emulated that is not in it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "object/abi.h"
+#include "vm/machine.h"
+
+namespace mimicsh::vm {
+
+enum class State : uint8_t {
+    Emulated, ///< does what the kernel does
+    Refused,  ///< refused at load, by name
+};
+
+struct HelperRow {
+    uint32_t id = 0;
+    HelperFn function = nullptr; ///< null: the interpreter does it itself (tail_call)
+    std::string_view test;       ///< GoogleTest name that compares it with the kernel
+    std::string_view note;
+};
+
+struct MapRow {
+    abi::MapType type = abi::MapType::Unspec;
+    std::string_view test;
+    std::string_view note;
+};
+
+/// Emulated helpers, by id.
+[[nodiscard]] std::span<const HelperRow> helper_rows();
+/// Emulated map types, by id.
+[[nodiscard]] std::span<const MapRow> map_rows();
+/// Implementation of a helper, null when it is not emulated.
+[[nodiscard]] HelperFn helper_function(uint32_t id);
+/// Whether the kernel lets a privileged GPL program of this type call the helper (Linux 6.18, measured).
+[[nodiscard]] bool helper_allowed(abi::ProgType type, uint32_t id);
+/// State of an instruction form.
+[[nodiscard]] State insn_state(const InsnForm& form);
+
+/// docs/support.md, generated.
+[[nodiscard]] std::string support_page();
+
+} // namespace mimicsh::vm

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Watching a run instruction by instruction: the trace text, and where each pointer came from.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "object/linker.h"
+
+namespace mimicsh::vm {
+
+class Machine;
+struct Code;
+
+/// Where the value of a register or spill slot came from, as a chain of instructions: the one that made the pointer,
+/// then the ones that moved it.
+struct Origin {
+    uint32_t made_at = kNowhere;
+    std::vector<uint32_t> moved_at;
+    static constexpr uint32_t kNowhere = 0xffffffff;
+};
+
+/// Called before every instruction of a traced run.
+class Tracer {
+  public:
+    /// With `text`, one line per instruction is collected.
+    explicit Tracer(bool text) : wants_text_(text) {}
+
+    void before(const Machine& machine, uint32_t slot);
+
+    [[nodiscard]] const std::string& text() const { return text_; }
+    [[nodiscard]] uint64_t instructions() const { return instructions_; }
+    [[nodiscard]] const Origin& origin(uint32_t reg) const { return regs_[reg]; }
+
+  private:
+    void follow(const Machine& machine, const LinkedProgram& program, uint32_t slot);
+
+    static constexpr size_t kMaxText = size_t{64} << 20;
+    bool wants_text_;
+    std::string text_;
+    uint64_t instructions_ = 0;
+    std::array<Origin, 11> regs_;
+    std::map<uint64_t, Origin> spills_; ///< by guest address of 8-byte stack slots
+    const void* last_ = nullptr;
+};
+
+} // namespace mimicsh::vm
