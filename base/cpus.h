@@ -6,8 +6,8 @@
 
 namespace mimicsh {
 
-/// CPUs the running kernel may ever have (/sys/devices/system/cpu/possible); the online count where that is not
-/// readable. Read once.
+/// CPUs the running kernel may ever have (/sys/devices/system/cpu/possible); the online count where that is
+/// not readable. Read once.
 [[nodiscard]] uint32_t possible_cpus();
 
 } // namespace mimicsh

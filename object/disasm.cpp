@@ -9,7 +9,9 @@ namespace mimicsh {
 
 namespace {
 
-std::string reg(uint32_t number, bool wide) { return (wide ? "r" : "w") + std::to_string(number); }
+std::string reg(uint32_t number, bool wide) {
+    return (wide ? "r" : "w") + std::to_string(number);
+}
 
 std::string hex(uint64_t value) {
     char text[24];
@@ -22,7 +24,9 @@ std::string place(uint32_t base, int32_t off) {
     return reg(base, true) + (off < 0 ? " - " + std::to_string(-int64_t{off}) : " + " + std::to_string(off));
 }
 
-std::string distance(int64_t by) { return (by < 0 ? "" : "+") + std::to_string(by); }
+std::string distance(int64_t by) {
+    return (by < 0 ? "" : "+") + std::to_string(by);
+}
 
 std::string type_of(const Insn& insn, bool is_signed) {
     return (is_signed ? "s" : "u") + std::to_string(access_size(insn.code) * 8);
@@ -116,21 +120,28 @@ std::string atomic_text(const Insn& insn) {
                reg(insn.src, wide) + ")";
     }
     if (insn.imm == op::kCmpxchg) {
-        return reg(0, wide) + " = cmpxchg_" + bits + "(" + place(insn.dst, insn.off) + ", " + reg(0, wide) + ", " +
-               reg(insn.src, wide) + ")";
+        return reg(0, wide) + " = cmpxchg_" + bits + "(" + place(insn.dst, insn.off) + ", " + reg(0, wide) +
+               ", " + reg(insn.src, wide) + ")";
     }
     const int32_t operation = insn.imm & ~op::kFetch;
     if ((insn.imm & op::kFetch) != 0) {
-        const char* name = operation == op::kAdd ? "add" : operation == op::kOr ? "or" : operation == op::kAnd ? "and" : "xor";
+        const char* name = operation == op::kAdd   ? "add"
+                           : operation == op::kOr  ? "or"
+                           : operation == op::kAnd ? "and"
+                                                   : "xor";
         return reg(insn.src, wide) + " = atomic_fetch_" + name + "(" + at + ", " + reg(insn.src, wide) + ")";
     }
-    const char* sign = operation == op::kAdd ? "+=" : operation == op::kOr ? "|=" : operation == op::kAnd ? "&=" : "^=";
+    const char* sign = operation == op::kAdd   ? "+="
+                       : operation == op::kOr  ? "|="
+                       : operation == op::kAnd ? "&="
+                                               : "^=";
     return "lock *" + at + " " + sign + " " + reg(insn.src, wide);
 }
 
 std::string wide_text(const Insn& insn, const Insn& second) {
     const std::string dst = reg(insn.dst, true) + " = ";
-    const uint64_t value = static_cast<uint32_t>(insn.imm) | uint64_t{static_cast<uint32_t>(second.imm)} << 32;
+    const uint64_t value = static_cast<uint32_t>(insn.imm) | uint64_t{static_cast<uint32_t>(second.imm)}
+                                                                 << 32;
     switch (insn.src) {
     case 0:
         return dst + hex(value) + " ll";
@@ -171,8 +182,8 @@ std::string disassemble(const Insn& insn, const Insn& second) {
     case InsnKind::MovSx:
         return dst + " = (s" + std::to_string(insn.off) + ")" + reg(insn.src, wide);
     case InsnKind::Endian:
-        return reg(insn.dst, true) + " = " + ((insn.code & op::kX) != 0 ? "be" : "le") + std::to_string(insn.imm) + " " +
-               reg(insn.dst, true);
+        return reg(insn.dst, true) + " = " + ((insn.code & op::kX) != 0 ? "be" : "le") +
+               std::to_string(insn.imm) + " " + reg(insn.dst, true);
     case InsnKind::Bswap:
         return dst + " = bswap" + std::to_string(insn.imm) + " " + dst;
     case InsnKind::AddrCast:
@@ -189,8 +200,8 @@ std::string disassemble(const Insn& insn, const Insn& second) {
     case InsnKind::Atomic:
         return atomic_text(insn);
     case InsnKind::LoadAcquire:
-        return reg(insn.dst, true) + " = load_acquire((" + type_of(insn, false) + " *)(" + place(insn.src, insn.off) +
-               "))";
+        return reg(insn.dst, true) + " = load_acquire((" + type_of(insn, false) + " *)(" +
+               place(insn.src, insn.off) + "))";
     case InsnKind::StoreRelease:
         return "store_release((" + type_of(insn, false) + " *)(" + place(insn.dst, insn.off) + "), " +
                reg(insn.src, true) + ")";
@@ -202,11 +213,12 @@ std::string disassemble(const Insn& insn, const Insn& second) {
         return "r0 = *(" + type_of(insn, false) + " *)skb[" + place(insn.src, insn.imm) + "]";
     case InsnKind::Jump: {
         const bool wide_jump = (insn.code & 7) == op::kJmp;
-        return "if " + reg(insn.dst, wide_jump) + " " + comparison(insn.code) + " " + operand(insn, wide_jump) +
-               " goto " + distance(insn.off);
+        return "if " + reg(insn.dst, wide_jump) + " " + comparison(insn.code) + " " +
+               operand(insn, wide_jump) + " goto " + distance(insn.off);
     }
     case InsnKind::Goto:
-        return insn.code == (op::kJmp32 | op::kJa) ? "gotol " + distance(insn.imm) : "goto " + distance(insn.off);
+        return insn.code == (op::kJmp32 | op::kJa) ? "gotol " + distance(insn.imm)
+                                                   : "goto " + distance(insn.off);
     case InsnKind::MayGoto:
         return "may_goto " + distance(insn.off);
     case InsnKind::CallHelper:
@@ -231,7 +243,8 @@ std::string disassemble(const LinkedProgram& program, uint32_t slot) {
     const auto ref = std::ranges::lower_bound(program.refs, slot, {}, &LinkedRef::insn);
     const bool has_ref = ref != program.refs.end() && ref->insn == slot;
     if (insn.code == op::kLddw && has_ref && ref->kind != RelocKind::Extern) {
-        const std::string dst = reg(insn.dst, true) + " = map[" + program.object->maps[ref->target].name + "]";
+        const std::string dst =
+            reg(insn.dst, true) + " = map[" + program.object->maps[ref->target].name + "]";
         return ref->kind == RelocKind::Map ? dst : dst + "[0] + " + std::to_string(ref->offset);
     }
     if (has_ref && ref->kind == RelocKind::Extern) {

@@ -9,8 +9,8 @@
 
 namespace mimicsh {
 
-/// One instruction without knowledge of its surroundings: jumps and calls are relative ("goto +3"), references are
-/// numbers. `second` is the slot that follows (the upper half of a 64-bit immediate).
+/// One instruction without knowledge of its surroundings: jumps and calls are relative ("goto +3"),
+/// references are numbers. `second` is the slot that follows (the upper half of a 64-bit immediate).
 [[nodiscard]] std::string disassemble(const Insn& insn, const Insn& second);
 
 /// One instruction of a linked program, with the names of maps, helpers and functions.

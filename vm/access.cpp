@@ -10,10 +10,13 @@ namespace mimicsh::vm {
 
 namespace {
 
-/// Map values up to this size are remembered whole on the first store of a run, so that later stores are direct.
+/// Map values up to this size are remembered whole on the first store of a run, so that later stores are
+/// direct.
 constexpr uint32_t kWholeElement = 256;
 
-std::string bytes_text(uint64_t count) { return std::to_string(count) + (count == 1 ? " byte" : " bytes"); }
+std::string bytes_text(uint64_t count) {
+    return std::to_string(count) + (count == 1 ? " byte" : " bytes");
+}
 
 std::string verb(Access access, uint64_t size, const char* what) {
     const std::string base = (access == Access::Read ? "read of " : "write of ") + bytes_text(size);
@@ -48,17 +51,18 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
             return {};
         }
         if (region.kind == RegionKind::Stack && region.owner > depth) {
-            fault(FaultKind::BadPointer, verb(access, size, what) + " in the stack frame of a function that returned",
-                  {}, addr);
+            fault(FaultKind::BadPointer,
+                  verb(access, size, what) + " in the stack frame of a function that returned", {}, addr);
             return {};
         }
         return {region.host + q, &region};
     }
     case RegionKind::Dead:
         fault(FaultKind::BadPointer,
-              verb(access, size, what) + " through a stale " + name(region.was) + " pointer: " + region.death +
-                  " made it invalid",
-              region.was == RegionKind::Packet ? "load ctx->data and ctx->data_end again after the call" : "", addr);
+              verb(access, size, what) + " through a stale " + name(region.was) +
+                  " pointer: " + region.death + " made it invalid",
+              region.was == RegionKind::Packet ? "load ctx->data and ctx->data_end again after the call" : "",
+              addr);
         return {};
     case RegionKind::Context:
         fault(FaultKind::Permission,
@@ -68,8 +72,8 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
               {}, addr);
         return {};
     default:
-        fault(FaultKind::Permission, verb(access, size, what) + " through a pointer to a " + name(region.kind), {},
-              addr);
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " through a pointer to a " + name(region.kind), {}, addr);
         return {};
     }
 }
@@ -85,8 +89,8 @@ Machine::Resolved Machine::resolve_element(Region& region, uint64_t addr, uint64
     }
     if (access == Access::Write ? !region.writable : !region.readable) {
         fault(FaultKind::Permission,
-              verb(access, size, what) + " of map " + maps_[region.owner]->info().name + ", which programs may only " +
-                  (access == Access::Write ? "read" : "write"),
+              verb(access, size, what) + " of map " + maps_[region.owner]->info().name +
+                  ", which programs may only " + (access == Access::Write ? "read" : "write"),
               {}, addr);
         return {};
     }
@@ -238,8 +242,9 @@ void Machine::stack_read_uninitialised(uint32_t offset, uint32_t size) {
         }
     }
     if (missing != 0) {
-        warn("read of " + bytes_text(size) + " at " + place("stack", int64_t{offset} - abi::kStackSize) + ", " +
-             std::to_string(missing) + " of them never written: they read as 0 here, as leftovers in the kernel");
+        warn("read of " + bytes_text(size) + " at " + place("stack", int64_t{offset} - abi::kStackSize) +
+             ", " + std::to_string(missing) +
+             " of them never written: they read as 0 here, as leftovers in the kernel");
     }
 }
 
@@ -290,8 +295,9 @@ bool Machine::atomic(const Op& op) {
         return false;
     }
     if ((addr & (size - 1)) != 0) {
-        fault(FaultKind::Strict, "atomic operation of " + bytes_text(size) + " at an address that is no multiple of it",
-              {}, addr);
+        fault(FaultKind::Strict,
+              "atomic operation of " + bytes_text(size) + " at an address that is no multiple of it", {},
+              addr);
         return false;
     }
     const uint64_t old = run_atomic(host, op, size);
@@ -330,7 +336,8 @@ void Machine::no_region(uint64_t addr, uint64_t size, Access access, const char*
     }
 }
 
-void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what) {
+void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access,
+                            const char* what) {
     int64_t offset = offset_of(addr);
     int64_t limit = region.size;
     std::string where;
@@ -340,16 +347,18 @@ void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, 
         offset -= packet.start;
         limit = int64_t{packet.end} - packet.start;
         where = place("packet", offset);
-        hint = offset >= 0 ? "before this line: if (data + " + std::to_string(offset + static_cast<int64_t>(size)) +
-                                 " > data_end) return ...;"
-                           : "";
+        hint = offset >= 0
+                   ? "before this line: if (data + " + std::to_string(offset + static_cast<int64_t>(size)) +
+                         " > data_end) return ...;"
+                   : "";
         break;
     case RegionKind::Stack:
         where = place("stack", offset - abi::kStackSize);
         break;
     case RegionKind::MapValues: {
         const int64_t stride = int64_t{1} << region.shift;
-        // The nearest element: a little before an element counts as before it, not as far behind the last one.
+        // The nearest element: a little before an element counts as before it, not as far behind the last
+        // one.
         int64_t element = offset >= 0 ? offset / stride : 0;
         int64_t inner = offset - element * stride;
         if (inner > (limit + stride) / 2 && element + 1 < region.elements) {
@@ -365,9 +374,9 @@ void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, 
         break;
     }
     const int64_t past = offset + static_cast<int64_t>(size) - limit;
-    const std::string miss =
-        offset < 0 ? bytes_text(static_cast<uint64_t>(-offset)) + " before its start"
-                   : bytes_text(static_cast<uint64_t>(past)) + " past its end (length " + std::to_string(limit) + ")";
+    const std::string miss = offset < 0 ? bytes_text(static_cast<uint64_t>(-offset)) + " before its start"
+                                        : bytes_text(static_cast<uint64_t>(past)) + " past its end (length " +
+                                              std::to_string(limit) + ")";
     fault(FaultKind::OutOfBounds, verb(access, size, what) + " at " + where + ", " + miss, hint, addr);
 }
 

@@ -92,7 +92,8 @@ class Flow {
             walk(slot, states_.at(slot));
         }
         if (!result_.refusal) {
-            // The facts are read off once the states stand still; on the way there they may have been too certain.
+            // The facts are read off once the states stand still; on the way there they may have been too
+            // certain.
             finished_ = true;
             for (const auto& [slot, state] : states_) {
                 walk(slot, state);
@@ -318,7 +319,8 @@ class Flow {
         set(dst, {known ? Kind::Scalar : Kind::Unknown, 0});
     }
 
-    void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst, Value src) {
+    void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst,
+                            Value src) {
         const Value pointer = is_pointer(dst.kind) ? dst : src;
         if (!wide) {
             if (operation != op::kSub) {
@@ -328,13 +330,16 @@ class Flow {
             return;
         }
         if (operation != op::kAdd && (operation != op::kSub || !is_pointer(dst.kind))) {
-            refuse(slot, std::string("only addition to and subtraction from a pointer are allowed, this is done to ") +
-                             describe(pointer.kind));
+            refuse(
+                slot,
+                std::string("only addition to and subtraction from a pointer are allowed, this is done to ") +
+                    describe(pointer.kind));
             set(dst, {Kind::Unknown, 0});
             return;
         }
         if (is_pointer(dst.kind) && is_pointer(src.kind)) {
-            refuse(slot, std::string("sum of two pointers, ") + describe(dst.kind) + " and " + describe(src.kind));
+            refuse(slot,
+                   std::string("sum of two pointers, ") + describe(dst.kind) + " and " + describe(src.kind));
             set(dst, {Kind::Unknown, 0});
             return;
         }
@@ -346,7 +351,8 @@ class Flow {
             const bool constant = (insn.code & op::kX) == 0 && pointer.value != kNoOffset;
             const int64_t by = operation == op::kSub ? -int64_t{insn.imm} : int64_t{insn.imm};
             const int64_t to = int64_t{pointer.value} + by;
-            moved.value = constant && to > -(1 << 29) && to < (1 << 29) ? static_cast<int32_t>(to) : kNoOffset;
+            moved.value =
+                constant && to > -(1 << 29) && to < (1 << 29) ? static_cast<int32_t>(to) : kNoOffset;
         }
         set(dst, moved);
     }
@@ -391,7 +397,8 @@ class Flow {
         if (base.kind == Kind::Scalar) {
             refuse(slot, "r" + std::to_string(reg) + " is a number, not a pointer that can be " +
                              (writes ? "written" : "read") + " through");
-        } else if (base.kind == Kind::PacketEnd || base.kind == Kind::MapObject || base.kind == Kind::Callback) {
+        } else if (base.kind == Kind::PacketEnd || base.kind == Kind::MapObject ||
+                   base.kind == Kind::Callback) {
             refuse(slot, std::string("access through ") + describe(base.kind));
         }
     }
@@ -428,7 +435,8 @@ class Flow {
         const uint32_t size = access_size(insn.code);
         const ContextField* field = find_field(xdp_md_fields(), offset, size);
         if (field == nullptr || form.kind == InsnKind::LoadAcquire) {
-            refuse(slot, "context access of " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
+            refuse(slot, "context access of " + std::to_string(size) + " bytes at offset " +
+                             std::to_string(offset) +
                              ": struct xdp_md has only whole 4-byte fields at 0, 4, ... 20");
             return {Kind::Unknown, 0};
         }
@@ -491,7 +499,8 @@ class Flow {
         const Value base = state.regs[insn.dst];
         check_base(slot, insn.dst, base, true);
         if (base.kind == Kind::Context || is_packet(base.kind)) {
-            refuse(slot, std::string("atomic operation on ") + (base.kind == Kind::Context ? "the context" : "the packet"));
+            refuse(slot, std::string("atomic operation on ") +
+                             (base.kind == Kind::Context ? "the context" : "the packet"));
         }
         if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
             forget_spills(state);
@@ -531,7 +540,8 @@ class Flow {
         constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3;
         const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
         if (passes_stack(state) && !only_reads) {
-            if (has_callbacks_ && std::ranges::any_of(state.spills, [](Value v) { return v.kind == Kind::PacketEnd; })) {
+            if (has_callbacks_ &&
+                std::ranges::any_of(state.spills, [](Value v) { return v.kind == Kind::PacketEnd; })) {
                 result_.tracks_bounds = false;
             }
             for (Value& spill : state.spills) {
@@ -542,7 +552,10 @@ class Flow {
         }
         call_clobbers(state);
         constexpr uint32_t kReserve = 131;
-        set(state.regs[0], {id == kLookup ? Kind::MapValue : id == kReserve ? Kind::Unknown : Kind::Scalar, 0});
+        set(state.regs[0], {id == kLookup    ? Kind::MapValue
+                            : id == kReserve ? Kind::Unknown
+                                             : Kind::Scalar,
+                            0});
     }
 
     void call_local(uint32_t slot, const Insn& insn, State& state) {
@@ -567,9 +580,10 @@ class Flow {
         SlotFacts& facts = result_.slots[slot];
         facts.proves = false;
         const uint8_t operation = insn.code & 0xf0;
-        const bool ordered = operation == op::kJgt || operation == op::kJge || operation == op::kJlt ||
-                             operation == op::kJle;
-        if (form.kind != InsnKind::Jump || (insn.code & 7) != op::kJmp || (insn.code & op::kX) == 0 || !ordered) {
+        const bool ordered =
+            operation == op::kJgt || operation == op::kJge || operation == op::kJlt || operation == op::kJle;
+        if (form.kind != InsnKind::Jump || (insn.code & 7) != op::kJmp || (insn.code & op::kX) == 0 ||
+            !ordered) {
             return;
         }
         const auto proves = [&](Kind pointer, Kind end) {
@@ -584,7 +598,8 @@ class Flow {
             facts.proves = true;
             facts.pointer = insn.src;
             facts.end = insn.dst;
-        } else if (state.regs[insn.dst].kind == Kind::PacketEnd || state.regs[insn.src].kind == Kind::PacketEnd) {
+        } else if (state.regs[insn.dst].kind == Kind::PacketEnd ||
+                   state.regs[insn.src].kind == Kind::PacketEnd) {
             // data_end compared with something that is not known to be a packet pointer.
             result_.tracks_bounds = false;
         }
@@ -603,6 +618,8 @@ class Flow {
 
 } // namespace
 
-Analysis analyse(const LinkedProgram& program) { return Flow(program).run(); }
+Analysis analyse(const LinkedProgram& program) {
+    return Flow(program).run();
+}
 
 } // namespace mimicsh::vm

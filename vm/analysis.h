@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What can be known about a program before it runs: which accesses go to the context or to a fixed stack place, which
-// comparisons prove packet bounds, and what the kernel refuses on every path.
+// What can be known about a program before it runs: which accesses go to the context or to a fixed stack
+// place, which comparisons prove packet bounds, and what the kernel refuses on every path.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,8 @@ struct Analysis {
     std::optional<Refusal> refusal;
 };
 
-/// Follows kinds of values through the program until nothing changes. Facts hold on every path; a refusal is reported
-/// only where the kind is certain.
+/// Follows kinds of values through the program until nothing changes. Facts hold on every path; a refusal is
+/// reported only where the kind is certain.
 [[nodiscard]] Analysis analyse(const LinkedProgram& program);
 
 } // namespace mimicsh::vm

@@ -91,6 +91,8 @@ class Chains {
 
 } // namespace
 
-Status check_stack(const LinkedProgram& program) { return Chains(program).walk(0, 1, 0, 0); }
+Status check_stack(const LinkedProgram& program) {
+    return Chains(program).walk(0, 1, 0, 0);
+}
 
 } // namespace mimicsh::vm

@@ -29,15 +29,17 @@ struct Draft {
     bool leader = false; ///< something jumps here, so it cannot be the second half of a pair
 };
 
-constexpr OpCode plus(OpCode base, int by) { return static_cast<OpCode>(static_cast<int>(base) + by); }
+constexpr OpCode plus(OpCode base, int by) {
+    return static_cast<OpCode>(static_cast<int>(base) + by);
+}
 
 /// The `_k` operation for an ALU instruction; `_x` is the next one.
 OpCode alu_code(const Insn& insn) {
     const bool wide = (insn.code & 7) == op::kAlu64;
     const bool is_signed = insn.off == 1;
     switch (insn.code & 0xf0) {
-#define VM_CASE(bits, name)                                                                                     \
-    case bits:                                                                                                  \
+#define VM_CASE(bits, name)                                                                                  \
+    case bits:                                                                                               \
         return wide ? OpCode::name##64_k : OpCode::name##32_k;
         VM_CASE(op::kMov, mov)
         VM_CASE(op::kAdd, add)
@@ -50,9 +52,11 @@ OpCode alu_code(const Insn& insn) {
         VM_CASE(op::kRsh, rsh)
         VM_CASE(op::kArsh, arsh)
     case op::kDiv:
-        return is_signed ? (wide ? OpCode::sdiv64_k : OpCode::sdiv32_k) : (wide ? OpCode::div64_k : OpCode::div32_k);
+        return is_signed ? (wide ? OpCode::sdiv64_k : OpCode::sdiv32_k)
+                         : (wide ? OpCode::div64_k : OpCode::div32_k);
     default:
-        return is_signed ? (wide ? OpCode::smod64_k : OpCode::smod32_k) : (wide ? OpCode::mod64_k : OpCode::mod32_k);
+        return is_signed ? (wide ? OpCode::smod64_k : OpCode::smod32_k)
+                         : (wide ? OpCode::mod64_k : OpCode::mod32_k);
     }
 }
 
@@ -60,8 +64,8 @@ OpCode alu_code(const Insn& insn) {
 OpCode jump_code(const Insn& insn) {
     const bool wide = (insn.code & 7) == op::kJmp;
     switch (insn.code & 0xf0) {
-#define VM_JUMP_CASE(bits, name)                                                                                \
-    case bits:                                                                                                  \
+#define VM_JUMP_CASE(bits, name)                                                                             \
+    case bits:                                                                                               \
         return wide ? OpCode::name##64_k_f : OpCode::name##32_k_f;
         VM_JUMP_CASE(op::kJeq, jeq)
         VM_JUMP_CASE(op::kJne, jne)
@@ -121,7 +125,8 @@ class Decoder {
         const InsnForm* form = classify(insn);
         if (form == nullptr) {
             return refuse(slot, EINVAL,
-                          "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) + " with these fields");
+                          "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) +
+                              " with these fields");
         }
         Draft draft;
         draft.slot = slot;
@@ -145,8 +150,10 @@ class Decoder {
             break;
         }
         case InsnKind::Endian:
-            draft.code = plus((insn.code & op::kX) != 0 ? OpCode::swap16 : OpCode::le16,
-                              insn.imm == 16 ? 0 : insn.imm == 32 ? 1 : 2);
+            draft.code =
+                plus((insn.code & op::kX) != 0 ? OpCode::swap16 : OpCode::le16, insn.imm == 16   ? 0
+                                                                                : insn.imm == 32 ? 1
+                                                                                                 : 2);
             break;
         case InsnKind::Bswap:
             draft.code = plus(OpCode::swap16, insn.imm == 16 ? 0 : insn.imm == 32 ? 1 : 2);
@@ -168,8 +175,9 @@ class Decoder {
         case InsnKind::LoadAbs:
         case InsnKind::LoadInd:
             if (options_.mode == Mode::Strict) {
-                return refuse(slot, EINVAL, "BPF_LD_ABS and BPF_LD_IND are for programs on socket buffers, not for " +
-                                                std::string(abi::name(program_.spec.type)));
+                return refuse(slot, EINVAL,
+                              "BPF_LD_ABS and BPF_LD_IND are for programs on socket buffers, not for " +
+                                  std::string(abi::name(program_.spec.type)));
             }
             draft.code = OpCode::load_packet;
             draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
@@ -179,8 +187,8 @@ class Decoder {
             add_jump(draft, slot, insn);
             break;
         case InsnKind::Goto:
-            draft.target = static_cast<uint32_t>(
-                int64_t{slot} + 1 + (insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off));
+            draft.target = static_cast<uint32_t>(int64_t{slot} + 1 +
+                                                 (insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off));
             draft.code = draft.target <= slot ? OpCode::ja_b : OpCode::ja_f;
             break;
         case InsnKind::MayGoto:
@@ -197,7 +205,8 @@ class Decoder {
             draft.code = OpCode::exit;
             break;
         case InsnKind::CallKfunc:
-            return refuse(slot, ENOTSUP, "kernel functions are not emulated", "load(\"kernel\") runs it for real");
+            return refuse(slot, ENOTSUP, "kernel functions are not emulated",
+                          "load(\"kernel\") runs it for real");
         case InsnKind::AddrCast:
             return refuse(slot, ENOTSUP, "arenas are not emulated");
         case InsnKind::CallReg:
@@ -215,8 +224,9 @@ class Decoder {
             const int32_t width = (insn.code & 7) == op::kAlu64 ? 64 : 32;
             const bool shifts = operation == op::kLsh || operation == op::kRsh || operation == op::kArsh;
             if (shifts && (insn.imm < 0 || insn.imm >= width)) {
-                return refuse(draft.slot, EINVAL, "shift by " + std::to_string(insn.imm) + ", the register has " +
-                                                      std::to_string(width) + " bits");
+                return refuse(draft.slot, EINVAL,
+                              "shift by " + std::to_string(insn.imm) + ", the register has " +
+                                  std::to_string(width) + " bits");
             }
             if ((operation == op::kDiv || operation == op::kMod) && insn.imm == 0) {
                 return refuse(draft.slot, EINVAL, "division by the constant 0");
@@ -313,7 +323,8 @@ class Decoder {
         }
         if (options_.mode == Mode::Strict && !helper_allowed(program_.spec.type, id)) {
             return refuse(slot, EINVAL,
-                          name + " cannot be called from " + std::string(abi::name(program_.spec.type)) + " programs");
+                          name + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
+                              " programs");
         }
         if (id == kTailCall) {
             draft.code = OpCode::tail_call;
@@ -366,7 +377,8 @@ class Decoder {
     }
 
     static bool is_load(OpCode code) {
-        return code == OpCode::ldx8 || code == OpCode::ldx16 || code == OpCode::ldx32 || code == OpCode::ldx64;
+        return code == OpCode::ldx8 || code == OpCode::ldx16 || code == OpCode::ldx32 ||
+               code == OpCode::ldx64;
     }
     static int load_size(OpCode code) {
         return (static_cast<int>(code) - static_cast<int>(OpCode::ldx8)) /
@@ -379,7 +391,7 @@ class Decoder {
 
     /// Handler of a pair, or null when there is none for it.
     static const void* pair_label(const Draft& first, const Draft& second) {
-        const Labels& table = labels(false);
+        const Labels& table = fast_labels();
         if (first.code == OpCode::prove) {
             constexpr std::array<OpCode, 4> kProved{OpCode::jgt64_x_f, OpCode::jge64_x_f, OpCode::jlt64_x_f,
                                                     OpCode::jle64_x_f};
@@ -424,7 +436,8 @@ class Decoder {
         pair.op.src2 = second.op.src;
         pair.op.b = second.op.a;
         pair.target = second.target;
-        // Only memory accesses fault or warn; of two, the first is named until the traced run locates the fault.
+        // Only memory accesses fault or warn; of two, the first is named until the traced run locates the
+        // fault.
         pair.access = is_load(first.code) ? first.slot : second.slot;
         return pair;
     }
@@ -440,7 +453,7 @@ class Decoder {
                 code.op_of_slot[drafts_[i].slot] = i;
             }
         }
-        const Labels& table = labels(options_.traced);
+        const Labels& table = options_.traced ? traced_labels() : fast_labels();
         for (uint32_t i = 0; i < drafts_.size(); ++i) {
             Draft& draft = drafts_[i];
             if (draft.op.label == nullptr) {
@@ -469,7 +482,8 @@ class Decoder {
 
 } // namespace
 
-Error load_refusal(const LinkedProgram& program, uint32_t slot, int code, const std::string& why, std::string hint) {
+Error load_refusal(const LinkedProgram& program, uint32_t slot, int code, const std::string& why,
+                   std::string hint) {
     const SourceLine source = source_line(program, slot);
     std::string text = program.name + ": ";
     if (!source.file.empty()) {

@@ -13,9 +13,10 @@
 
 namespace mimicsh::vm {
 
-/// Error for a program that cannot be loaded: "load: NAME: file:line: instruction N: why"; the log is the source line.
-[[nodiscard]] Error load_refusal(const LinkedProgram& program, uint32_t slot, int code, const std::string& why,
-                                 std::string hint = {});
+/// Error for a program that cannot be loaded: "load: NAME: file:line: instruction N: why"; the log is the
+/// source line.
+[[nodiscard]] Error load_refusal(const LinkedProgram& program, uint32_t slot, int code,
+                                 const std::string& why, std::string hint = {});
 
 /// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, and no recursion.
 [[nodiscard]] Status check_stack(const LinkedProgram& program);
@@ -26,8 +27,9 @@ struct DecodeOptions {
     std::span<const std::unique_ptr<VmMap>> maps; ///< by index in the object
 };
 
-/// Refuses, with the source line: instructions no kernel has, helpers that are not emulated or not callable from the
-/// program type, and in strict mode immediates and operands that the kernel's verifier refuses everywhere.
+/// Refuses, with the source line: instructions no kernel has, helpers that are not emulated or not callable
+/// from the program type, and in strict mode immediates and operands that the kernel's verifier refuses
+/// everywhere.
 [[nodiscard]] Expected<Code> decode(const LinkedProgram& program, const Analysis& analysis,
                                     const DecodeOptions& options);
 

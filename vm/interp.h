@@ -9,13 +9,13 @@ namespace mimicsh::vm {
 
 /// Addresses of the handlers of one interpreter instance.
 struct Labels {
-    const void* const* single = nullptr;   ///< by OpCode
-    const void* const* alu_alu = nullptr;  ///< [first * pair_alu_count + second]
-    const void* const* alu_jump = nullptr; ///< [(first * pair_jump_count + second) * 2 + backward]
-    const void* const* alu_load = nullptr; ///< [first * 4 + log2(bytes)]
-    const void* const* load_alu = nullptr; ///< [log2(bytes) * pair_alu_count + second]
-    const void* const* load_jump = nullptr; ///< [(log2(bytes) * pair_jump_count + second) * 2 + backward]
-    const void* const* load_load = nullptr; ///< [log2(first bytes) * 4 + log2(second bytes)]
+    const void* const* single = nullptr;     ///< by OpCode
+    const void* const* alu_alu = nullptr;    ///< [first * pair_alu_count + second]
+    const void* const* alu_jump = nullptr;   ///< [(first * pair_jump_count + second) * 2 + backward]
+    const void* const* alu_load = nullptr;   ///< [first * 4 + log2(bytes)]
+    const void* const* load_alu = nullptr;   ///< [log2(bytes) * pair_alu_count + second]
+    const void* const* load_jump = nullptr;  ///< [(log2(bytes) * pair_jump_count + second) * 2 + backward]
+    const void* const* load_load = nullptr;  ///< [log2(first bytes) * 4 + log2(second bytes)]
     const void* const* prove_jump = nullptr; ///< [jgt64_x, jge64_x, jlt64_x, jle64_x], forward
 };
 
@@ -25,11 +25,12 @@ struct Labels {
 [[nodiscard]] int pair_alu_count();
 [[nodiscard]] int pair_jump_count();
 
-/// Labels of the fast interpreter, or of the one that reports every instruction to Machine::tracer.
-[[nodiscard]] const Labels& labels(bool trace);
+[[nodiscard]] const Labels& fast_labels();
+/// Of the interpreter that reports every instruction to Machine::tracer; it has no pairs.
+[[nodiscard]] const Labels& traced_labels();
 
-/// Runs from an operation until the frame it started in exits. False: Machine::pending says why it stopped. r0 is in
-/// Machine::regs[0].
+/// Runs from an operation until the frame it started in exits. False: Machine::pending says why it stopped.
+/// r0 is in Machine::regs[0].
 [[nodiscard]] bool execute(Machine& machine, const Code& code, uint32_t op);
 /// The same with the tracer; the code must have been decoded without fusion.
 [[nodiscard]] bool execute_traced(Machine& machine, const Code& code, uint32_t op);

@@ -83,7 +83,8 @@ void Machine::begin_run(const Code& entry, ByteView bytes, const abi::XdpMd& md)
         warnings.clear();
     }
 
-    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes headroom.
+    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
+    // headroom.
     const size_t linear = std::min<size_t>(bytes.size(), kXdpMaxLinear + md.data);
     packet.start = kXdpHeadroom;
     packet.meta = packet.start - md.data;
@@ -131,7 +132,8 @@ void Machine::finish_run() {
         const Region& record = regions.at(open_records.back());
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
-              "submit or discard the record that was reserved at instruction " + std::to_string(record.birth));
+              "submit or discard the record that was reserved at instruction " +
+                  std::to_string(record.birth));
     }
 }
 
@@ -160,7 +162,8 @@ void Machine::copy_packet(ByteVec& out) const {
 
 // -- Faults and warnings --
 
-uint64_t Machine::fault(FaultKind kind, std::string cause, std::string hint, std::optional<uint64_t> address) {
+uint64_t Machine::fault(FaultKind kind, std::string cause, std::string hint,
+                        std::optional<uint64_t> address) {
     if (!pending) {
         pending = PendingFault{kind, code->slot_of(at), code, std::move(cause), std::move(hint), address};
     }
@@ -186,7 +189,8 @@ bool Machine::refill(uint32_t& ticks) {
     }
     if (budget == 0) {
         fault(FaultKind::Budget,
-              "the run took " + std::to_string(options.budget) + " backward jumps and calls, which is its budget",
+              "the run took " + std::to_string(options.budget) +
+                  " backward jumps and calls, which is its budget",
               "raise budget= at load if the loop is meant to be that long");
         return false;
     }
@@ -213,7 +217,8 @@ bool Machine::push_frame(const Op* return_to) {
     return true;
 }
 
-std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args, const char* helper) {
+std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args,
+                                           const char* helper) {
     const int64_t slot = offset_of(function);
     if (handle_of(function) != kCallbackHandle || slot < 0 ||
         static_cast<uint64_t>(slot) >= code->op_of_slot.size() ||

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One emulated CPU: registers, stack, packet, and the slow, exact side of every memory access and helper call.
+// One emulated CPU: registers, stack, packet, and the slow, exact side of every memory access and helper
+// call.
 #pragma once
 
 #include <array>
@@ -27,7 +28,8 @@ inline constexpr uint32_t kStackHandle = 2; ///< frame n is kStackHandle + n
 inline constexpr uint32_t kPacketHandle = kStackHandle + abi::kMaxCallFrames;
 inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
 
-/// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs (net/bpf/test_run.c).
+/// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
+/// (net/bpf/test_run.c).
 inline constexpr uint32_t kXdpHeadroom = 256;
 inline constexpr uint32_t kXdpFrameSize = 40;
 /// Linear bytes of an XDP test run: a page less headroom and struct skb_shared_info.
@@ -82,8 +84,8 @@ class Machine {
     [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
 
     // -- A run --
-    /// Resets everything that belongs to a run and puts the packet in. The packet is at least kMinPacket and at most
-    /// kXdpMaxPacket long.
+    /// Resets everything that belongs to a run and puts the packet in. The packet is at least kMinPacket and
+    /// at most kXdpMaxPacket long.
     void begin_run(const Code& code, ByteView packet, const abi::XdpMd& context);
     /// Checks what the program had to give back; a fault may come of it. The state stays readable.
     void finish_run();
@@ -100,8 +102,9 @@ class Machine {
     [[nodiscard]] bool atomic(const Op& op);
     /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the program ends with 0.
     [[nodiscard]] bool load_packet(int64_t offset, uint32_t size, uint64_t& value) const;
-    /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault pending.
-    /// `what` names the argument. A write is journaled; uninitialised stack bytes read count as a warning.
+    /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault
+    /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
+    /// warning.
     [[nodiscard]] uint8_t* span(uint64_t addr, uint64_t size, Access access, const char* what);
     /// Map that a guest address refers to; null = fault pending.
     [[nodiscard]] VmMap* map_at(uint64_t addr, const char* what);
@@ -131,10 +134,12 @@ class Machine {
 
     // -- Faults and warnings --
     /// Records a fault at the current slot; the first one wins. Returns 0 so that helpers can return it.
-    uint64_t fault(FaultKind kind, std::string cause, std::string hint = {}, std::optional<uint64_t> address = {});
+    uint64_t fault(FaultKind kind, std::string cause, std::string hint = {},
+                   std::optional<uint64_t> address = {});
     void warn(std::string cause);
     [[nodiscard]] bool faulted() const { return pending.has_value(); }
-    /// Counts one step of the budget in chunks; refills `ticks`. False: a fault (budget or interrupt) is pending.
+    /// Counts one step of the budget in chunks; refills `ticks`. False: a fault (budget or interrupt) is
+    /// pending.
     [[nodiscard]] bool refill(uint32_t& ticks);
 
     /// Runs a callback of the current program with up to five arguments. Nothing: a fault is pending.
@@ -149,8 +154,8 @@ class Machine {
     // -- State the interpreter works on --
     std::array<uint64_t, 16> regs{};
     RegionTable regions;
-    const Code* code = nullptr;  ///< of the running program; changes on tail calls
-    const Op* at = nullptr;      ///< operation that a fault or warning belongs to
+    const Code* code = nullptr; ///< of the running program; changes on tail calls
+    const Op* at = nullptr;     ///< operation that a fault or warning belongs to
     uint32_t depth = 0;
     std::array<Frame, abi::kMaxCallFrames> frames{};
     alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, abi::kMaxCallFrames> stack{};
@@ -196,7 +201,7 @@ class Machine {
     std::array<uint64_t, 2> random_at_start_{};
     uint64_t clock_at_start_ = 0;
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
-    std::vector<uint32_t> opened_; ///< map-value handles with an open store window
+    std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
 };
 
 } // namespace mimicsh::vm

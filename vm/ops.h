@@ -112,29 +112,16 @@
     X(mov64_x, __VA_ARGS__)                                                                                  \
     X(mov64_k, __VA_ARGS__)                                                                                  \
     X(mov32_x, __VA_ARGS__)                                                                                  \
-    X(mov32_k, __VA_ARGS__)                                                                                  \
     X(add64_k, __VA_ARGS__)                                                                                  \
     X(add64_x, __VA_ARGS__)                                                                                  \
-    X(add32_k, __VA_ARGS__)                                                                                  \
     X(add32_x, __VA_ARGS__)                                                                                  \
-    X(sub64_x, __VA_ARGS__)                                                                                  \
-    X(sub32_x, __VA_ARGS__)                                                                                  \
     X(and64_k, __VA_ARGS__)                                                                                  \
-    X(and64_x, __VA_ARGS__)                                                                                  \
     X(and32_k, __VA_ARGS__)                                                                                  \
     X(or64_x, __VA_ARGS__)                                                                                   \
-    X(or32_x, __VA_ARGS__)                                                                                   \
     X(xor64_x, __VA_ARGS__)                                                                                  \
     X(xor32_x, __VA_ARGS__)                                                                                  \
     X(lsh64_k, __VA_ARGS__)                                                                                  \
-    X(lsh32_k, __VA_ARGS__)                                                                                  \
-    X(rsh64_k, __VA_ARGS__)                                                                                  \
-    X(rsh32_k, __VA_ARGS__)                                                                                  \
-    X(mul64_x, __VA_ARGS__)                                                                                  \
-    X(mul32_x, __VA_ARGS__)                                                                                  \
-    X(mul64_k, __VA_ARGS__)                                                                                  \
-    X(mul32_k, __VA_ARGS__)                                                                                  \
-    X(xor32_k, __VA_ARGS__)
+    X(rsh64_k, __VA_ARGS__)
 
 #define MIMICSH_VM_PAIR_JUMP(X, ...)                                                                         \
     X(jeq64_k, __VA_ARGS__)                                                                                  \
@@ -143,14 +130,9 @@
     X(jlt64_k, __VA_ARGS__)                                                                                  \
     X(jeq32_k, __VA_ARGS__)                                                                                  \
     X(jne32_k, __VA_ARGS__)                                                                                  \
-    X(jgt32_k, __VA_ARGS__)                                                                                  \
-    X(jlt32_k, __VA_ARGS__)                                                                                  \
-    X(jeq64_x, __VA_ARGS__)                                                                                  \
     X(jne64_x, __VA_ARGS__)                                                                                  \
     X(jgt64_x, __VA_ARGS__)                                                                                  \
-    X(jlt64_x, __VA_ARGS__)                                                                                  \
-    X(jne32_x, __VA_ARGS__)                                                                                  \
-    X(jlt32_x, __VA_ARGS__)
+    X(jlt64_x, __VA_ARGS__)
 
 namespace mimicsh::vm {
 

@@ -2,6 +2,7 @@
 // Running a loaded program on one packet or on many.
 #include "vm/program.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -25,8 +26,12 @@ Expected<abi::XdpMd> context_of(const RunOptions& options) {
         return md;
     }
     if (options.context.size() != sizeof md) {
-        return Error{EINVAL, "run", "context has " + std::to_string(options.context.size()) +
-                                        " bytes, struct xdp_md has " + std::to_string(sizeof md), {}, {}};
+        return Error{EINVAL,
+                     "run",
+                     "context has " + std::to_string(options.context.size()) + " bytes, struct xdp_md has " +
+                         std::to_string(sizeof md),
+                     {},
+                     {}};
     }
     std::memcpy(&md, options.context.data(), sizeof md);
     if (md.ingress_ifindex == 0) {
@@ -41,7 +46,8 @@ Expected<abi::XdpMd> context_of(const RunOptions& options) {
 ByteVec context_after(const Machine& machine) {
     abi::XdpMd md;
     md.data = machine.packet.start - machine.packet.meta;
-    md.data_end = machine.packet.end - machine.packet.meta + static_cast<uint32_t>(machine.packet.fragments.size());
+    md.data_end =
+        machine.packet.end - machine.packet.meta + static_cast<uint32_t>(machine.packet.fragments.size());
     md.ingress_ifindex = static_cast<uint32_t>(machine.context[3]);
     md.rx_queue_index = static_cast<uint32_t>(machine.context[4]);
     ByteVec bytes(sizeof md);
@@ -141,7 +147,11 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
         return ok.error();
     }
     if (options.cpu && *options.cpu >= machine_.options.cpus) {
-        return Error{ENXIO, "run", "cpu " + std::to_string(*options.cpu) + " of " + std::to_string(machine_.options.cpus), {}, {}};
+        return Error{ENXIO,
+                     "run",
+                     "cpu " + std::to_string(*options.cpu) + " of " + std::to_string(machine_.options.cpus),
+                     {},
+                     {}};
     }
     machine_.cpu = options.cpu.value_or(machine_.options.cpu);
     machine_.stop = options.stop;

@@ -17,7 +17,8 @@ class LoadedProgram final : public Program {
 
     [[nodiscard]] const LinkedProgram& linked() const override { return linked_; }
     [[nodiscard]] Expected<RunResult> run(ByteView packet, const RunOptions& options) override;
-    [[nodiscard]] Expected<size_t> run_batch(std::span<BatchItem> items, const BatchOptions& options) override;
+    [[nodiscard]] Expected<size_t> run_batch(std::span<BatchItem> items,
+                                             const BatchOptions& options) override;
 
     /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
     [[nodiscard]] Status prepare();
@@ -25,7 +26,8 @@ class LoadedProgram final : public Program {
     [[nodiscard]] const Code& code(bool traced);
 
   private:
-    /// Runs again from the start with the tracer to write the report; the maps end as the first run left them.
+    /// Runs again from the start with the tracer to write the report; the maps end as the first run left
+    /// them.
     [[nodiscard]] Fault explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first);
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
     /// Adds the warnings of the last run to those already there, once per site.

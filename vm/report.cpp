@@ -88,8 +88,8 @@ std::string origin_text(const LinkedProgram& program, const Insn& insn, const Tr
     if (origin.made_at == Origin::kNowhere) {
         return *reg == 10 ? who + " is the frame pointer" : who + " is as it was when the program started";
     }
-    std::string text = who + " was set at " + at_line(program, origin.made_at) + ": " +
-                       disassemble(program, origin.made_at);
+    std::string text =
+        who + " was set at " + at_line(program, origin.made_at) + ": " + disassemble(program, origin.made_at);
     for (uint32_t slot : origin.moved_at) {
         text += "; moved at " + at_line(program, slot) + ": " + disassemble(program, slot);
     }
@@ -124,8 +124,8 @@ Fault make_fault(const Machine& machine, const PendingFault& pending, const Trac
     Fault fault;
     fault.kind = pending.kind;
     fault.program = program.name;
-    fault.function = program.functions.empty() ? program.name
-                                               : program.functions[program.function_at(pending.slot)].name;
+    fault.function =
+        program.functions.empty() ? program.name : program.functions[program.function_at(pending.slot)].name;
     fault.insn = pending.slot;
     fault.disasm = disassemble(program, pending.slot);
     fault.source = source_line(program, pending.slot);
@@ -143,8 +143,9 @@ Fault make_fault(const Machine& machine, const PendingFault& pending, const Trac
     }
     add_line(fault.report, "program", place);
     if (fault.source.line != 0) {
-        add_line(fault.report, "source", fault.source.file + ":" + std::to_string(fault.source.line) + ":" +
-                                             std::to_string(fault.source.column));
+        add_line(fault.report, "source",
+                 fault.source.file + ":" + std::to_string(fault.source.line) + ":" +
+                     std::to_string(fault.source.column));
         add_line(fault.report, "", fault.source.text);
     }
     add_line(fault.report, "insn", std::to_string(fault.insn) + ": " + fault.disasm);

@@ -8,7 +8,8 @@
 
 namespace mimicsh::vm {
 
-/// Builds the Fault; `tracer` adds where the pointer came from, null = not known. Registers are the machine's.
+/// Builds the Fault; `tracer` adds where the pointer came from, null = not known. Registers are the
+/// machine's.
 [[nodiscard]] Fault make_fault(const Machine& machine, const PendingFault& pending, const Tracer* tracer);
 
 } // namespace mimicsh::vm

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The support table: what the vm emulates, and which test shows it. The decoder, vm.support() and docs/support.md read
-// it; nothing is emulated that is not in it.
+// The support table: what the vm emulates, and which test shows it. The decoder, vm.support() and
+// docs/support.md read it; nothing is emulated that is not in it.
 #pragma once
 
 #include <cstdint>

@@ -47,7 +47,8 @@ class VmInstance final : public Instance {
             }
             if (def.is_data) {
                 const auto given = load.data.find(def.name);
-                if (auto ok = fill(**map, def, given != load.data.end() ? given->second : def.contents); !ok) {
+                if (auto ok = fill(**map, def, given != load.data.end() ? given->second : def.contents);
+                    !ok) {
                     return ok;
                 }
             }
@@ -61,10 +62,12 @@ class VmInstance final : public Instance {
         for (uint32_t index : object_->programs()) {
             const Function& function = object_->functions[index];
             if (function.spec->type != abi::ProgType::Xdp && machine_.options.mode == Mode::Strict) {
-                return Error{ENOTSUP, "load",
+                return Error{ENOTSUP,
+                             "load",
                              function.name + ": " + std::string(abi::name(function.spec->type)) +
                                  " programs are not emulated yet, only xdp",
-                             "load(\"kernel\") runs it for real", {}};
+                             "load(\"kernel\") runs it for real",
+                             {}};
             }
             auto linked = link(object_, index, options);
             if (!linked) {
@@ -82,11 +85,16 @@ class VmInstance final : public Instance {
   private:
     static Status fill(VmMap& map, const MapDef& def, const ByteVec& contents) {
         if (contents.size() != def.value_size) {
-            return Error{EINVAL, "load", def.name + ": initial contents have " + std::to_string(contents.size()) +
-                                             " bytes, the section has " + std::to_string(def.value_size), {}, {}};
+            return Error{EINVAL,
+                         "load",
+                         def.name + ": initial contents have " + std::to_string(contents.size()) +
+                             " bytes, the section has " + std::to_string(def.value_size),
+                         {},
+                         {}};
         }
         const uint32_t zero = 0;
-        if (auto ok = map.update({reinterpret_cast<const uint8_t*>(&zero), sizeof zero}, contents, abi::kAny); !ok) {
+        if (auto ok = map.update({reinterpret_cast<const uint8_t*>(&zero), sizeof zero}, contents, abi::kAny);
+            !ok) {
             return ok;
         }
         return def.frozen ? map.freeze() : Status{};
@@ -96,7 +104,8 @@ class VmInstance final : public Instance {
         for (size_t i = 0; i < object_->maps.size(); ++i) {
             for (const MapDef::Slot& slot : object_->maps[i].slots) {
                 const auto program = program_of_function_.find(slot.target);
-                if (object_->maps[i].type != abi::MapType::ProgArray || program == program_of_function_.end()) {
+                if (object_->maps[i].type != abi::MapType::ProgArray ||
+                    program == program_of_function_.end()) {
                     continue;
                 }
                 if (auto ok = machine_.maps()[i]->put_program(slot.index, *programs_[program->second]); !ok) {
@@ -123,8 +132,12 @@ class VmTarget final : public Target {
                                              const LoadOptions& load_options) override {
         const uint32_t cpus = options_.cpus != 0 ? options_.cpus : possible_cpus();
         if (cpus > 1024 || options_.cpu >= cpus) {
-            return Error{EINVAL, "load", "cpu " + std::to_string(options_.cpu) + " of " + std::to_string(cpus) +
-                                             " (at most 1024)", {}, {}};
+            return Error{EINVAL,
+                         "load",
+                         "cpu " + std::to_string(options_.cpu) + " of " + std::to_string(cpus) +
+                             " (at most 1024)",
+                         {},
+                         {}};
         }
         LinkOptions link_options{load_options.kernel_btf};
         if (!link_options.kernel_btf && needs_kernel_btf(*object)) {
@@ -150,6 +163,8 @@ class VmTarget final : public Target {
 
 } // namespace
 
-std::unique_ptr<Target> make_target(const Options& options) { return std::make_unique<VmTarget>(options); }
+std::unique_ptr<Target> make_target(const Options& options) {
+    return std::make_unique<VmTarget>(options);
+}
 
 } // namespace mimicsh::vm

@@ -15,8 +15,8 @@ namespace mimicsh::vm {
 class Machine;
 struct Code;
 
-/// Where the value of a register or spill slot came from, as a chain of instructions: the one that made the pointer,
-/// then the ones that moved it.
+/// Where the value of a register or spill slot came from, as a chain of instructions: the one that made the
+/// pointer, then the ones that moved it.
 struct Origin {
     uint32_t made_at = kNowhere;
     std::vector<uint32_t> moved_at;

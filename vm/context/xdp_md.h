@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The XDP context as programs see it: struct xdp_md with typed fields (net/core/filter.c, xdp_is_valid_access).
+// The XDP context as programs see it: struct xdp_md with typed fields (net/core/filter.c,
+// xdp_is_valid_access).
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ namespace mimicsh::vm {
 
 enum class FieldRole : uint8_t { PacketStart, PacketEnd, PacketMeta, Number };
 
-/// One field of a context. All of struct xdp_md's are 4 bytes wide and read only; loading a packet field yields a full
-/// guest pointer, as the kernel's rewriting does.
+/// One field of a context. All of struct xdp_md's are 4 bytes wide and read only; loading a packet field
+/// yields a full guest pointer, as the kernel's rewriting does.
 struct ContextField {
     std::string_view name;
     uint32_t offset = 0;
@@ -24,6 +25,7 @@ struct ContextField {
 
 [[nodiscard]] std::span<const ContextField> xdp_md_fields();
 /// Field that an access of that offset and size names, or null; only whole fields can be loaded.
-[[nodiscard]] const ContextField* find_field(std::span<const ContextField> fields, int64_t offset, uint32_t size);
+[[nodiscard]] const ContextField* find_field(std::span<const ContextField> fields, int64_t offset,
+                                             uint32_t size);
 
 } // namespace mimicsh::vm

@@ -46,6 +46,8 @@ uint64_t helper_ringbuf_discard(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_query(Machine& machine, const uint64_t* args);
 
 /// A negative errno as r0 carries it.
-[[nodiscard]] constexpr uint64_t errno_result(int64_t negative) { return static_cast<uint64_t>(negative); }
+[[nodiscard]] constexpr uint64_t errno_result(int64_t negative) {
+    return static_cast<uint64_t>(negative);
+}
 
 } // namespace mimicsh::vm

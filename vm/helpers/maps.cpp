@@ -37,7 +37,8 @@ uint64_t helper_map_lookup_percpu_elem(Machine& machine, const uint64_t* args) {
         return 0;
     }
     if (!abi::is_percpu(map->info().type)) {
-        return machine.fault(FaultKind::BadCall, "bpf_map_lookup_percpu_elem: " + map->info().name + " is no per-CPU map");
+        return machine.fault(FaultKind::BadCall,
+                             "bpf_map_lookup_percpu_elem: " + map->info().name + " is no per-CPU map");
     }
     return cpu < machine.options.cpus ? look_up(machine, args, cpu, "bpf_map_lookup_percpu_elem") : 0;
 }
@@ -54,7 +55,8 @@ uint64_t helper_map_update_elem(Machine& machine, const uint64_t* args) {
         return 0;
     }
     if ((map->info().flags & abi::kMapRdonlyProg) != 0) {
-        return machine.fault(FaultKind::Permission, "bpf_map_update_elem: programs may only read " + map->info().name);
+        return machine.fault(FaultKind::Permission,
+                             "bpf_map_update_elem: programs may only read " + map->info().name);
     }
     return errno_result(map->put(key, value, args[3], machine.cpu, &machine.journal));
 }
@@ -69,7 +71,8 @@ uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args) {
         return 0;
     }
     if ((map->info().flags & abi::kMapRdonlyProg) != 0) {
-        return machine.fault(FaultKind::Permission, "bpf_map_delete_elem: programs may only read " + map->info().name);
+        return machine.fault(FaultKind::Permission,
+                             "bpf_map_delete_elem: programs may only read " + map->info().name);
     }
     const int64_t result = map->remove(key, &machine.journal);
     if (result == 0) {

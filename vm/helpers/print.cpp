@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// trace_printk and trace_vprintk: the kernel's subset of printf (bpf_bprintf_prepare in kernel/bpf/helpers.c).
+// trace_printk and trace_vprintk: the kernel's subset of printf (bpf_bprintf_prepare in
+// kernel/bpf/helpers.c).
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
@@ -29,7 +30,8 @@ bool read_conversion(std::string_view format, size_t& at, Conversion& out) {
     while (at < format.size() && std::string_view("0+- ").find(format[at]) != std::string_view::npos) {
         out.flags += format[at++];
     }
-    for (int digits = 0; at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])) != 0; ++digits) {
+    for (int digits = 0; at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])) != 0;
+         ++digits) {
         if (digits == 4) {
             return false; // no sane width has more digits
         }
@@ -79,7 +81,8 @@ std::string address_text(Machine& machine, const std::string& suffix, uint64_t a
     for (uint32_t i = 0; bytes != nullptr && i < size; ++i) {
         char part[8];
         if (size == 4) {
-            std::snprintf(part, sizeof part, suffix[0] == 'I' ? "%s%u" : "%s%03u", i == 0 ? "" : ".", unsigned{bytes[i]});
+            std::snprintf(part, sizeof part, suffix[0] == 'I' ? "%s%u" : "%s%03u", i == 0 ? "" : ".",
+                          unsigned{bytes[i]});
         } else {
             std::snprintf(part, sizeof part, "%s%02x", suffix[0] == 'I' && i != 0 && i % 2 == 0 ? ":" : "",
                           unsigned{bytes[i]});

@@ -15,7 +15,8 @@ constexpr uint64_t kNoWakeup = 1, kForceWakeup = 2;
 Ringbuf* ringbuf_at(Machine& machine, uint64_t addr, const char* helper) {
     VmMap* map = machine.map_at(addr, helper);
     if (map != nullptr && map->info().type != abi::MapType::Ringbuf) {
-        machine.fault(FaultKind::BadCall, std::string(helper) + ": " + map->info().name + " is no ring buffer");
+        machine.fault(FaultKind::BadCall,
+                      std::string(helper) + ": " + map->info().name + " is no ring buffer");
         return nullptr;
     }
     return static_cast<Ringbuf*>(map);

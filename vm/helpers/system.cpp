@@ -6,22 +6,34 @@
 
 namespace mimicsh::vm {
 
-uint64_t helper_ktime_get_ns(Machine& machine, const uint64_t*) { return machine.clock_ns; }
+uint64_t helper_ktime_get_ns(Machine& machine, const uint64_t*) {
+    return machine.clock_ns;
+}
 
-uint64_t helper_ktime_get_boot_ns(Machine& machine, const uint64_t*) { return machine.clock_ns; }
+uint64_t helper_ktime_get_boot_ns(Machine& machine, const uint64_t*) {
+    return machine.clock_ns;
+}
 
-uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t*) { return machine.clock_ns; }
+uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t*) {
+    return machine.clock_ns;
+}
 
-uint64_t helper_ktime_get_tai_ns(Machine& machine, const uint64_t*) { return machine.clock_ns; }
+uint64_t helper_ktime_get_tai_ns(Machine& machine, const uint64_t*) {
+    return machine.clock_ns;
+}
 
 uint64_t helper_jiffies64(Machine& machine, const uint64_t*) {
     constexpr uint64_t kNsPerJiffy = 4'000'000; // CONFIG_HZ=250, Debian's
     return machine.clock_ns / kNsPerJiffy;
 }
 
-uint64_t helper_get_prandom_u32(Machine& machine, const uint64_t*) { return machine.random(); }
+uint64_t helper_get_prandom_u32(Machine& machine, const uint64_t*) {
+    return machine.random();
+}
 
-uint64_t helper_get_smp_processor_id(Machine& machine, const uint64_t*) { return machine.cpu; }
+uint64_t helper_get_smp_processor_id(Machine& machine, const uint64_t*) {
+    return machine.cpu;
+}
 
 uint64_t helper_loop(Machine& machine, const uint64_t* args) {
     constexpr uint32_t kMaxLoops = 1u << 23; // BPF_MAX_LOOPS
@@ -40,7 +52,8 @@ uint64_t helper_loop(Machine& machine, const uint64_t* args) {
             return 0;
         }
         if (*result > 1) {
-            return machine.fault(FaultKind::Strict, "bpf_loop: the callback returned " + std::to_string(*result) +
+            return machine.fault(FaultKind::Strict, "bpf_loop: the callback returned " +
+                                                        std::to_string(*result) +
                                                         ", only 0 and 1 are allowed");
         }
         if (*result != 0) {

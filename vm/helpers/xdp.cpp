@@ -47,7 +47,8 @@ uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, cons
     const auto offset = static_cast<uint32_t>(args[1]);
     const auto size = static_cast<uint32_t>(args[3]);
     if (size == 0) {
-        return machine.fault(FaultKind::BadCall, std::string(helper) + ": length is 0, the kernel refuses it");
+        return machine.fault(FaultKind::BadCall,
+                             std::string(helper) + ": length is 0, the kernel refuses it");
     }
     uint8_t* bytes = machine.span(args[2], size, to_packet ? Access::Read : Access::Write, "buffer");
     if (bytes == nullptr) {
@@ -73,8 +74,8 @@ int64_t adjust_linear_tail(PacketState& packet, int64_t delta) {
     return 0;
 }
 
-/// Fragments are pages filled one after the other: the last may grow to the end of its page; shrinking takes from the
-/// last one first and from the linear part when no fragment is left.
+/// Fragments are pages filled one after the other: the last may grow to the end of its page; shrinking takes
+/// from the last one first and from the linear part when no fragment is left.
 int64_t adjust_fragments(PacketState& packet, int64_t delta) {
     constexpr int64_t kPage = 4096;
     const auto size = static_cast<int64_t>(packet.fragments.size());

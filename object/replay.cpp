@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// The replay loop and the comparison of maps before and after.
+#include "object/replay.h"
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_map>
+
+namespace mimicsh {
+
+namespace {
+
+constexpr size_t kBatch = 256;
+constexpr uint64_t kProgressEvery = 65536;
+
+/// Entries of one map, by key; empty for maps whose entries cannot be walked.
+using Snapshot = std::unordered_map<std::string, std::string>;
+
+Expected<Snapshot> take_snapshot(Map& map) {
+    Snapshot entries;
+    const MapInfo& info = map.info();
+    const uint32_t value_size = host_value_size(info);
+    MapCursor cursor;
+    ByteVec keys;
+    ByteVec values;
+    while (!cursor.done) {
+        keys.clear();
+        values.clear();
+        auto count = map.next_batch(cursor, keys, values, 4096);
+        if (!count) {
+            return count.error();
+        }
+        for (size_t i = 0; i < *count; ++i) {
+            entries.emplace(as_text(ByteView(keys).subspan(i * info.key_size, info.key_size)),
+                            as_text(ByteView(values).subspan(i * value_size, value_size)));
+        }
+    }
+    return entries;
+}
+
+bool can_snapshot(const Map& map, size_t limit) {
+    using abi::MapType;
+    const MapInfo& info = map.info();
+    switch (info.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+    case MapType::Hash:
+    case MapType::PercpuHash:
+    case MapType::LruHash:
+    case MapType::LruPercpuHash:
+        return info.max_entries <= limit && info.max_entries * uint64_t{host_value_size(info)} <= (64u << 20);
+    default:
+        return false;
+    }
+}
+
+MapChange compare(const std::string& name, const Snapshot& before, const Snapshot& after) {
+    MapChange change{name, 0, 0, 0};
+    for (const auto& [key, value] : after) {
+        const auto old = before.find(key);
+        if (old == before.end()) {
+            ++change.added;
+        } else if (old->second != value) {
+            ++change.changed;
+        }
+    }
+    for (const auto& [key, value] : before) {
+        change.removed += after.contains(key) ? 0 : 1;
+    }
+    return change;
+}
+
+/// Counts by return value while the loop runs; names are looked up once per value.
+class Tally {
+  public:
+    Tally(abi::ProgType type, ReplayReport& report) : type_(type), report_(report) {}
+
+    /// Word for the item's verdict; counts it and remembers the first packet of its kind.
+    std::string_view count(const BatchItem& item) {
+        if (!item.faulted && item.ret < fast_.size() && fast_[item.ret] != nullptr) [[likely]] {
+            ++fast_[item.ret]->second;
+        } else {
+            add_slowly(item);
+        }
+        ++report_.packets;
+        report_.bytes += item.in.size();
+        return item.faulted ? "fault" : verdict_name(type_, item.ret);
+    }
+
+  private:
+    void add_slowly(const BatchItem& item) {
+        const std::string word(item.faulted ? "fault" : verdict_name(type_, item.ret));
+        auto [entry, is_new] = report_.verdicts.try_emplace(word, 0);
+        ++entry->second;
+        if (is_new) {
+            report_.first[word] = FirstPacket{report_.packets + 1, ByteVec(item.in.begin(), item.in.end())};
+        }
+        if (!item.faulted && item.ret < fast_.size()) {
+            fast_[item.ret] = &*entry; // map nodes stay where they are
+        }
+    }
+
+    abi::ProgType type_;
+    ReplayReport& report_;
+    std::array<std::pair<const std::string, uint64_t>*, 16> fast_{};
+};
+
+} // namespace
+
+Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource& source,
+                              const ReplayOptions& options) {
+    ReplayReport report;
+    std::vector<std::pair<Map*, Snapshot>> before;
+    for (Map* map : instance.maps()) {
+        if (can_snapshot(*map, options.map_change_limit)) {
+            auto snapshot = take_snapshot(*map);
+            if (!snapshot) {
+                return snapshot.error();
+            }
+            before.emplace_back(map, std::move(*snapshot));
+        }
+    }
+
+    Tally tally(program.type(), report);
+    BatchOptions batch;
+    batch.want_packets = static_cast<bool>(options.on_packet);
+    batch.stop = options.stop;
+    batch.first_fault = &report.first_fault;
+    batch.warnings = &report.warnings;
+    std::vector<ByteView> packets;
+    std::vector<BatchItem> items;
+    uint64_t next_progress = kProgressEvery;
+    const auto begin = std::chrono::steady_clock::now();
+    const auto elapsed = [&] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    };
+    while (report.packets < options.limit && !report.interrupted) {
+        packets.clear();
+        const auto room = static_cast<size_t>(std::min<uint64_t>(kBatch, options.limit - report.packets));
+        if (auto ok = source.next(packets, room); !ok) {
+            return ok.error();
+        }
+        if (packets.empty()) {
+            break;
+        }
+        items.resize(packets.size());
+        for (size_t i = 0; i < packets.size(); ++i) {
+            items[i].in = packets[i];
+        }
+        auto done = program.run_batch(items, batch);
+        if (!done) {
+            return done.error();
+        }
+        for (size_t i = 0; i < *done; ++i) {
+            const std::string_view verdict = tally.count(items[i]);
+            if (options.on_packet) {
+                if (auto ok = options.on_packet(report.packets, verdict, items[i].out); !ok) {
+                    return ok.error();
+                }
+            }
+        }
+        report.interrupted = *done < packets.size();
+        if (options.on_progress && report.packets >= next_progress) {
+            next_progress = report.packets + kProgressEvery;
+            report.seconds = elapsed();
+            options.on_progress(report);
+        }
+    }
+    report.seconds = elapsed();
+
+    for (auto& [map, old] : before) {
+        auto now = take_snapshot(*map);
+        if (!now) {
+            return now.error();
+        }
+        const MapChange change = compare(map->info().name, old, *now);
+        if (change.added + change.removed + change.changed != 0) {
+            report.map_changes.push_back(change);
+        }
+    }
+    return report;
+}
+
+} // namespace mimicsh

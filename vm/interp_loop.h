@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: MIT
+// The dispatch loop, as text for two translation units: interp.cpp (fast, with fused pairs) and
+// interp_traced.cpp (one operation per instruction, reported to the tracer). Exactly those two include it,
+// after defining MIMICSH_VM_TRACED. One function by design: direct threading needs all handlers in one place.
+#pragma once
+
+#include <cstring>
+
+#include "vm/interp.h"
+#include "vm/program.h"
+#include "vm/semantics.h"
+#include "vm/trace.h"
+
+// Labels as values are a GNU extension that both supported compilers have.
+#pragma GCC diagnostic ignored "-Wpedantic"
+
+namespace mimicsh::vm {
+
+namespace {
+
+using Sem = Semantics<ValueOps>;
+
+// -- Bodies by name, so that single and fused handlers share them --
+
+constexpr uint64_t sign_extend(int32_t imm) {
+    return static_cast<uint64_t>(int64_t{imm});
+}
+
+#define X(name, operation, wide, is_signed)                                                                  \
+    struct name##_k {                                                                                        \
+        static void run(uint64_t* r, uint8_t dst, uint8_t, int32_t imm) {                                    \
+            r[dst] = Sem::alu<operation, wide, is_signed>(r[dst], sign_extend(imm));                         \
+        }                                                                                                    \
+    };                                                                                                       \
+    struct name##_x {                                                                                        \
+        static void run(uint64_t* r, uint8_t dst, uint8_t src, int32_t) {                                    \
+            r[dst] = Sem::alu<operation, wide, is_signed>(r[dst], r[src]);                                   \
+        }                                                                                                    \
+    };
+MIMICSH_VM_ALU(X)
+#undef X
+
+#define X(name, operation, wide)                                                                             \
+    struct name##_k {                                                                                        \
+        static bool taken(const uint64_t* r, uint8_t dst, uint8_t, int32_t imm) {                            \
+            return Sem::jump<operation, wide>(r[dst], sign_extend(imm));                                     \
+        }                                                                                                    \
+    };                                                                                                       \
+    struct name##_x {                                                                                        \
+        static bool taken(const uint64_t* r, uint8_t dst, uint8_t src, int32_t) {                            \
+            return Sem::jump<operation, wide>(r[dst], r[src]);                                               \
+        }                                                                                                    \
+    };
+MIMICSH_VM_JUMP(X)
+#undef X
+
+/// A loaded value as a register holds it: extended by its sign where the type has one.
+template <typename T>
+constexpr uint64_t widen(uint64_t value) {
+    if constexpr (std::is_signed_v<T>) {
+        return static_cast<uint64_t>(static_cast<int64_t>(static_cast<T>(value)));
+    } else {
+        return value;
+    }
+}
+
+/// The fast path of a load: one table row, one compare, in 64 bits so that the sum cannot wrap.
+template <typename T>
+inline __attribute__((always_inline)) bool fast_load(const Region* regions, uint32_t count, uint64_t addr,
+                                                     uint64_t& value) {
+    const auto handle = static_cast<uint32_t>(addr >> 32);
+    if (handle >= count) [[unlikely]] {
+        return false;
+    }
+    const Region& region = regions[handle];
+    const uint32_t q = static_cast<uint32_t>(addr) - region.base;
+    if (uint64_t{q} + sizeof(T) > region.load_limit) [[unlikely]] {
+        return false;
+    }
+    value = widen<T>(static_cast<uint64_t>(mimicsh::load<T>(region.host + q)));
+    return true;
+}
+
+template <typename T>
+inline __attribute__((always_inline)) bool fast_store(const Region* regions, uint32_t count, uint64_t addr,
+                                                      uint64_t value) {
+    const auto handle = static_cast<uint32_t>(addr >> 32);
+    if (handle >= count) [[unlikely]] {
+        return false;
+    }
+    const Region& region = regions[handle];
+    const uint32_t q = static_cast<uint32_t>(addr) - region.base;
+    if (uint64_t{q} + sizeof(T) > region.store_limit) [[unlikely]] {
+        return false;
+    }
+    mimicsh::store<T>(region.host + q, static_cast<T>(value));
+    return true;
+}
+
+/// Bytes [offset, offset+n) of a frame as bits of its 64-byte words; never crosses a word when n divides
+/// offset.
+constexpr uint64_t init_mask(uint32_t offset, uint32_t size) {
+    return (size == 64 ? ~uint64_t{0} : (uint64_t{1} << size) - 1) << (offset & 63);
+}
+
+/// True when all bytes were written; accesses that cross a 64-byte word go the slow way.
+inline bool stack_ready(const Machine& machine, uint32_t offset, uint32_t size) {
+    const uint64_t mask = init_mask(offset, size);
+    return (offset & 63) + size <= 64 && (machine.stack_init[machine.depth][offset / 64] & mask) == mask;
+}
+
+inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
+    if ((offset & 63) + size <= 64) [[likely]] {
+        machine.stack_init[machine.depth][offset / 64] |= init_mask(offset, size);
+    } else {
+        machine.mark_initialised(machine.depth, offset, size);
+    }
+}
+
+// -- Nested expansion of the pair lists (a macro list cannot expand inside itself without this detour) --
+
+#define VM_EMPTY()
+#define VM_DEFER(id) id VM_EMPTY()
+#define VM_EXPAND(...) __VA_ARGS__
+#define VM_PAIR_ALU_LIST() MIMICSH_VM_PAIR_ALU
+#define VM_PAIR_JUMP_LIST() MIMICSH_VM_PAIR_JUMP
+
+// -- The loop --
+
+#if MIMICSH_VM_TRACED
+#define VM_DISPATCH() goto dispatch
+#else
+#define VM_DISPATCH() goto * op->label
+#endif
+
+#define NEXT()                                                                                               \
+    do {                                                                                                     \
+        ++op;                                                                                                \
+        VM_DISPATCH();                                                                                       \
+    } while (0)
+
+#define JUMP(distance)                                                                                       \
+    do {                                                                                                     \
+        op = reinterpret_cast<const Op*>(reinterpret_cast<const char*>(op) + (distance));                    \
+        VM_DISPATCH();                                                                                       \
+    } while (0)
+
+#define TICK()                                                                                               \
+    do {                                                                                                     \
+        if (--ticks == 0) [[unlikely]] {                                                                     \
+            machine.at = op;                                                                                 \
+            if (!machine.refill(ticks)) {                                                                    \
+                return false;                                                                                \
+            }                                                                                                \
+        }                                                                                                    \
+    } while (0)
+
+#define LOAD(type, dst, src, off)                                                                            \
+    do {                                                                                                     \
+        const uint64_t addr = r[src] + sign_extend(off);                                                     \
+        uint64_t value;                                                                                      \
+        if (!fast_load<type>(regions, region_count, addr, value)) [[unlikely]] {                             \
+            machine.at = op;                                                                                 \
+            if (!machine.load(addr, sizeof(type), value)) {                                                  \
+                return false;                                                                                \
+            }                                                                                                \
+            value = widen<type>(value);                                                                      \
+        }                                                                                                    \
+        r[dst] = value;                                                                                      \
+    } while (0)
+
+#define STORE(type, dst, off, what)                                                                          \
+    do {                                                                                                     \
+        const uint64_t addr = r[dst] + sign_extend(off);                                                     \
+        const uint64_t value = (what);                                                                       \
+        if (!fast_store<type>(regions, region_count, addr, value)) [[unlikely]] {                            \
+            machine.at = op;                                                                                 \
+            if (!machine.store(addr, sizeof(type), value)) {                                                 \
+                return false;                                                                                \
+            }                                                                                                \
+        }                                                                                                    \
+    } while (0)
+
+bool run_loop(Machine* self, const Code* code, const Op* op, Labels* give_labels) {
+    static const void* const kSingle[] = {
+#define X(name, ...) &&do_##name##_k, &&do_##name##_x,
+        MIMICSH_VM_ALU(X)
+#undef X
+#define X(name, ...) &&do_##name##_k_f, &&do_##name##_k_b, &&do_##name##_x_f, &&do_##name##_x_b,
+            MIMICSH_VM_JUMP(X)
+#undef X
+#define X(bits, type)                                                                                        \
+    &&do_ldx##bits, &&do_stx##bits, &&do_st##bits, &&do_load_stack##bits, &&do_store_stack##bits,            \
+        &&do_store_stack_imm##bits,
+                MIMICSH_VM_SIZE(X)
+#undef X
+#define X(bits, type) &&do_ldsx##bits,
+                    MIMICSH_VM_SIGNED_SIZE(X)
+#undef X
+#define X(name) &&do_##name,
+                        MIMICSH_VM_SINGLE(X)
+#undef X
+    };
+#if !MIMICSH_VM_TRACED
+    static const void* const kAluAlu[] = {
+#define Y(second, first) &&do_##first##_then_##second,
+#define X(first, ...) VM_DEFER(VM_PAIR_ALU_LIST)()(Y, first)
+        VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
+#undef X
+#undef Y
+    };
+    static const void* const kAluJump[] = {
+#define Y(second, first) &&do_##first##_then_##second##_f, &&do_##first##_then_##second##_b,
+#define X(first, ...) VM_DEFER(VM_PAIR_JUMP_LIST)()(Y, first)
+        VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
+#undef X
+#undef Y
+    };
+    static const void* const kAluLoad[] = {
+#define X(first, ...)                                                                                        \
+    &&do_##first##_then_ldx8, &&do_##first##_then_ldx16, &&do_##first##_then_ldx32, &&do_##first##_then_ldx64,
+        MIMICSH_VM_PAIR_ALU(X)
+#undef X
+    };
+    static const void* const kLoadAlu[] = {
+#define Y(second, first) &&do_ldx##first##_then_##second,
+#define X(bits, type) MIMICSH_VM_PAIR_ALU(Y, bits)
+        MIMICSH_VM_SIZE(X)
+#undef X
+#undef Y
+    };
+    static const void* const kLoadJump[] = {
+#define Y(second, first) &&do_ldx##first##_then_##second##_f, &&do_ldx##first##_then_##second##_b,
+#define X(bits, type) MIMICSH_VM_PAIR_JUMP(Y, bits)
+        MIMICSH_VM_SIZE(X)
+#undef X
+#undef Y
+    };
+    static const void* const kLoadLoad[] = {
+#define X(bits, type)                                                                                        \
+    &&do_ldx##bits##_then_ldx8, &&do_ldx##bits##_then_ldx16, &&do_ldx##bits##_then_ldx32,                    \
+        &&do_ldx##bits##_then_ldx64,
+        MIMICSH_VM_SIZE(X)
+#undef X
+    };
+    static const void* const kProveJump[] = {&&do_prove_then_jgt64_x, &&do_prove_then_jge64_x,
+                                             &&do_prove_then_jlt64_x, &&do_prove_then_jle64_x};
+#endif
+    if (give_labels != nullptr) {
+        give_labels->single = kSingle;
+#if !MIMICSH_VM_TRACED
+        *give_labels = {kSingle, kAluAlu, kAluJump, kAluLoad, kLoadAlu, kLoadJump, kLoadLoad, kProveJump};
+#endif
+        return true;
+    }
+
+    Machine& machine = *self;
+    uint64_t* const r = machine.regs.data();
+    const Region* regions = machine.regions.data();
+    uint32_t region_count = machine.regions.size();
+    const uint32_t entry_depth = machine.depth;
+    uint32_t ticks = 1;
+    machine.code = code;
+    VM_DISPATCH();
+
+#if MIMICSH_VM_TRACED
+dispatch:
+    machine.at = op;
+    machine.tracer->before(machine, code->slot_of(op));
+    goto * op->label;
+#endif
+
+    // -- Arithmetic --
+#define X(name, ...)                                                                                         \
+    do_##name##_k : name##_k::run(r, op->dst, op->src, op->a);                                               \
+    NEXT();                                                                                                  \
+    do_##name##_x : name##_x::run(r, op->dst, op->src, op->a);                                               \
+    NEXT();
+    MIMICSH_VM_ALU(X)
+#undef X
+#if !MIMICSH_VM_TRACED
+#define Y(second, first)                                                                                     \
+    do_##first##_then_##second : first::run(r, op->dst, op->src, op->a);                                     \
+    second::run(r, op->dst2, op->src2, op->b);                                                               \
+    NEXT();
+#define X(first, ...) VM_DEFER(VM_PAIR_ALU_LIST)()(Y, first)
+    VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
+#undef X
+#undef Y
+#endif
+do_neg64:
+    r[op->dst] = Sem::neg<true>(r[op->dst]);
+    NEXT();
+do_neg32:
+    r[op->dst] = Sem::neg<false>(r[op->dst]);
+    NEXT();
+do_movsx8_64:
+    r[op->dst] = Sem::movsx<8, true>(r[op->src]);
+    NEXT();
+do_movsx16_64:
+    r[op->dst] = Sem::movsx<16, true>(r[op->src]);
+    NEXT();
+do_movsx32_64:
+    r[op->dst] = Sem::movsx<32, true>(r[op->src]);
+    NEXT();
+do_movsx8_32:
+    r[op->dst] = Sem::movsx<8, false>(r[op->src]);
+    NEXT();
+do_movsx16_32:
+    r[op->dst] = Sem::movsx<16, false>(r[op->src]);
+    NEXT();
+do_le16:
+    r[op->dst] = Sem::to_little<16>(r[op->dst]);
+    NEXT();
+do_le32:
+    r[op->dst] = Sem::to_little<32>(r[op->dst]);
+    NEXT();
+do_le64:
+    r[op->dst] = Sem::to_little<64>(r[op->dst]);
+    NEXT();
+do_swap16:
+    r[op->dst] = Sem::swap<16>(r[op->dst]);
+    NEXT();
+do_swap32:
+    r[op->dst] = Sem::swap<32>(r[op->dst]);
+    NEXT();
+do_swap64:
+    r[op->dst] = Sem::swap<64>(r[op->dst]);
+    NEXT();
+do_lddw:
+    r[op->dst] = static_cast<uint32_t>(op->a) | uint64_t{static_cast<uint32_t>(op->b)} << 32;
+    NEXT();
+
+    // -- Memory --
+#define X(bits, type)                                                                                        \
+    do_ldx##bits : LOAD(type, op->dst, op->src, op->a);                                                      \
+    NEXT();                                                                                                  \
+    do_stx##bits : STORE(type, op->dst, op->a, r[op->src]);                                                  \
+    NEXT();                                                                                                  \
+    do_st##bits : STORE(type, op->dst, op->a, sign_extend(op->b));                                           \
+    NEXT();                                                                                                  \
+    do_load_stack##bits : {                                                                                  \
+        const auto offset = static_cast<uint32_t>(op->a);                                                    \
+        if (!stack_ready(machine, offset, sizeof(type))) [[unlikely]] {                                      \
+            machine.at = op;                                                                                 \
+            machine.stack_read_uninitialised(offset, sizeof(type));                                          \
+            if (machine.faulted()) {                                                                         \
+                return false;                                                                                \
+            }                                                                                                \
+        }                                                                                                    \
+        r[op->dst] = mimicsh::load<type>(machine.stack[machine.depth].data() + offset);                      \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_store_stack##bits : {                                                                                 \
+        const auto offset = static_cast<uint32_t>(op->a);                                                    \
+        mimicsh::store<type>(machine.stack[machine.depth].data() + offset, static_cast<type>(r[op->src]));   \
+        stack_written(machine, offset, sizeof(type));                                                        \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_store_stack_imm##bits : {                                                                             \
+        const auto offset = static_cast<uint32_t>(op->a);                                                    \
+        mimicsh::store<type>(machine.stack[machine.depth].data() + offset,                                   \
+                             static_cast<type>(sign_extend(op->b)));                                         \
+        stack_written(machine, offset, sizeof(type));                                                        \
+    }                                                                                                        \
+    NEXT();
+    MIMICSH_VM_SIZE(X)
+#undef X
+#define X(bits, type)                                                                                        \
+    do_ldsx##bits : LOAD(type, op->dst, op->src, op->a);                                                     \
+    NEXT();
+    MIMICSH_VM_SIGNED_SIZE(X)
+#undef X
+#if !MIMICSH_VM_TRACED
+#define Y(first, ...)                                                                                        \
+    do_##first##_then_ldx8 : first::run(r, op->dst, op->src, op->a);                                         \
+    LOAD(uint8_t, op->dst2, op->src2, op->b);                                                                \
+    NEXT();                                                                                                  \
+    do_##first##_then_ldx16 : first::run(r, op->dst, op->src, op->a);                                        \
+    LOAD(uint16_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();                                                                                                  \
+    do_##first##_then_ldx32 : first::run(r, op->dst, op->src, op->a);                                        \
+    LOAD(uint32_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();                                                                                                  \
+    do_##first##_then_ldx64 : first::run(r, op->dst, op->src, op->a);                                        \
+    LOAD(uint64_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();
+    MIMICSH_VM_PAIR_ALU(Y)
+#undef Y
+#define Y(second, first, type)                                                                               \
+    do_ldx##first##_then_##second : LOAD(type, op->dst, op->src, op->a);                                     \
+    second::run(r, op->dst2, op->src2, op->b);                                                               \
+    NEXT();
+#define X(bits, type) MIMICSH_VM_PAIR_ALU(Y, bits, type)
+    MIMICSH_VM_SIZE(X)
+#undef X
+#undef Y
+#define X(bits, type)                                                                                        \
+    do_ldx##bits##_then_ldx8 : LOAD(type, op->dst, op->src, op->a);                                          \
+    LOAD(uint8_t, op->dst2, op->src2, op->b);                                                                \
+    NEXT();                                                                                                  \
+    do_ldx##bits##_then_ldx16 : LOAD(type, op->dst, op->src, op->a);                                         \
+    LOAD(uint16_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();                                                                                                  \
+    do_ldx##bits##_then_ldx32 : LOAD(type, op->dst, op->src, op->a);                                         \
+    LOAD(uint32_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();                                                                                                  \
+    do_ldx##bits##_then_ldx64 : LOAD(type, op->dst, op->src, op->a);                                         \
+    LOAD(uint64_t, op->dst2, op->src2, op->b);                                                               \
+    NEXT();
+    MIMICSH_VM_SIZE(X)
+#undef X
+#endif
+do_ctx_load:
+    r[op->dst] = machine.context[op->src];
+    NEXT();
+do_atomic:
+    machine.at = op;
+    if (!machine.atomic(*op)) {
+        return false;
+    }
+    NEXT();
+do_load_packet : {
+    const int64_t offset = int64_t{op->a} + (op->src2 != 0 ? static_cast<int32_t>(r[op->src]) : 0);
+    if (!machine.load_packet(offset, op->dst2, r[0])) {
+        r[0] = 0;
+        machine.depth = entry_depth;
+        return true;
+    }
+    NEXT();
+}
+
+// -- Jumps --
+#define X(name, ...)                                                                                         \
+    do_##name##_k_f : if (name##_k::taken(r, op->dst, op->src, op->a)) {                                     \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_##name##_x_f : if (name##_x::taken(r, op->dst, op->src, op->a)) {                                     \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_##name##_k_b : if (name##_k::taken(r, op->dst, op->src, op->a)) {                                     \
+        TICK();                                                                                              \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_##name##_x_b : if (name##_x::taken(r, op->dst, op->src, op->a)) {                                     \
+        TICK();                                                                                              \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();
+    MIMICSH_VM_JUMP(X)
+#undef X
+#if !MIMICSH_VM_TRACED
+#define Y(second, first)                                                                                     \
+    do_##first##_then_##second##_f : first::run(r, op->dst, op->src, op->a);                                 \
+    if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_##first##_then_##second##_b : first::run(r, op->dst, op->src, op->a);                                 \
+    if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
+        TICK();                                                                                              \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();
+#define X(first, ...) VM_DEFER(VM_PAIR_JUMP_LIST)()(Y, first)
+    VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
+#undef X
+#undef Y
+#define Y(second, first, type)                                                                               \
+    do_ldx##first##_then_##second##_f : LOAD(type, op->dst, op->src, op->a);                                 \
+    if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_ldx##first##_then_##second##_b : LOAD(type, op->dst, op->src, op->a);                                 \
+    if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
+        TICK();                                                                                              \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();
+#define X(bits, type) MIMICSH_VM_PAIR_JUMP(Y, bits, type)
+    MIMICSH_VM_SIZE(X)
+#undef X
+#undef Y
+#endif
+do_prove:
+    machine.prove(r[op->dst], r[op->src]);
+    NEXT();
+#if !MIMICSH_VM_TRACED
+#define X(name)                                                                                              \
+    do_prove_then_##name : machine.prove(r[op->dst], r[op->src]);                                            \
+    if (name::taken(r, op->dst2, op->src2, op->b)) {                                                         \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();
+    X(jgt64_x)
+    X(jge64_x)
+    X(jlt64_x)
+    X(jle64_x)
+#undef X
+#endif
+do_ja_f:
+    JUMP(op->c);
+do_ja_b:
+    TICK();
+    JUMP(op->c);
+do_may_goto:
+    if (machine.may_goto_left == 0) {
+        JUMP(op->c);
+    }
+    --machine.may_goto_left;
+    TICK();
+    NEXT();
+
+    // -- Calls --
+do_call_helper : {
+    HelperFn helper;
+    std::memcpy(&helper, &op->a, sizeof helper);
+    machine.at = op;
+    const uint64_t result = helper(machine, r + 1);
+    if (machine.pending) [[unlikely]] {
+        return false;
+    }
+    r[0] = result;
+    regions = machine.regions.data();
+    region_count = machine.regions.size();
+    NEXT();
+}
+do_call_local:
+    machine.at = op;
+    TICK();
+    if (!machine.push_frame(op + 1)) {
+        return false;
+    }
+    JUMP(op->c);
+do_tail_call : {
+    machine.at = op;
+    const Code* target = tail_call_target(machine, MIMICSH_VM_TRACED != 0);
+    if (machine.pending) {
+        return false;
+    }
+    if (target != nullptr) {
+        code = target;
+        machine.code = code;
+        op = code->ops.data();
+        VM_DISPATCH();
+    }
+    NEXT();
+}
+do_refused:
+    machine.at = op;
+    machine.fault(FaultKind::BadInstruction, "instruction has no meaning here");
+    return false;
+do_exit:
+    if (machine.depth == entry_depth) {
+        return true;
+    }
+    {
+        const Frame& frame = machine.frames[machine.depth - 1];
+        std::memcpy(r + 6, frame.saved.data(), sizeof frame.saved);
+        code = frame.code;
+        op = frame.return_to;
+        --machine.depth;
+        r[10] = machine.frame_pointer();
+        machine.code = code;
+        VM_DISPATCH();
+    }
+}
+
+} // namespace
+
+} // namespace mimicsh::vm
