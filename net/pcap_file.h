@@ -83,7 +83,7 @@ enum class CaptureFormat {
 struct WriterOptions {
     CaptureFormat format = CaptureFormat::kPcapNanoseconds;
     uint32_t link_type = kLinkEthernet;
-    std::string interface_name; ///< pcapng only
+    std::string interface_name = {}; ///< pcapng only
 };
 
 /// Writes a capture file through a buffer of 256 KiB. Errors of the disk appear at write or at close.

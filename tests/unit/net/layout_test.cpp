@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// Invariants that the dissector and builder rely on, for every entry of the table.
+#include "net/layout.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+
+namespace mimicsh::net {
+namespace {
+
+TEST(Layout, StandsInTheOrderOfTheEnum) {
+    for (size_t i = 0; i < protocols().size(); i++) {
+        EXPECT_EQ(static_cast<size_t>(protocols()[i].protocol), i);
+        EXPECT_EQ(find_protocol(protocols()[i].name), &protocols()[i]);
+    }
+    EXPECT_EQ(find_protocol("nothing"), nullptr);
+}
+
+TEST(Layout, FieldsCoverTheHeaderOnceWithoutGaps) {
+    for (const ProtocolLayout& layout : protocols()) {
+        unsigned next_bit = 0;
+        for (const Field& field : layout.fields) {
+            if (field.is_view) {
+                continue;
+            }
+            EXPECT_EQ(field.bit_offset, next_bit) << layout.name << "." << field.name;
+            next_bit = field.bit_offset + field.bit_width;
+        }
+        // A rest field begins where the header may end; for extension headers it is part of the minimum.
+        bool has_rest = layout.fields.back().bit_width == 0;
+        EXPECT_TRUE(next_bit == layout.header_minimum * 8U ||
+                    (has_rest && next_bit < layout.header_minimum * 8U))
+            << layout.name;
+    }
+}
+
+TEST(Layout, FieldsFitTheMaskOfExplicitFieldsAndTheHeader) {
+    for (const ProtocolLayout& layout : protocols()) {
+        EXPECT_LE(layout.fields.size(), 32U) << layout.name;
+        for (const Field& field : layout.fields) {
+            EXPECT_LE(field.bit_offset + field.bit_width, layout.header_minimum * 8U) << field.name;
+            bool is_bytes = field.kind == FieldKind::kMac || field.kind == FieldKind::kIp4 ||
+                            field.kind == FieldKind::kIp6 || field.bit_width == 0;
+            EXPECT_TRUE(!is_bytes || field.bit_offset % 8 == 0) << field.name;
+            EXPECT_TRUE(is_bytes || field.bit_width <= 32) << field.name << ": Lua numbers hold 32 bits";
+        }
+    }
+}
+
+TEST(Layout, NamesAreUniqueWithinAProtocol) {
+    for (const ProtocolLayout& layout : protocols()) {
+        std::set<std::string_view> names;
+        for (const Field& field : layout.fields) {
+            EXPECT_TRUE(names.insert(field.name).second) << layout.name << "." << field.name;
+            EXPECT_TRUE(field.also.empty() || names.insert(field.also).second)
+                << layout.name << "." << field.also;
+            EXPECT_EQ(find_field(layout, field.name), &field);
+            EXPECT_TRUE(field.also.empty() || find_field(layout, field.also) == &field);
+        }
+        EXPECT_EQ(find_field(layout, ""), nullptr);
+    }
+}
+
+TEST(Layout, LengthAndRestFieldsComeTogether) {
+    for (const ProtocolLayout& layout : protocols()) {
+        bool has_rest = layout.fields.back().bit_width == 0;
+        EXPECT_EQ(has_rest, layout.with_role(FieldRole::kHeaderLength) != nullptr) << layout.name;
+        EXPECT_EQ(has_rest, layout.header_unit != 0) << layout.name;
+    }
+}
+
+struct BitCase {
+    unsigned offset;
+    unsigned width;
+    uint64_t value;
+    const char* bytes; // all other bits set
+};
+
+TEST(Layout, StoresExactlyTheBitsOfAField) {
+    const BitCase cases[] = {
+        {0, 4, 0, "0fffffffffffffff"},         {4, 4, 5, "f5ffffffffffffff"},
+        {12, 20, 0x12345, "fff12345ffffffff"}, {3, 13, 0x0aaa, "eaaaffffffffffff"},
+        {7, 9, 0x002, "fe02ffffffffffff"},     {0, 48, 0x020000000001, "020000000001ffff"},
+        {31, 1, 0, "fffffffeffffffff"},        {0, 64, 0x0123456789abcdef, "0123456789abcdef"},
+    };
+    for (const BitCase& c : cases) {
+        Field field{.name = "x",
+                    .bit_offset = static_cast<uint16_t>(c.offset),
+                    .bit_width = static_cast<uint16_t>(c.width),
+                    .kind = FieldKind::kUint};
+        ByteVec bytes(8, 0xff);
+        store_field(bytes.data(), field, c.value);
+        EXPECT_EQ(to_hex(bytes), c.bytes);
+        EXPECT_EQ(load_field(bytes.data(), field), c.value);
+    }
+}
+
+TEST(Layout, LittleEndianFieldsSwapWholeBytes) {
+    Field field{
+        .name = "x", .bit_offset = 8, .bit_width = 32, .kind = FieldKind::kUint, .order = ByteOrder::kLittle};
+    ByteVec bytes(6, 0);
+    store_field(bytes.data(), field, 0x01020304);
+    EXPECT_EQ(to_hex(bytes), "000403020100");
+    EXPECT_EQ(load_field(bytes.data(), field), 0x01020304U);
+}
+
+} // namespace
+} // namespace mimicsh::net
