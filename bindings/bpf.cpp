@@ -4,12 +4,14 @@
 
 #include "base/fd.h"
 #include "bindings/bpf.h"
+#include "bindings/loop.h"
 #include "bindings/modules.h"
 #ifdef MIMICSH_HAVE_CLANG
 #include "object/clang.h"
 #endif
 #ifdef MIMICSH_HAVE_DISASM
 #include "object/disasm.h"
+#include "object/kernel_btf.h"
 #endif
 #ifdef MIMICSH_HAVE_ASM
 #include "object/asm.h"
@@ -75,6 +77,27 @@ int object_open(lua_State* L) {
     return list;
 }
 
+#ifdef MIMICSH_HAVE_CLANG
+/// object_compile{file= | source=, origin=, line=, defs={}, include={}, name=} -> object | nil, err.
+int object_compile(lua_State* L) {
+    Options options(L, 1, "compile");
+    CompileOptions compile_options;
+    compile_options.file = options.string("file").value_or("");
+    compile_options.source = options.string("source").value_or("");
+    compile_options.origin = options.string("origin").value_or("");
+    compile_options.first_line = static_cast<uint32_t>(options.number("line", 1, UINT32_MAX).value_or(1));
+    compile_options.name = options.string("name").value_or("");
+    options.push("defs");
+    compile_options.defines = check_list(L, lua_gettop(L), "defs");
+    options.push("include");
+    compile_options.include_dirs = check_list(L, lua_gettop(L), "include");
+    lua_pop(L, 2);
+    options.finish();
+    compile_options.stop = &interrupt_flag();
+    return push_object(L, compile(compile_options));
+}
+#endif
+
 int object_close(lua_State* L) {
     check<ObjectRef>(L, 1, "object").object.reset();
     return 0;
@@ -83,7 +106,12 @@ int object_close(lua_State* L) {
 int object_save(lua_State* L) {
     const auto& object = check_object(L, 1);
     const std::string path(check_string(L, 2, "path"));
+#ifdef MIMICSH_HAVE_WRITER
     const auto bytes = write_elf(*object);
+#else
+    (void)object;
+    const Expected<ByteVec> bytes = Error{ENOTSUP, "save object", "this build has no writer", "", ""};
+#endif
     if (!bytes) {
         return push_failure(L, bytes.error());
     }
@@ -159,6 +187,60 @@ int object_sections(lua_State* L) {
     return 1;
 }
 
+#ifdef MIMICSH_HAVE_DISASM
+/// Appends one program: function labels, source lines, instructions by slot.
+void append_program(const LinkedProgram& program, std::string& text) {
+    uint32_t last_line = UINT32_MAX;
+    for (uint32_t slot = 0; slot < program.insns.size(); slot++) {
+        const LinkedFunction& function = program.functions[program.function_at(slot)];
+        if (function.insn == slot) {
+            text += (slot == 0 ? "" : "\n") + function.name + ":\n";
+        }
+        if (const LineInfo* line = program.line_at(slot); line != nullptr && line->insn != last_line) {
+            last_line = line->insn;
+            if (const SourceLine source = source_line(program, slot); !source.text.empty()) {
+                text += "; " + source.text + "\n";
+            }
+        }
+        const std::string number = std::to_string(slot);
+        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + ": ";
+        text += disassemble(program, slot) + "\n";
+        slot += program.insns[slot].code == op::kLddw ? 1 : 0;
+    }
+}
+
+/// object_disasm(object [, program name]) -> text | nil, err.
+int object_disasm(lua_State* L) {
+    const auto object = check_object(L, 1);
+    const auto wanted = opt_string(L, 2, "program");
+    LinkOptions options;
+    if (needs_kernel_btf(*object)) {
+        auto btf = running_kernel_btf();
+        if (!btf) {
+            return push_failure(L, btf.error());
+        }
+        options.kernel_btf = std::move(*btf);
+    }
+    std::string text;
+    for (const uint32_t id : object->programs()) {
+        if (wanted && object->functions[id].name != *wanted) {
+            continue;
+        }
+        const auto program = link(object, id, options);
+        if (!program) {
+            return push_failure(L, program.error());
+        }
+        text += text.empty() ? "" : "\n";
+        append_program(*program, text);
+    }
+    if (wanted && text.empty()) {
+        fail(L, "disasm: the object has no program '" + std::string(*wanted) + "'");
+    }
+    push_string(L, text);
+    return 1;
+}
+#endif
+
 // -- Targets --
 
 std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
@@ -218,11 +300,11 @@ int object_load(lua_State* L) {
     } else {
         fail(L, "bad argument 'target': expected \"vm\" or \"kernel\", got \"" + target_name + "\"");
     }
-    options.finish();
     if (owner->target == nullptr) {
         return push_failure(L,
                             Error{ENOTSUP, "load", "this build has no " + target_name + " target", "", ""});
     }
+    options.finish();
     auto instance = owner->target->load(object, load);
     if (!instance) {
         return push_failure(L, instance.error());
@@ -262,6 +344,12 @@ int instance_parts(lua_State* L) {
 constexpr Function kFunctions[] = {
     {"object_open", &guard<&object_open>},         {"object_close", &guard<&object_close>},
     {"object_save", &guard<&object_save>},         {"object_info", &guard<&object_info>},
+#ifdef MIMICSH_HAVE_CLANG
+    {"object_compile", &guard<&object_compile>},
+#endif
+#ifdef MIMICSH_HAVE_DISASM
+    {"object_disasm", &guard<&object_disasm>},
+#endif
     {"object_sections", &guard<&object_sections>}, {"object_load", &guard<&object_load>},
     {"instance_close", &guard<&instance_close>},   {"instance_parts", &guard<&instance_parts>},
 };

@@ -20,6 +20,9 @@ constexpr Module kModules[] = {
 #ifdef MIMICSH_HAVE_BPF
     {"bpf", &open_bpf, true, "objects, programs, maps: compile, load, run, replay"},
 #endif
+#ifdef MIMICSH_HAVE_VM
+    {"vm", &open_vm, false, "what the emulator supports"},
+#endif
 #ifdef MIMICSH_HAVE_NET
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
     {"pcap", &open_pcap, false, "capture files: read and write pcap and pcapng"},

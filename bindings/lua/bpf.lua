@@ -25,7 +25,7 @@ local function check_options(options, what, known)
         names[name] = true
     end
     for name in next, options do
-        if not names[name] then
+        if not names[tostring(name)] then
             core.fail(("%s: unknown option '%s' (known: %s)"):format(what, tostring(name), known:gsub(" ", ", ")))
         end
     end
@@ -514,5 +514,54 @@ function bpf.asm(text)
     return raw.object_asm(text, locate(text))
 end
 
+-- -- Docs --
+
+core.doc("bpf.open", bpf.open, [[
+bpf.open(path | bytes) -> object | nil, err
+Reads a compiled object; nothing is loaded.
+local _, err = bpf.open "/nonexistent.bpf.o"
+print(err.code) --> ENOENT]])
+core.doc("bpf.compile", bpf.compile, [[
+bpf.compile{file= | source= [, defs={NAME=value}, include={folders}, name=]} -> object | nil, err
+Compiles C with clang; a text instead of the table is source, and its errors point into the script that holds it.
+local o = assert(bpf.compile [=[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+char LICENSE[] SEC("license") = "GPL";
+]=])
+print(o.programs[1].name) --> pass]])
+core.doc("bpf.asm", bpf.asm, [[
+bpf.asm(text) -> object | nil, err
+Assembles kernel-style instruction text.
+print(type(bpf.asm)) --> function]])
+core.doc("object:load", object_methods.load, [[
+obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=}]) -> instance | nil, err
+Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm.
+print(assert(obj:load "vm").target) --> vm]])
+core.doc("object:disasm", object_methods.disasm, [[
+obj:disasm([program]) -> text | nil, err
+The linked instructions with source lines.
+print(obj:disasm "count":match "^count:") --> count:]])
+core.doc("object:save", object_methods.save, [[
+obj:save(path) -> true | nil, err
+Writes the object as an ELF file that bpftool loads.
+print(obj:save "/nonexistent/x.o" == nil) --> true]])
+core.doc("object:close", object_methods.close, [[
+obj:close()
+Lets go of the object; its instances stay.
+bpf.open "/nonexistent"]])
+core.doc("instance:close", instance_methods.close, [[
+inst:close()
+Ends the instance with its programs and maps; does nothing when closed.
+assert(obj:load "vm"):close()]])
+core.doc("program:run", program_methods.run, [[
+prog:run(packet | bytes [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
+Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, trace; or fault, without verdict.
+print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
+core.doc("program:replay", program_methods.replay, [[
+prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=]} -> report | nil, err
+Runs on many packets: verdicts, first (packet per verdict), maps (changes), fault; out writes a capture per verdict.
+print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
 
 return bpf

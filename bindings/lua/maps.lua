@@ -304,7 +304,7 @@ Events.__index = Events
 function methods.events(map)
     local state = state_of(map)
     if state.info.type ~= "ringbuf" then
-        core.fail(("map %s is a %s: only ring buffers have events"):format(state.info.name, state.info.type))
+        core.fail(("map %s: its type is %s, only ring buffers have events"):format(state.info.name, state.info.type))
     end
     return setmetatable({ map = map, queue = {}, head = 1 }, Events)
 end
@@ -481,6 +481,64 @@ function M.variables(sections)
         end,
     })
 end
+
+-- -- Docs --
+
+core.doc("map:get", methods.get, [[
+map:get(key) -> value | nil [, err]
+A copy of the value, typed by BTF; nil when the key is not there.
+print(map:get(4711)) --> nil]])
+core.doc("map:put", methods.put, [[
+map:put(key, value [, "any" | "new" | "exist"]) -> true | nil, err
+Writes an entry; values out of range and unknown fields raise.
+print(map:put(53, { pkts = 1 })) --> true]])
+core.doc("map:del", methods.del, [[
+map:del(key) -> true | nil [, err]
+Deletes an entry; nil when it was not there.
+map:put(1, {})
+print(map:del(1), map:del(1)) --> true	nil]])
+core.doc("map:pairs", methods.pairs, [[
+for key, value in map:pairs{batch=1024} do ... end
+Walks over the entries by batch; deleting meanwhile is allowed; pairs(map) does the same.
+map:put(7, { pkts = 2 })
+for k, v in map:pairs() do print(k, num(v.pkts)) end --> 7	2]])
+core.doc("map:totable", methods.totable, [[
+map:totable() -> table
+All entries as plain tables, keys as key() makes them.
+map:put(7, { pkts = 2 })
+print(num(map:totable()[7].pkts)) --> 2]])
+core.doc("map:clear", methods.clear, [[
+map:clear() -> true | nil, err
+Deletes all entries; those of arrays become zero.
+map:put(7, {})
+print(map:clear(), map:get(7)) --> true	nil]])
+core.doc("map:freeze", methods.freeze, [[
+map:freeze() -> true | nil, err
+Makes the map read-only for scripts.
+map:freeze()]])
+core.doc("map:ref", methods.ref, [[
+map:ref(key) -> reference | nil
+r.field reads the entry as it is now, r.field = x writes it; r:get() and r:set(value) take the whole value.
+map:put(7, { pkts = 2 })
+local r = map:ref(7)
+r.pkts = 9
+print(num(map[7].pkts)) --> 9]])
+core.doc("map:typed", methods.typed, [[
+map:typed(key, value) -> map
+Gives keys and values types where BTF has none: "u32", or a list of fields { {"pkts", "u64"}, {"bytes", "u64"} }.
+map:typed("u32", { { "pkts", "u64" }, { "bytes", "u64" } })]])
+core.doc("map:events", methods.events, [[
+map:events() -> events
+The records of a ring buffer: for bytes in e:each() do ... end, or the list e:consume().
+print(pcall(map.events, map)) --> false	example:1: map flows: its type is hash, only ring buffers have events]])
+core.doc("events:consume", Events.consume, [[
+e:consume() -> list of bytes | nil, err
+The records that are there; each is handed out once.
+print(type(ring)) --> nil]])
+core.doc("events:each", Events.each, [[
+for bytes in e:each() do ... end
+Walks over the records that are there, and those that come meanwhile.
+print(type(ring)) --> nil]])
 
 M.methods, M.Events = methods, Events
 

@@ -134,6 +134,123 @@ function M.count(outcome, name, note, target)
     report(outcome ~= "failed", name, note)
 end
 
+-- -- XDP cases: each on both targets --
+
+local XDP_FIELDS = { name = true, input = true, maps = true, verdict = true, output = true, after = true, vars = true,
+                     ctx = true }
+
+local function check_xdp(spec, row)
+    for name in next, row do
+        if not XDP_FIELDS[name] then
+            core.fail(("test.xdp: case '%s': unknown field '%s'"):format(tostring(row.name), tostring(name)))
+        end
+    end
+    if type(row.name) ~= "string" or row.input == nil or row.verdict == nil then
+        core.fail "test.xdp: a case has name, input and verdict"
+    end
+    if type(spec.object) ~= "userdata" then
+        core.fail "test.xdp: object= names what to load"
+    end
+end
+
+local function bytes_of(packet)
+    return type(packet) == "string" and packet or packet:bytes()
+end
+
+local function packet_text(bytes)
+    local hex = bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    return hex
+end
+
+--- Says how two packets differ, by field where both dissect.
+local function check_output(result, output)
+    local want = bytes_of(output)
+    if result.bytes == want then
+        return
+    end
+    local pkt = require "pkt"
+    local lines = {}
+    for _, d in ipairs(pkt.parse(want):diff(pkt.parse(result.bytes))) do
+        lines[#lines + 1] = ("%s.%s: expected %s, got %s"):format(d.layer, d.field, d.before, d.after)
+    end
+    core.fail("output differs: " .. (#lines > 0 and table.concat(lines, "; ") or packet_text(result.bytes)))
+end
+
+local function fill_maps(inst, maps)
+    for name, entries in next, maps or {} do
+        for key, value in next, entries do
+            assert(inst.maps[name]:put(key, value))
+        end
+    end
+end
+
+--- Values of typed maps against plain ones: the fields that the case names.
+local function check_value(got, want, path)
+    if type(want) == "table" and got ~= nil then
+        for field, value in next, want do
+            check_value(got[field], value, path .. "." .. tostring(field))
+        end
+    else
+        M.eq(got, want, path)
+    end
+end
+
+local function run_xdp(spec, row, target)
+    local inst, err = spec.object:load(target, { vars = row.vars })
+    if not inst then
+        return err
+    end
+    fill_maps(inst, row.maps)
+    local prog = spec.program and inst.progs[spec.program] or select(2, next(inst.progs))
+    local result = assert(prog:run(row.input, { ctx = row.ctx }))
+    local verdict = result.fault and "fault" or result.verdict
+    if verdict ~= row.verdict then
+        core.fail(("expected %s, got %s%s"):format(row.verdict, verdict, result.fault and ":\n" .. tostring(result.fault) or ""))
+    end
+    if row.output ~= nil then
+        check_output(result, row.output)
+    end
+    for name, entries in next, row.after or {} do
+        for key, value in next, entries do
+            check_value(inst.maps[name]:get(key), value, ("%s[%s]"):format(name, tostring(key)))
+        end
+    end
+    inst:close()
+end
+
+--- Runs one case on one target and counts it. Faults are the vm's: such a case has nothing to say to the kernel.
+local function xdp_case(spec, row, target)
+    local name = ("%s on %s"):format(row.name, target)
+    if target == "kernel" and row.verdict == "fault" then
+        return M.count("skipped", name, " # SKIP the case expects a fault of the emulator")
+    end
+    local ok, err = xpcall(function() return run_xdp(spec, row, target) end, on_error)
+    if ok and err and target == "kernel" and (err.code == "EPERM" or err.code == "ENOTSUP" or err.code == "ENOSYS") then
+        return M.count("skipped", name, " # SKIP " .. first_user_line(err))
+    elseif ok and not err then
+        return M.count("passed", name, nil, target)
+    end
+    M.count("failed", name, nil, target)
+    print_failure(ok and { message = err, trace = "" } or err)
+end
+
+function M.xdp(spec)
+    if type(spec) ~= "table" or #spec == 0 then
+        core.fail "test.xdp: expected {object=, [program=,] {name=, input=, verdict=, ...}, ...}"
+    end
+    for _, row in ipairs(spec) do
+        check_xdp(spec, row)
+        for _, target in ipairs(spec.targets or { "vm", "kernel" }) do
+            xdp_case(spec, row, target)
+        end
+    end
+end
+
+core.doc("test.xdp", M.xdp, [[
+test.xdp{object=, program=, {name=, input=, verdict= [, output=, maps=, after=, vars=, ctx=]}, ...}
+Runs each case in a fresh instance on both targets; the kernel's part is skipped with the reason where it cannot run.
+print(pcall(test.xdp, {}) == false) --> true]])
+
 --- Called by the shell at the end: prints the summary, returns the exit code (nil when there were no cases).
 function M.finish()
     if counts.number == 0 then

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Module vm: what the emulator supports, from its own table.
+#include "bindings/modules.h"
+#include "vm/support.h"
+
+namespace mimicsh::lua {
+
+namespace {
+
+void push_row(lua_State* L, std::string_view name, std::string_view note, int index) {
+    lua_createtable(L, 0, 2);
+    push_string(L, name);
+    lua_setfield(L, -2, "name");
+    push_string(L, note);
+    lua_setfield(L, -2, "note");
+    lua_rawseti(L, -2, index);
+}
+
+/// vm.support() -> {helpers=, maps=, insns=}: lists of {name=, note=} of what is emulated.
+int support(lua_State* L) {
+    lua_createtable(L, 0, 3);
+    lua_newtable(L);
+    int index = 0;
+    for (const auto& row : vm::helper_rows()) {
+        push_row(L, abi::helper_name(row.id), row.note, ++index);
+    }
+    lua_setfield(L, -2, "helpers");
+    lua_newtable(L);
+    index = 0;
+    for (const auto& row : vm::map_rows()) {
+        push_row(L, abi::name(row.type), row.note, ++index);
+    }
+    lua_setfield(L, -2, "maps");
+    lua_newtable(L);
+    index = 0;
+    for (const auto& form : insn_forms()) {
+        if (vm::insn_state(form) == vm::State::Emulated) {
+            push_row(L, form.mnemonic, "", ++index);
+        }
+    }
+    lua_setfield(L, -2, "insns");
+    return 1;
+}
+
+constexpr Function kVm[] = {
+    {"support", &guard<&support>,
+     "vm.support() -> {helpers=, maps=, insns=}\nLists of {name=, note=} of what the emulator does; "
+     "everything else is "
+     "refused at load, by name.\nprint(vm.support().maps[1].name) --> hash"},
+};
+
+} // namespace
+
+void open_vm(lua_State* L) {
+    lua_newtable(L);
+    set_functions(L, "vm.", kVm);
+}
+
+} // namespace mimicsh::lua

@@ -1,0 +1,30 @@
+-- SPDX-License-Identifier: MIT
+-- Names that the examples of doc texts use: an object, an instance of it, its program and map.
+local bpf = require "bpf"
+
+local obj = assert(bpf.compile [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct value {
+    __u64 pkts;
+    __u64 bytes;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16);
+    __type(key, __u32);
+    __type(value, struct value);
+} flows SEC(".maps");
+
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+    return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";
+]])
+local inst = assert(obj:load "vm")
+
+return { obj = obj, inst = inst, prog = inst.progs.count, map = inst.maps.flows }
