@@ -58,6 +58,9 @@ void push_variables(lua_State* L, const Object& object, const MapDef& def);
 /// Pushes a fault or source position as the table that scripts see.
 void push_fault(lua_State* L, const Fault& fault);
 
+/// Pushes warnings as a list of {program=, insn=, file=, line=, source=, cause=}.
+void push_warnings(lua_State* L, const std::vector<Warning>& warnings);
+
 // Functions of the module by source file, all guarded.
 [[nodiscard]] std::span<const Function> map_functions();
 [[nodiscard]] std::span<const Function> run_functions();

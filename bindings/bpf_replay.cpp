@@ -112,6 +112,8 @@ void push_report(lua_State* L, const ReplayReport& report) {
         push_fault(L, *report.first_fault);
         lua_setfield(L, -2, "fault");
     }
+    push_warnings(L, report.warnings);
+    lua_setfield(L, -2, "warnings");
     lua_newtable(L);
     for (const auto& change : report.map_changes) {
         lua_createtable(L, 0, 3);

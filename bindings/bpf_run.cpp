@@ -56,16 +56,7 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     lua_setfield(L, -2, "ns");
     push_u64(L, result.insns);
     lua_setfield(L, -2, "insns");
-    lua_createtable(L, static_cast<int>(result.warnings.size()), 0);
-    for (size_t i = 0; i < result.warnings.size(); i++) {
-        const Warning& warning = result.warnings[i];
-        lua_createtable(L, 0, 6);
-        set_text(L, "program", warning.program);
-        set_number(L, "insn", warning.insn);
-        set_source(L, warning.source);
-        set_text(L, "cause", warning.cause);
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
-    }
+    push_warnings(L, result.warnings);
     lua_setfield(L, -2, "warnings");
     lua_createtable(L, static_cast<int>(result.log.size()), 0);
     for (size_t i = 0; i < result.log.size(); i++) {
@@ -146,6 +137,19 @@ void push_fault(lua_State* L, const Fault& fault) {
         lua_setfield(L, -2, ("r" + std::to_string(i)).c_str());
     }
     lua_setfield(L, -2, "regs");
+}
+
+void push_warnings(lua_State* L, const std::vector<Warning>& warnings) {
+    lua_createtable(L, static_cast<int>(warnings.size()), 0);
+    for (size_t i = 0; i < warnings.size(); i++) {
+        const Warning& warning = warnings[i];
+        lua_createtable(L, 0, 6);
+        set_text(L, "program", warning.program);
+        set_number(L, "insn", warning.insn);
+        set_source(L, warning.source);
+        set_text(L, "cause", warning.cause);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
 }
 
 std::span<const Function> run_functions() {

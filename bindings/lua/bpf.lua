@@ -373,6 +373,9 @@ local function report_lines(report)
         lines[#lines + 1] = ("  map %s: %d added, %d changed, %d removed"):format(name, change.added, change.changed,
             change.removed)
     end
+    for _, warning in ipairs(report.warnings) do
+        lines[#lines + 1] = "  warning: " .. tostring(warning)
+    end
     if report.fault then
         lines[#lines + 1] = tostring(report.fault)
     end
@@ -421,6 +424,9 @@ function program_methods.replay(prog, options)
     end
     if report.fault then
         setmetatable(report.fault, Fault)
+    end
+    for _, warning in ipairs(report.warnings) do
+        setmetatable(warning, Warning)
     end
     return setmetatable(report, Report)
 end

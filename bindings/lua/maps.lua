@@ -137,10 +137,12 @@ local FLAGS = { any = 0, new = 1, exist = 2 }
 function methods.get(map, key)
     local state = state_of(map)
     local bytes, err = M.raw.map_lookup(map, encode_key(state, key))
-    if not bytes then
+    if bytes then
+        return decode_value(state, bytes, 0)
+    elseif err then
         return nil, err
     end
-    return decode_value(state, bytes, 0)
+    return nil
 end
 
 function methods.put(map, key, value, how)
