@@ -24,7 +24,7 @@ constexpr CommonField kCommon[] = {
     {"vlan", "prio", "vlan.priority"},
     {"vlan", "dei", "vlan.dei"},
     {"vlan", "id", "vlan.id"},
-    {"vlan", "type"},
+    {"vlan", "type", "vlan.etype"},
     {"arp", "hwtype", "arp.hw.type"},
     {"arp", "ptype", "arp.proto.type"},
     {"arp", "hwlen", "arp.hw.size"},
@@ -102,7 +102,6 @@ constexpr const char* kExtra[] = {
     "_ws.malformed",
     "ip.hdr_len",
     "tcp.hdr_len",
-    "vlan.etype",
 };
 
 using Row = std::vector<std::vector<std::string>>;
