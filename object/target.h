@@ -124,7 +124,9 @@ struct Redirect {
 };
 
 struct RunOptions {
-    uint32_t repeat = 1;                     ///< runs of the same input; the result is the last one's
+    /// Runs in a row on the same packet buffer, as BPF_PROG_TEST_RUN repeats them; the result is the last
+    /// one's.
+    uint32_t repeat = 1;
     ByteVec context;                         ///< in kernel layout (struct xdp_md); empty = defaults
     std::optional<uint32_t> cpu;             ///< CPU to run on; the vm's scripted one else
     bool trace = false;                      ///< vm: one line per executed instruction in RunResult::trace
@@ -155,8 +157,9 @@ struct BatchItem {
 struct BatchOptions {
     bool want_packets = false;
     const std::atomic<bool>* stop = nullptr;
-    std::optional<Fault>* first_fault = nullptr; ///< vm: filled with the first fault's report when still empty
-    std::vector<Warning>* warnings = nullptr;    ///< vm: grows by each warning site once
+    std::optional<Fault>* first_fault =
+        nullptr;                              ///< vm: filled with the first fault's report when still empty
+    std::vector<Warning>* warnings = nullptr; ///< vm: grows by each warning site once
 };
 
 /// A loaded program.

@@ -162,6 +162,15 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
+    const uint32_t frame = handle_of(addr) - kStackHandle;
+    if (frame <= depth && access == Access::Read) {
+        // A key or value that the program has just put on its stack: the usual argument of a helper.
+        const uint32_t offset = static_cast<uint32_t>(addr) - kOrigin;
+        if (offset < abi::kStackSize && size <= 64 &&
+            stack_ready(frame, offset, static_cast<uint32_t>(size))) {
+            return stack[frame].data() + offset;
+        }
+    }
     static uint8_t nothing[8];
     if (size == 0 && what != nullptr && handle_of(addr) == 0) {
         return nothing; // helpers take a null pointer with size 0
@@ -182,7 +191,7 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
         }
     } else if (region.kind == RegionKind::MapValues) {
         if (access == Access::Write) {
-            open_element(region, found.host);
+            open_element(region, addr);
             if (region.store_limit == 0) {
                 journal.bytes(found.host, static_cast<uint32_t>(size));
             }
@@ -191,22 +200,22 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
     return faulted() ? nullptr : found.host;
 }
 
-void Machine::open_element(Region& region, const uint8_t* host) {
+void Machine::open_element(Region& region, uint64_t addr) {
     if (region.size > kWholeElement || maps_[region.owner]->deleted_in_run()) {
         region.store_limit = 0;
         return;
     }
-    const auto element = static_cast<size_t>(host - region.storage) / region.host_stride;
-    uint8_t* first = region.storage + element * region.host_stride;
+    const auto element = static_cast<uint32_t>(offset_of(addr) >> region.shift);
+    uint8_t* first = region.storage + size_t{element} * region.host_stride;
     if (region.store_limit != 0 && region.host == first) {
         return;
     }
     journal.bytes(first, region.size);
     region.host = first;
-    region.base = kOrigin + static_cast<uint32_t>(element << region.shift);
+    region.base = kOrigin + (element << region.shift);
     region.load_limit = region.readable ? region.size : 0;
     region.store_limit = region.size;
-    opened_.push_back(static_cast<uint32_t>(&region - regions.data()));
+    opened_.push_back(handle_of(addr));
 }
 
 bool Machine::load_packet(int64_t offset, uint32_t size, uint64_t& value) const {

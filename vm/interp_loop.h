@@ -97,21 +97,9 @@ inline __attribute__((always_inline)) bool fast_store(const Region* regions, uin
     return true;
 }
 
-/// Bytes [offset, offset+n) of a frame as bits of its 64-byte words; never crosses a word when n divides
-/// offset.
-constexpr uint64_t init_mask(uint32_t offset, uint32_t size) {
-    return (size == 64 ? ~uint64_t{0} : (uint64_t{1} << size) - 1) << (offset & 63);
-}
-
-/// True when all bytes were written; accesses that cross a 64-byte word go the slow way.
-inline bool stack_ready(const Machine& machine, uint32_t offset, uint32_t size) {
-    const uint64_t mask = init_mask(offset, size);
-    return (offset & 63) + size <= 64 && (machine.stack_init[machine.depth][offset / 64] & mask) == mask;
-}
-
 inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
     if ((offset & 63) + size <= 64) [[likely]] {
-        machine.stack_init[machine.depth][offset / 64] |= init_mask(offset, size);
+        machine.stack_init[machine.depth][offset / 64] |= Machine::init_mask(offset, size);
     } else {
         machine.mark_initialised(machine.depth, offset, size);
     }
@@ -341,7 +329,7 @@ do_lddw:
     NEXT();                                                                                                  \
     do_load_stack##bits : {                                                                                  \
         const auto offset = static_cast<uint32_t>(op->a);                                                    \
-        if (!stack_ready(machine, offset, sizeof(type))) [[unlikely]] {                                      \
+        if (!machine.stack_ready(machine.depth, offset, sizeof(type))) [[unlikely]] {                        \
             machine.at = op;                                                                                 \
             machine.stack_read_uninitialised(offset, sizeof(type));                                          \
             if (machine.faulted()) {                                                                         \

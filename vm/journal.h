@@ -28,23 +28,25 @@ struct Undo {
 class Journal {
   public:
     void begin_run() {
-        undos_.clear();
-        arena_.clear();
+        count_ = 0;
+        used_ = 0;
         overflowed_ = false;
     }
 
     /// Remembers bytes that are about to change.
     void bytes(uint8_t* host, uint32_t size) {
-        if (full()) {
+        if (!has_room(size)) {
             return;
         }
-        undos_.push_back({nullptr, host, size, keep({host, size}), 0, 0, 0});
+        std::memcpy(arena_.data() + used_, host, size);
+        undos_[count_++] = {nullptr, host, size, used_, 0, 0, 0};
+        used_ += size;
     }
 
     /// Remembers a structural change of a map; the map's `undo` gets it back.
     void map_change(VmMap* map, uint32_t op, uint32_t a, uint32_t b = 0) {
-        if (!full()) {
-            undos_.push_back({map, nullptr, 0, 0, op, a, b});
+        if (has_room(0)) {
+            undos_[count_++] = {map, nullptr, 0, 0, op, a, b};
         }
     }
 
@@ -52,20 +54,18 @@ class Journal {
     [[nodiscard]] bool rewind();
 
   private:
-    [[nodiscard]] bool full() {
-        overflowed_ = overflowed_ || undos_.size() >= kMaxChanges || arena_.size() >= kMaxBytes;
-        return overflowed_;
+    [[nodiscard]] bool has_room(uint32_t size) {
+        return (count_ < undos_.size() && arena_.size() - used_ >= size) || grow(size);
     }
-    size_t keep(ByteView old) {
-        const size_t at = arena_.size();
-        arena_.insert(arena_.end(), old.begin(), old.end());
-        return at;
-    }
+    [[nodiscard]] bool grow(uint32_t size);
 
     static constexpr size_t kMaxChanges = size_t{1} << 20;
     static constexpr size_t kMaxBytes = size_t{64} << 20;
+    // Both only ever grow: a run pays for what it records, not for clearing what the last one did.
     std::vector<Undo> undos_;
     ByteVec arena_;
+    size_t count_ = 0;
+    size_t used_ = 0;
     bool overflowed_ = false;
 };
 

@@ -62,7 +62,23 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
 
 // -- A run --
 
-void Machine::begin_run(const Code& entry, ByteView bytes, const abi::XdpMd& md) {
+void Machine::set_packet(ByteView bytes, const abi::XdpMd& md) {
+    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
+    // headroom.
+    const size_t linear = std::min<size_t>(bytes.size(), kXdpMaxLinear + md.data);
+    packet.start = kXdpHeadroom;
+    packet.meta = packet.start - md.data;
+    packet.end = packet.meta + static_cast<uint32_t>(linear);
+    std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
+    if (linear < bytes.size() || !packet.fragments.empty()) {
+        packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
+    }
+    context[3] = md.ingress_ifindex;
+    context[4] = md.rx_queue_index;
+    context[5] = md.egress_ifindex;
+}
+
+void Machine::begin_run(const Code& entry) {
     random_at_start_ = random_state_;
     clock_at_start_ = clock_ns;
     code = &entry;
@@ -82,26 +98,13 @@ void Machine::begin_run(const Code& entry, ByteView bytes, const abi::XdpMd& md)
         warned_.clear();
         warnings.clear();
     }
-
-    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
-    // headroom.
-    const size_t linear = std::min<size_t>(bytes.size(), kXdpMaxLinear + md.data);
-    packet.start = kXdpHeadroom;
-    packet.meta = packet.start - md.data;
-    packet.end = packet.meta + static_cast<uint32_t>(linear);
     packet.handle = kPacketHandle;
-    std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
-    packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
-
     Region& region = regions.at(kPacketHandle);
     region.kind = RegionKind::Packet;
     region.readable = region.writable = true;
     region.birth = 0;
-    context[3] = md.ingress_ifindex;
-    context[4] = md.rx_queue_index;
-    context[5] = md.egress_ifindex;
     sync_packet_context();
-    std::fill(regs.begin(), regs.end(), 0);
+    std::fill(regs.begin(), regs.begin() + 10, 0);
     regs[1] = make_addr(kContextHandle, 0);
     regs[10] = frame_pointer();
 }

@@ -84,9 +84,11 @@ class Machine {
     [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
 
     // -- A run --
-    /// Resets everything that belongs to a run and puts the packet in. The packet is at least kMinPacket and
-    /// at most kXdpMaxPacket long.
-    void begin_run(const Code& code, ByteView packet, const abi::XdpMd& context);
+    /// Puts a packet of kMinPacket to kXdpMaxPacket bytes in, with the context's metadata length and numbers.
+    void set_packet(ByteView packet, const abi::XdpMd& context);
+    /// Resets everything else that belongs to a run. The packet stays as the last run left it, as in a
+    /// repeated BPF_PROG_TEST_RUN.
+    void begin_run(const Code& code);
     /// Checks what the program had to give back; a fault may come of it. The state stays readable.
     void finish_run();
     /// Forgets moved packets and records.
@@ -110,6 +112,16 @@ class Machine {
     [[nodiscard]] VmMap* map_at(uint64_t addr, const char* what);
     /// Reads uninitialised stack bytes [offset, offset+size) of the current frame as zero, with a warning.
     void stack_read_uninitialised(uint32_t offset, uint32_t size);
+    /// Bytes [offset, offset+size) of a frame as bits of its 64-byte words.
+    [[nodiscard]] static constexpr uint64_t init_mask(uint32_t offset, uint32_t size) {
+        return (size == 64 ? ~uint64_t{0} : (uint64_t{1} << size) - 1) << (offset & 63);
+    }
+    /// True when all bytes were written. False also for accesses that cross a 64-byte word: the slow path
+    /// knows.
+    [[nodiscard]] bool stack_ready(uint32_t frame, uint32_t offset, uint32_t size) const {
+        const uint64_t mask = init_mask(offset, size);
+        return (offset & 63) + size <= 64 && (stack_init[frame][offset / 64] & mask) == mask;
+    }
     void mark_initialised(uint32_t frame, uint32_t offset, uint32_t size);
 
     /// A pointer was compared with data_end and lies below or at it: that much of the packet is proven.
@@ -194,7 +206,7 @@ class Machine {
     void out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what);
     void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
     [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
-    void open_element(Region& region, const uint8_t* host);
+    void open_element(Region& region, uint64_t addr);
 
     std::vector<std::unique_ptr<VmMap>> maps_;
     std::array<uint64_t, 2> random_state_{};

@@ -163,8 +163,9 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     RunResult result;
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t repeat = std::max(options.repeat, 1u);
+    machine_.set_packet(packet, *md);
     for (uint32_t i = 0; i < repeat; ++i) {
-        machine_.begin_run(entry, packet, *md);
+        machine_.begin_run(entry);
         (void)machine_.execute(machine_, entry, 0);
         machine_.finish_run();
         if (machine_.pending) {
@@ -185,7 +186,14 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     machine_.copy_packet(result.packet);
     if (machine_.pending) {
         const PendingFault first = *machine_.pending;
-        result.fault = options.trace ? make_fault(machine_, first, &tracer) : explain(packet, *md, first);
+        if (options.trace) {
+            result.fault = make_fault(machine_, first, &tracer);
+        } else if (repeat > 1) {
+            // The packet is no longer what the first run was given, so this run cannot be made again.
+            result.fault = make_fault(machine_, first, nullptr);
+        } else {
+            result.fault = explain(packet, *md, first);
+        }
     }
     if (options.trace) {
         result.trace = tracer.text();
@@ -198,8 +206,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
 }
 
 Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first) {
-    const bool repeatable = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
-    if (!repeatable || !machine_.rewind()) {
+    const bool can_repeat = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
+    if (!can_repeat || !machine_.rewind()) {
         return make_fault(machine_, first, nullptr);
     }
     machine_.end_run();
@@ -207,7 +215,8 @@ Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const P
     machine_.tracer = &tracer;
     machine_.execute = execute_traced;
     const Code& entry = code(true);
-    machine_.begin_run(entry, packet, context);
+    machine_.set_packet(packet, context);
+    machine_.begin_run(entry);
     (void)machine_.execute(machine_, entry, 0);
     machine_.finish_run();
     machine_.tracer = nullptr;
@@ -236,7 +245,8 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             ++done;
             continue;
         }
-        machine_.begin_run(fast_, item.in, md);
+        machine_.set_packet(item.in, md);
+        machine_.begin_run(fast_);
         (void)execute(machine_, fast_, 0);
         machine_.finish_run();
         item.ret = static_cast<uint32_t>(machine_.regs[0]);

@@ -32,17 +32,20 @@ uint32_t hash_bytes(const uint8_t* key, uint32_t size, uint64_t seed) {
     return static_cast<uint32_t>(h ^ h >> 29);
 }
 
+/// Equality of short keys by two loads that may overlap.
 bool same_key(const uint8_t* a, const uint8_t* b, uint32_t size) {
-    switch (size) {
-    case 4:
-        return load<uint32_t>(a) == load<uint32_t>(b);
-    case 8:
-        return load<uint64_t>(a) == load<uint64_t>(b);
-    case 16:
-        return load<uint64_t>(a) == load<uint64_t>(b) && load<uint64_t>(a + 8) == load<uint64_t>(b + 8);
-    default:
-        return std::memcmp(a, b, size) == 0;
+    if (size >= 8 && size <= 16) {
+        return ((load<uint64_t>(a) ^ load<uint64_t>(b)) |
+                (load<uint64_t>(a + size - 8) ^ load<uint64_t>(b + size - 8))) == 0;
     }
+    if (size >= 4 && size < 8) {
+        return ((load<uint32_t>(a) ^ load<uint32_t>(b)) |
+                (load<uint32_t>(a + size - 4) ^ load<uint32_t>(b + size - 4))) == 0;
+    }
+    if (size == 2) {
+        return load<uint16_t>(a) == load<uint16_t>(b);
+    }
+    return std::memcmp(a, b, size) == 0;
 }
 
 /// Elements are slots 0 .. max_entries + cpus - 1: as in the kernel each CPU holds one spare element, and

@@ -152,14 +152,15 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
         return;
     }
     shift_ = element_shift(info_.value_size);
-    per_handle_ = std::max(1u, kHandleSpan >> shift_);
+    handle_log2_ = static_cast<uint8_t>(31 - shift_);
+    const uint32_t per_handle = 1u << handle_log2_;
     first_handle_ = regions.size();
-    for (uint32_t first = 0; first < elements_; first += std::min(per_handle_, elements_ - first)) {
+    for (uint32_t first = 0; first < elements_; first += std::min(per_handle, elements_ - first)) {
         Region region;
         region.kind = RegionKind::MapValues;
         region.shift = shift_;
         region.size = info_.value_size;
-        region.elements = std::min(per_handle_, elements_ - first);
+        region.elements = std::min(per_handle, elements_ - first);
         region.first = first;
         region.host_stride = host_stride_;
         region.storage = values_ + size_t{first} * host_stride_;

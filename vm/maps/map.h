@@ -65,12 +65,13 @@ class VmMap : public Map {
     /// Registers the value storage with the table; called once at load.
     void map_values(RegionTable& regions, uint32_t map_index);
     [[nodiscard]] GuestAddr value_addr(uint32_t element) const {
-        return make_addr(first_handle_ + element / per_handle_, (element % per_handle_) << shift_);
+        return make_addr(first_handle_ + (element >> handle_log2_), (element & ((1u << handle_log2_) - 1))
+                                                                        << shift_);
     }
     /// Moves the fast window of the element's handle onto it, so that loads of it take the short path.
     void open_window(RegionTable& regions, uint32_t element) const {
-        Region& region = regions.at(first_handle_ + element / per_handle_);
-        region.base = kOrigin + ((element % per_handle_) << shift_);
+        Region& region = regions.at(first_handle_ + (element >> handle_log2_));
+        region.base = kOrigin + ((element & ((1u << handle_log2_) - 1)) << shift_);
         region.host = values_ + size_t{element} * host_stride_;
         region.load_limit = deleted_in_run_ || !region.readable ? 0 : region.size;
         region.store_limit = 0;
@@ -105,7 +106,7 @@ class VmMap : public Map {
   private:
     uint32_t first_handle_ = 0;
     uint32_t handles_ = 0;
-    uint32_t per_handle_ = 1;
+    uint8_t handle_log2_ = 0; ///< log2 of the elements behind one handle
     uint32_t object_handle_ = 0;
     uint8_t shift_ = 3;
 };
