@@ -45,12 +45,32 @@ uint32_t BtfEditor::add_string(std::string_view text) {
     if (text.empty()) {
         return 0;
     }
-    const auto [it, is_new] = added_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
+    if (offsets_of_strings_.empty()) {
+        const std::string_view all = as_text(strings_);
+        for (size_t at = 1; at < all.size(); at = all.find('\0', at) + 1) {
+            offsets_of_strings_.try_emplace(std::string(all.substr(at, all.find('\0', at) - at)),
+                                            static_cast<uint32_t>(at));
+        }
+    }
+    const auto [it, is_new] =
+        offsets_of_strings_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
     if (is_new) {
         strings_.insert(strings_.end(), text.begin(), text.end());
         strings_.push_back(0);
     }
     return it->second;
+}
+
+uint32_t BtfEditor::find(std::string_view name, BtfKind kind) const {
+    for (uint32_t id = 1; id < type_count(); ++id) {
+        const btf_raw::Record rec = record(id);
+        const std::string_view all = as_text(strings_);
+        if (rec.kind() == kind &&
+            all.substr(rec.name_off, all.find('\0', rec.name_off) - rec.name_off) == name) {
+            return id;
+        }
+    }
+    return 0;
 }
 
 uint32_t BtfEditor::add_type(const std::vector<uint32_t>& words) {

@@ -33,6 +33,8 @@ class BtfEditor {
 
     /// Offset of a string, appended when it is new.
     uint32_t add_string(std::string_view text);
+    /// First type of that kind and name, 0 = none. Linear.
+    [[nodiscard]] uint32_t find(std::string_view name, BtfKind kind) const;
     /// Appends a record of the words given (name, info, size or type, tail); returns its id.
     uint32_t add_type(const std::vector<uint32_t>& words);
     /// A signed 4-byte int; an existing one when there is one.
@@ -48,7 +50,7 @@ class BtfEditor {
     std::vector<uint32_t> offsets_{0}; // [0] is void
     ByteVec types_;
     ByteVec strings_{0};
-    std::unordered_map<std::string, uint32_t> added_;
+    std::unordered_map<std::string, uint32_t> offsets_of_strings_; // filled by the first add_string
 };
 
 } // namespace mimicsh

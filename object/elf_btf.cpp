@@ -72,6 +72,7 @@ class Fixer {
     Build& build_;
     const Btf& btf_;
     BtfEditor edit_;
+    uint32_t dummy_ = 0; // the variable that stands for kfuncs in .ksyms
     std::unordered_map<std::string_view, const Symbol*> variables_;    // global
     std::unordered_multimap<std::string_view, const Symbol*> statics_; // local
 };
@@ -201,12 +202,15 @@ Status Fixer::fix_data(uint32_t id, const BtfType& sec, uint32_t size) {
 
 uint32_t Fixer::dummy_var() {
     constexpr std::string_view kName = "dummy_ksym";
-    if (const auto known = btf_.find(kName, BtfKind::Var)) {
-        return *known;
+    if (dummy_ == 0) {
+        dummy_ = btf_.find(kName, BtfKind::Var).value_or(0);
+    }
+    if (dummy_ != 0) {
+        return dummy_;
     }
     const uint32_t int_id = edit_.find_or_add_int();
-    return edit_.add_type(
-        {edit_.add_string(kName), btf_raw::make_info(BtfKind::Var, 0), int_id, kLinkageGlobal});
+    return dummy_ = edit_.add_type(
+               {edit_.add_string(kName), btf_raw::make_info(BtfKind::Var, 0), int_id, kLinkageGlobal});
 }
 
 /// The kernel knows neither extern variables nor functions in a DATASEC: variables become global ints or keep

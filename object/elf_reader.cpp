@@ -132,7 +132,7 @@ Status read_functions(Build& build) {
 class CodeReloc {
   public:
     CodeReloc(Build& build, uint32_t function, uint32_t insn, const Reloc& reloc)
-        : build_(build), function_(build.object.functions[function]), index_(function), insn_(insn),
+        : build_(build), function_(build.object.functions[function]), insn_(insn),
           symbol_index_(reloc.symbol), symbol_(build.file.symbols()[reloc.symbol]) {}
 
     Status apply();
@@ -155,7 +155,6 @@ class CodeReloc {
 
     Build& build_;
     Function& function_;
-    uint32_t index_;
     uint32_t insn_;
     uint32_t symbol_index_;
     const Symbol& symbol_;

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+# Parsers of object/.
+mimicsh_fuzz_target(elf SOURCES object_elf.cpp LIBS mimicsh_object)
+mimicsh_fuzz_target(btf SOURCES object_btf.cpp LIBS mimicsh_object)
