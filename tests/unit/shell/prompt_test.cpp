@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// The prompt on a real terminal: ^C, background output, leaving. Everything waits for text with a deadline.
+#include <chrono>
+#include <csignal>
+#include <poll.h>
+#include <pty.h>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "shell/repl.h"
+
+namespace mimicsh::shell {
+namespace {
+
+constexpr int kDeadlineMs = 20'000;
+constexpr const char* kPrompt = "mimicsh> ";
+
+/// A mimicsh on its own terminal.
+class Terminal {
+  public:
+    Terminal() {
+        pid_ = forkpty(&fd_, nullptr, nullptr, nullptr);
+        if (pid_ == 0) {
+            setenv("NO_COLOR", "1", 1);
+            const char* binary = MIMICSH_BINARY_DIR "/mimicsh";
+            execl(binary, binary, "-q", static_cast<char*>(nullptr));
+            _exit(127);
+        }
+    }
+    ~Terminal() {
+        if (pid_ > 0) {
+            kill(pid_, SIGKILL);
+            waitpid(pid_, nullptr, 0);
+        }
+        close(fd_);
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+
+    void type(const std::string& text) {
+        ASSERT_EQ(write(fd_, text.data(), text.size()), ssize_t(text.size()));
+    }
+
+    /// Output up to and with `end`, each part handed out once; what came so far when the deadline passes.
+    std::string until(const std::string& end) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kDeadlineMs);
+        while (pending_.find(end) == std::string::npos && std::chrono::steady_clock::now() < deadline) {
+            pollfd ready{fd_, POLLIN, 0};
+            char chunk[4096];
+            if (poll(&ready, 1, 100) > 0) {
+                const ssize_t size = read(fd_, chunk, sizeof chunk);
+                if (size <= 0) {
+                    break;
+                }
+                pending_.append(chunk, static_cast<size_t>(size));
+            }
+        }
+        const size_t at = pending_.find(end);
+        const size_t size = at == std::string::npos ? pending_.size() : at + end.size();
+        std::string part = pending_.substr(0, size);
+        pending_.erase(0, size);
+        return part;
+    }
+
+    /// Exit code once the process has ended.
+    int leave() {
+        int status = 0;
+        (void)until("nothing ever prints this");
+        waitpid(pid_, &status, 0);
+        pid_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+
+  private:
+    int fd_ = -1;
+    pid_t pid_ = -1;
+    std::string pending_;
+};
+
+TEST(Prompt, InterruptStopsALoopAndTheSessionGoesOn) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("io.write('lo', 'op\\n') while true do end\n");
+    terminal.until("loop\r\n");
+    terminal.type("\3");
+    EXPECT_NE(terminal.until(kPrompt).find("interrupted"), std::string::npos);
+    terminal.type("1 + 1\n");
+    EXPECT_NE(terminal.until(kPrompt).find("2\r\n"), std::string::npos);
+}
+
+TEST(Prompt, InterruptEndsAWait) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("io.write('wa', 'it\\n') timer.sleep(1000)\n");
+    terminal.until("wait\r\n");
+    terminal.type("\3");
+    EXPECT_NE(terminal.until(kPrompt).find("interrupted"), std::string::npos);
+}
+
+TEST(Prompt, InterruptDropsAHalfTypedStatement) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("x = {\n");
+    terminal.until("..> ");
+    terminal.type("\3");
+    terminal.until(kPrompt);
+    terminal.type("'fresh'\n");
+    EXPECT_NE(terminal.until(kPrompt).find("\"fresh\""), std::string::npos);
+}
+
+TEST(Prompt, SecondInterruptLeavesWith130) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("while true do pcall(function() io.write('ro', 'und\\n') while true do end end) end\n");
+    terminal.until("round\r\n");
+    terminal.type("\3");
+    terminal.until("round\r\n");
+    terminal.type("\3");
+    EXPECT_EQ(terminal.leave(), 130);
+}
+
+TEST(Prompt, TimersFireWhileItWaitsForInput) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("t = timer.after(0.05, function() print('ti' .. 'ck') end)\n");
+    EXPECT_NE(terminal.until("tick\r\n").find("tick\r\n"), std::string::npos);
+}
+
+TEST(Prompt, EndOfInputLeavesWith0) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("\4");
+    EXPECT_EQ(terminal.leave(), 0);
+}
+
+TEST(Statement, IncompleteIsWhatEndsAtTheEndOfInput) {
+    lua_State* L = luaL_newstate();
+    for (const auto& [text, incomplete] : {std::pair{"for i = 1, 2 do", true},
+                                           {"f(", true},
+                                           {"x = [[", true},
+                                           {"x =", true},
+                                           {"x = = 1", false},
+                                           {"end", false},
+                                           {"x = 'open", false}}) {
+        ASSERT_FALSE(load_statement(L, text, "=stdin")) << text;
+        EXPECT_EQ(is_incomplete(lua_tostring(L, -1)), incomplete) << text << ": " << lua_tostring(L, -1);
+        lua_settop(L, 0);
+    }
+    for (const char* text : {"1 + 1", "=x", "x = 1", "f(), 2 -- comment", "1;", "for i = 1, 2 do end", ""}) {
+        EXPECT_TRUE(load_statement(L, text, "=stdin")) << text;
+        lua_settop(L, 0);
+    }
+    lua_close(L);
+}
+
+} // namespace
+} // namespace mimicsh::shell
