@@ -43,7 +43,7 @@ struct CaptureInterface {
 struct PcapParser; // internal: the format-specific half
 
 /// Reads pcap (microseconds, nanoseconds, both byte orders) and pcapng (both byte orders, several sections)
-/// from files and pipes, in blocks of 1 MiB by read(2). Memory does not grow with the file.
+/// from files and pipes, in blocks of 256 KiB by read(2). Memory does not grow with the file.
 class PcapReader {
   public:
     /// Opens a path, or standard input for "-"; reads enough to know the format and refuses others.

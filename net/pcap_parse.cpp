@@ -19,8 +19,7 @@ constexpr const char* kOp = "read capture";
 /* -- Block buffer --------------------------------------------------------- */
 
 BlockInput::BlockInput(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {
-    // A rest of less than one window plus one full block of 1 MiB.
-    buffer_.resize(2 * kWindow);
+    buffer_.resize(kWindow + kStep); // a rest below one window, and one step
     data_ = buffer_.data();
     struct stat st {};
     if (::fstat(fd_.get(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
@@ -43,7 +42,7 @@ Expected<bool> BlockInput::fill() {
         begin_ = 0;
         end_ = rest;
     }
-    size_t room = std::min(kWindow, buffer_.size() - end_);
+    size_t room = std::min(kStep, buffer_.size() - end_);
     while (true) {
         ssize_t got = ::read(fd_.get(), buffer_.data() + end_, room);
         if (got >= 0) {

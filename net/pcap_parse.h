@@ -15,6 +15,9 @@ class BlockInput {
   public:
     /// Bytes one window always has room for: any record or block that is not refused.
     static constexpr size_t kWindow = size_t{1} << 20;
+    /// Bytes asked of one read(2): what is read stays in the second-level cache until it is parsed (10 %
+    /// faster than 1 MiB on a Xeon of 2019, pcap_bench).
+    static constexpr size_t kStep = size_t{1} << 18;
 
     BlockInput(Fd fd, std::string name);
     BlockInput(ByteView bytes, std::string name);
