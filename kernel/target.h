@@ -8,7 +8,8 @@
 
 namespace mimicsh::kernel {
 
-/// Always succeeds; loading fails with EPERM (and a hint that names the capability) where bpf(2) is not allowed.
+/// Always succeeds; loading fails with EPERM (and a hint that names the capability) where bpf(2) is not
+/// allowed.
 [[nodiscard]] std::unique_ptr<Target> make_target();
 
 } // namespace mimicsh::kernel

@@ -3,6 +3,9 @@
 #include "object/target.h"
 
 #include <algorithm>
+#include <cerrno>
+
+#include "object/kernel_btf.h"
 
 namespace mimicsh {
 
@@ -48,10 +51,66 @@ Map* Instance::find_map(std::string_view map_name) {
     return it == all.end() ? nullptr : *it;
 }
 
+Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options) {
+    LinkOptions result{options.kernel_btf};
+    if (!result.kernel_btf && needs_kernel_btf(object)) {
+        auto btf = running_kernel_btf();
+        if (!btf) {
+            return btf.error();
+        }
+        result.kernel_btf = *btf;
+    }
+    return result;
+}
+
+Status fill_data_map(Map& map, const MapDef& def, const LoadOptions& options) {
+    const auto given = options.data.find(def.name);
+    const ByteVec& contents = given != options.data.end() ? given->second : def.contents;
+    if (contents.size() != def.value_size) {
+        return Error{EINVAL,
+                     "load",
+                     def.name + ": initial contents have " + std::to_string(contents.size()) +
+                         " bytes, the section has " + std::to_string(def.value_size),
+                     {},
+                     {}};
+    }
+    const uint32_t zero = 0;
+    if (auto ok = map.update({reinterpret_cast<const uint8_t*>(&zero), sizeof zero}, contents, abi::kAny);
+        !ok) {
+        return ok;
+    }
+    return def.frozen ? map.freeze() : Status{};
+}
+
+Status fill_prog_arrays(Instance& instance) {
+    const Object& object = *instance.object();
+    const std::vector<Map*> maps = instance.maps();
+    for (size_t i = 0; i < object.maps.size(); ++i) {
+        if (object.maps[i].type != abi::MapType::ProgArray) {
+            continue;
+        }
+        for (const MapDef::Slot& slot : object.maps[i].slots) {
+            Program* program = instance.find_program(object.functions[slot.target].name);
+            if (program == nullptr) {
+                return Error{EINVAL,
+                             "load",
+                             object.maps[i].name + ": slot " + std::to_string(slot.index) +
+                                 " names no program",
+                             {},
+                             {}};
+            }
+            if (auto ok = maps[i]->put_program(slot.index, *program); !ok) {
+                return ok;
+            }
+        }
+    }
+    return {};
+}
+
 std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
     using abi::ProgType;
     static constexpr std::array<std::string_view, 5> kXdp{"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};
-    static constexpr std::array<std::string_view, 9> kTc{"OK",     "RECLASSIFY", "SHOT",   "PIPE",    "STOLEN",
+    static constexpr std::array<std::string_view, 9> kTc{"OK",     "RECLASSIFY", "SHOT",     "PIPE", "STOLEN",
                                                          "QUEUED", "REPEAT",     "REDIRECT", "TRAP"};
     switch (type) {
     case ProgType::Xdp:

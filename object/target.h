@@ -206,6 +206,15 @@ class Target {
                                                                    const LoadOptions& options) = 0;
 };
 
+// -- Shared by the targets' loaders --
+
+/// Kernel types for CO-RE: the given ones, or the running kernel's when the object needs any.
+[[nodiscard]] Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options);
+/// Puts initial contents into a data section's map (the object's, or those given for it) and freezes .rodata.
+[[nodiscard]] Status fill_data_map(Map& map, const MapDef& def, const LoadOptions& options);
+/// Puts programs into the prog arrays that the object declares with contents.
+[[nodiscard]] Status fill_prog_arrays(Instance& instance);
+
 /// Verdict as a word ("DROP", "INVALID") for a program type and return value (spec: names of enum xdp_action
 /// etc.).
 [[nodiscard]] std::string_view verdict_name(abi::ProgType type, uint32_t ret);

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "base/cpus.h"
-#include "object/kernel_btf.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -46,9 +45,7 @@ class VmInstance final : public Instance {
                 return map.error();
             }
             if (def.is_data) {
-                const auto given = load.data.find(def.name);
-                if (auto ok = fill(**map, def, given != load.data.end() ? given->second : def.contents);
-                    !ok) {
+                if (auto ok = fill_data_map(**map, def, load); !ok) {
                     return ok;
                 }
             }
@@ -73,53 +70,18 @@ class VmInstance final : public Instance {
             if (!linked) {
                 return linked.error();
             }
-            program_of_function_[index] = programs_.size();
             programs_.push_back(std::make_unique<LoadedProgram>(std::move(*linked), machine_));
             if (auto ok = programs_.back()->prepare(); !ok) {
                 return ok;
             }
         }
-        return fill_prog_arrays();
+        return fill_prog_arrays(*this);
     }
 
   private:
-    static Status fill(VmMap& map, const MapDef& def, const ByteVec& contents) {
-        if (contents.size() != def.value_size) {
-            return Error{EINVAL,
-                         "load",
-                         def.name + ": initial contents have " + std::to_string(contents.size()) +
-                             " bytes, the section has " + std::to_string(def.value_size),
-                         {},
-                         {}};
-        }
-        const uint32_t zero = 0;
-        if (auto ok = map.update({reinterpret_cast<const uint8_t*>(&zero), sizeof zero}, contents, abi::kAny);
-            !ok) {
-            return ok;
-        }
-        return def.frozen ? map.freeze() : Status{};
-    }
-
-    Status fill_prog_arrays() {
-        for (size_t i = 0; i < object_->maps.size(); ++i) {
-            for (const MapDef::Slot& slot : object_->maps[i].slots) {
-                const auto program = program_of_function_.find(slot.target);
-                if (object_->maps[i].type != abi::MapType::ProgArray ||
-                    program == program_of_function_.end()) {
-                    continue;
-                }
-                if (auto ok = machine_.maps()[i]->put_program(slot.index, *programs_[program->second]); !ok) {
-                    return ok;
-                }
-            }
-        }
-        return {};
-    }
-
     std::shared_ptr<const Object> object_;
     Machine machine_;
     std::vector<std::unique_ptr<LoadedProgram>> programs_;
-    std::map<uint32_t, size_t> program_of_function_;
 };
 
 class VmTarget final : public Target {
@@ -139,19 +101,15 @@ class VmTarget final : public Target {
                          {},
                          {}};
         }
-        LinkOptions link_options{load_options.kernel_btf};
-        if (!link_options.kernel_btf && needs_kernel_btf(*object)) {
-            auto btf = running_kernel_btf();
-            if (!btf) {
-                return btf.error();
-            }
-            link_options.kernel_btf = *btf;
+        auto link_options = link_options_for(*object, load_options);
+        if (!link_options) {
+            return link_options.error();
         }
         auto instance = std::make_unique<VmInstance>(std::move(object), options_, cpus);
         if (auto ok = instance->create_maps(load_options); !ok) {
             return ok.error();
         }
-        if (auto ok = instance->load_programs(link_options); !ok) {
+        if (auto ok = instance->load_programs(*link_options); !ok) {
             return ok.error();
         }
         return std::unique_ptr<Instance>(std::move(instance));

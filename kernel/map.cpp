@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// Map operations through libbpf's thin wrappers of bpf(2).
+#include "kernel/map.h"
+
+#include <algorithm>
+#include <cerrno>
+
+extern "C" {
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+}
+
+#include "base/cpus.h"
+#include "kernel/errors.h"
+#include "kernel/program.h"
+
+namespace mimicsh::kernel {
+
+Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& def, int btf_fd) {
+    LIBBPF_OPTS(bpf_map_create_opts, opts);
+    opts.map_flags = def.flags;
+    opts.map_extra = def.extra;
+    opts.numa_node = def.numa_node;
+    if (btf_fd >= 0 && def.value_btf_id != 0) {
+        opts.btf_fd = static_cast<uint32_t>(btf_fd);
+        opts.btf_key_type_id = def.key_btf_id;
+        opts.btf_value_type_id = def.value_btf_id;
+    }
+    const std::string name = kernel_name(def.name);
+    const auto type = static_cast<bpf_map_type>(def.type);
+    int fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);
+    if (fd < 0 && opts.btf_fd != 0) {
+        opts.btf_fd = opts.btf_key_type_id = opts.btf_value_type_id = 0;
+        fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);
+    }
+    if (fd < 0) {
+        return bpf_error(errno, "create map", def.name);
+    }
+    MapInfo info{def.name, def.type, def.key_size, def.value_size, def.max_entries, def.flags, 1, 0};
+    if (abi::is_percpu(def.type)) {
+        info.cpus = possible_cpus();
+    }
+    bpf_map_info kernel_info{};
+    uint32_t size = sizeof kernel_info;
+    if (bpf_obj_get_info_by_fd(fd, &kernel_info, &size) == 0) {
+        info.id = kernel_info.id;
+    }
+    return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), Fd(fd)));
+}
+
+KernelMap::~KernelMap() {
+    ring_buffer__free(ring_);
+}
+
+Error KernelMap::error(int code, const char* op) const {
+    Error result = bpf_error(code, op, info_.name);
+    if (code == E2BIG) {
+        result.text =
+            info_.name + ": full or out of range (max_entries " + std::to_string(info_.max_entries) + ")";
+    } else if (code == ENOENT) {
+        result.text = info_.name + ": no such key";
+    }
+    return result;
+}
+
+Status KernelMap::check_sizes(const char* op, ByteView key, size_t value_size) const {
+    if (key.size() != info_.key_size) {
+        return Error{EINVAL,
+                     op,
+                     info_.name + ": key has " + std::to_string(key.size()) + " bytes, wants " +
+                         std::to_string(info_.key_size),
+                     {},
+                     {}};
+    }
+    if (value_size != host_value_size(info_)) {
+        return Error{EINVAL,
+                     op,
+                     info_.name + ": value has " + std::to_string(value_size) + " bytes, wants " +
+                         std::to_string(host_value_size(info_)),
+                     {},
+                     {}};
+    }
+    return {};
+}
+
+Status KernelMap::lookup(ByteView key, ByteSpan value) {
+    if (auto ok = check_sizes("look up", key, value.size()); !ok) {
+        return ok;
+    }
+    return bpf_map_lookup_elem(fd(), key.data(), value.data()) == 0 ? Status{} : error(errno, "look up");
+}
+
+Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
+    if (auto ok = check_sizes("update", key, value.size()); !ok) {
+        return ok;
+    }
+    return bpf_map_update_elem(fd(), key.data(), value.data(), flags) == 0 ? Status{}
+                                                                           : error(errno, "update");
+}
+
+Status KernelMap::erase(ByteView key) {
+    if (auto ok = check_sizes("delete", key, host_value_size(info_)); !ok) {
+        return ok;
+    }
+    return bpf_map_delete_elem(fd(), key.data()) == 0 ? Status{} : error(errno, "delete");
+}
+
+Expected<bool> KernelMap::next_key(ByteView key, ByteSpan next) {
+    if (next.size() != info_.key_size || (!key.empty() && key.size() != info_.key_size)) {
+        return Error{EINVAL,
+                     "next key",
+                     info_.name + ": keys have " + std::to_string(info_.key_size) + " bytes",
+                     {},
+                     {}};
+    }
+    if (bpf_map_get_next_key(fd(), key.empty() ? nullptr : key.data(), next.data()) == 0) {
+        return true;
+    }
+    if (errno == ENOENT) {
+        return false;
+    }
+    return error(errno, "next key");
+}
+
+// -- Walking --
+
+Expected<size_t> KernelMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values, size_t limit) {
+    if (cursor.done) {
+        return size_t{0};
+    }
+    if (!batch_works_) {
+        return step_by_key(cursor, keys, values, limit);
+    }
+    const size_t key_size = info_.key_size;
+    const size_t value_size = host_value_size(info_);
+    // The position of a hash walk is a bucket number, of an array walk a key.
+    ByteVec position(std::max<size_t>(key_size, 8));
+    std::copy(cursor.position.begin(), cursor.position.end(), position.begin());
+    for (size_t room = std::max<size_t>(limit, 1);; room *= 2) {
+        const size_t old_keys = keys.size();
+        const size_t old_values = values.size();
+        keys.resize(old_keys + room * key_size);
+        values.resize(old_values + room * value_size);
+        auto count = static_cast<uint32_t>(room);
+        ByteVec next(position.size());
+        const int failed =
+            bpf_map_lookup_batch(fd(), cursor.started ? position.data() : nullptr, next.data(),
+                                 keys.data() + old_keys, values.data() + old_values, &count, nullptr);
+        const int code = failed != 0 ? errno : 0;
+        const size_t got = code == 0 || code == ENOENT ? count : 0;
+        keys.resize(old_keys + got * key_size);
+        values.resize(old_values + got * value_size);
+        if (code == ENOSPC && room < (size_t{1} << 20)) {
+            continue; // a bucket holds more than there was room for
+        }
+        if (code == 0 || code == ENOENT) {
+            cursor.started = true;
+            cursor.done = code == ENOENT;
+            cursor.position = std::move(next);
+            return got;
+        }
+        if (!cursor.started && (code == EINVAL || code == EOPNOTSUPP || code == 524 /* ENOTSUPP */)) {
+            batch_works_ = false;
+            return step_by_key(cursor, keys, values, limit);
+        }
+        return error(code, "iterate");
+    }
+}
+
+Expected<size_t> KernelMap::step_by_key(MapCursor& cursor, ByteVec& keys, ByteVec& values, size_t limit) {
+    size_t count = 0;
+    ByteVec next(info_.key_size);
+    ByteVec value(host_value_size(info_));
+    while (count < limit) {
+        auto more = next_key(cursor.started ? ByteView(cursor.position) : ByteView(), next);
+        if (!more) {
+            return more.error();
+        }
+        if (!*more) {
+            cursor.done = true;
+            break;
+        }
+        cursor.started = true;
+        cursor.position = next;
+        if (bpf_map_lookup_elem(fd(), next.data(), value.data()) == 0) {
+            keys.insert(keys.end(), next.begin(), next.end());
+            values.insert(values.end(), value.begin(), value.end());
+            ++count;
+        } else if (errno != ENOENT) {
+            return error(errno, "iterate");
+        }
+    }
+    return count;
+}
+
+// -- The rest --
+
+Status KernelMap::freeze() {
+    return bpf_map_freeze(fd()) == 0 ? Status{} : error(errno, "freeze");
+}
+
+Status KernelMap::put_program(uint32_t index, Program& program) {
+    auto* loaded = dynamic_cast<KernelProgram*>(&program);
+    if (loaded == nullptr) {
+        return Error{EINVAL,
+                     "put program",
+                     info_.name + ": " + program.name() + " is not loaded into the kernel",
+                     {},
+                     {}};
+    }
+    const int value = loaded->fd();
+    return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0 ? Status{} : error(errno, "put program");
+}
+
+int KernelMap::on_record(void* self, void* data, size_t size) {
+    auto* map = static_cast<KernelMap*>(self);
+    ++map->consumed_;
+    (*map->consumer_)({static_cast<const uint8_t*>(data), size});
+    return 0;
+}
+
+Status KernelMap::open_ring() {
+    if (info_.type != abi::MapType::Ringbuf) {
+        return Error{EINVAL,
+                     "consume",
+                     info_.name + ": " + std::string(abi::name(info_.type)) + " maps hold no records",
+                     {},
+                     {}};
+    }
+    if (ring_ == nullptr) {
+        ring_ = ring_buffer__new(fd(), on_record, this, nullptr);
+    }
+    return ring_ != nullptr ? Status{} : error(errno, "consume");
+}
+
+Expected<size_t> KernelMap::consume(const std::function<void(ByteView)>& record) {
+    if (auto ok = open_ring(); !ok) {
+        return ok.error();
+    }
+    consumer_ = &record;
+    consumed_ = 0;
+    const int result = ring_buffer__consume(ring_);
+    consumer_ = nullptr;
+    return result >= 0 ? Expected<size_t>(consumed_) : error(-result, "consume");
+}
+
+int KernelMap::event_fd() const {
+    return ring_ != nullptr ? ring_buffer__epoll_fd(ring_) : -1;
+}
+
+} // namespace mimicsh::kernel

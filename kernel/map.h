@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// A map of the kernel target, on bpf(2).
+#pragma once
+
+#include <memory>
+
+#include "base/fd.h"
+#include "object/target.h"
+
+struct ring_buffer;
+
+namespace mimicsh::kernel {
+
+class KernelMap final : public Map {
+  public:
+    /// Creates the map. `btf_fd` is the loaded BTF of the object or -1; where the kernel refuses the map's
+    /// types the map is made without them, as libbpf does.
+    [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> create(const MapDef& def, int btf_fd);
+    ~KernelMap() override;
+
+    [[nodiscard]] const MapInfo& info() const override { return info_; }
+    [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
+    [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
+    [[nodiscard]] Status erase(ByteView key) override;
+    [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
+    [[nodiscard]] Expected<size_t> next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values,
+                                              size_t limit) override;
+    [[nodiscard]] Status freeze() override;
+    [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
+    [[nodiscard]] Expected<size_t> consume(const std::function<void(ByteView)>& record) override;
+    [[nodiscard]] int event_fd() const override;
+
+    [[nodiscard]] int fd() const { return fd_.get(); }
+
+  private:
+    KernelMap(MapInfo info, Fd fd) : info_(std::move(info)), fd_(std::move(fd)) {}
+    [[nodiscard]] Status check_sizes(const char* op, ByteView key, size_t value_size) const;
+    [[nodiscard]] Error error(int code, const char* op) const;
+    [[nodiscard]] Expected<size_t> step_by_key(MapCursor& cursor, ByteVec& keys, ByteVec& values,
+                                               size_t limit);
+    [[nodiscard]] Status open_ring();
+    static int on_record(void* self, void* data, size_t size);
+
+    MapInfo info_;
+    Fd fd_;
+    bool batch_works_ = true;
+    ring_buffer* ring_ = nullptr;
+    const std::function<void(ByteView)>* consumer_ = nullptr;
+    size_t consumed_ = 0;
+};
+
+} // namespace mimicsh::kernel

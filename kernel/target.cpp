@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Loading an object into the kernel: BTF, maps with contents, linked programs.
+#include "kernel/target.h"
+
+#include <cerrno>
+
+extern "C" {
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+}
+
+#include "kernel/errors.h"
+#include "kernel/map.h"
+#include "kernel/program.h"
+
+namespace mimicsh::kernel {
+
+namespace {
+
+class KernelInstance final : public Instance {
+  public:
+    explicit KernelInstance(std::shared_ptr<const Object> object) : object_(std::move(object)) {}
+
+    std::string_view target() const override { return "kernel"; }
+    const std::shared_ptr<const Object>& object() const override { return object_; }
+
+    std::vector<Program*> programs() override {
+        std::vector<Program*> all;
+        for (const auto& program : programs_) {
+            all.push_back(program.get());
+        }
+        return all;
+    }
+
+    std::vector<Map*> maps() override {
+        std::vector<Map*> all;
+        for (const auto& map : maps_) {
+            all.push_back(map.get());
+        }
+        return all;
+    }
+
+    /// Types are a convenience: a kernel that refuses them loads the programs without.
+    void load_btf() {
+        if (object_->btf) {
+            const ByteView raw = object_->btf->raw();
+            btf_ = Fd(bpf_btf_load(raw.data(), raw.size(), nullptr));
+        }
+    }
+
+    Status create_maps(const LoadOptions& options) {
+        for (const MapDef& def : object_->maps) {
+            if (def.type == abi::MapType::ArrayOfMaps || def.type == abi::MapType::HashOfMaps) {
+                return Error{ENOTSUP, "load", def.name + ": maps of maps are not supported yet", {}, {}};
+            }
+            if (def.pinning != 0) {
+                return Error{ENOTSUP, "load", def.name + ": pinned maps are not supported yet", {}, {}};
+            }
+            auto map = KernelMap::create(def, btf_.get());
+            if (!map) {
+                return map.error();
+            }
+            if (def.is_data) {
+                if (auto ok = fill_data_map(**map, def, options); !ok) {
+                    return ok;
+                }
+            }
+            maps_.push_back(std::move(*map));
+        }
+        return {};
+    }
+
+    Status load_programs(const LinkOptions& options) {
+        for (uint32_t index : object_->programs()) {
+            auto linked = link(object_, index, options);
+            if (!linked) {
+                return linked.error();
+            }
+            auto program = KernelProgram::load(std::move(*linked), maps_, btf_.get());
+            if (!program) {
+                return program.error();
+            }
+            programs_.push_back(std::move(*program));
+        }
+        return fill_prog_arrays(*this);
+    }
+
+  private:
+    std::shared_ptr<const Object> object_;
+    Fd btf_;
+    std::vector<std::unique_ptr<KernelMap>> maps_;
+    std::vector<std::unique_ptr<KernelProgram>> programs_;
+};
+
+class KernelTarget final : public Target {
+  public:
+    std::string_view name() const override { return "kernel"; }
+
+    Expected<std::unique_ptr<Instance>> load(std::shared_ptr<const Object> object,
+                                             const LoadOptions& options) override {
+        libbpf_set_print([](libbpf_print_level, const char*, va_list) { return 0; });
+        auto link_options = link_options_for(*object, options);
+        if (!link_options) {
+            return link_options.error();
+        }
+        auto instance = std::make_unique<KernelInstance>(std::move(object));
+        instance->load_btf();
+        if (auto ok = instance->create_maps(options); !ok) {
+            return ok.error();
+        }
+        if (auto ok = instance->load_programs(*link_options); !ok) {
+            return ok.error();
+        }
+        return std::unique_ptr<Instance>(std::move(instance));
+    }
+};
+
+} // namespace
+
+std::unique_ptr<Target> make_target() {
+    return std::make_unique<KernelTarget>();
+}
+
+} // namespace mimicsh::kernel
