@@ -20,7 +20,9 @@ using lua::Task;
 // -- Statements --
 
 bool is_incomplete(std::string_view message) {
-    return message.ends_with("near '<eof>'");
+    // A quoted string ends with its line: no further line can complete it.
+    return message.ends_with("near '<eof>'") &&
+           message.find("unfinished string near") == std::string_view::npos;
 }
 
 bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {

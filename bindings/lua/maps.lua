@@ -536,11 +536,13 @@ print(pcall(map.events, map)) --> false	example:1: map flows: its type is hash, 
 core.doc("events:consume", Events.consume, [[
 e:consume() -> list of bytes | nil, err
 The records that are there; each is handed out once.
-print(type(ring)) --> nil]])
+prog:run(pkt.eth{}/pkt.ip{})
+print(#ring:events():consume(), #ring:events():consume()) --> 1	0]])
 core.doc("events:each", Events.each, [[
 for bytes in e:each() do ... end
 Walks over the records that are there, and those that come meanwhile.
-print(type(ring)) --> nil]])
+prog:run(pkt.eth{}/pkt.ip{})
+for bytes in ring:events():each() do print(#bytes) end --> 4]])
 
 M.methods, M.Events = methods, Events
 

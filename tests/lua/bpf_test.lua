@@ -129,6 +129,17 @@ int x = undeclared_thing;
     assert(bad.msg)
 end)
 
+test.case("a saved object opens again and runs the same", function()
+    local path = os.tmpname()
+    assert(obj:save(path))
+    local again = assert(bpf.open(path))
+    os.remove(path)
+    test.eq({ again.programs, again.maps }, { obj.programs, obj.maps })
+    test.eq(again:load("vm").progs.short_ones:run(SHORT).verdict, "DROP")
+    local ok, err = obj:save "/nonexistent/folder/x.o"
+    test.eq({ ok, err.code }, { nil, "ENOENT" })
+end)
+
 test.case("maps take what their types take", function()
     local m = vm().maps
     m.blocked[53] = 1

@@ -18,8 +18,16 @@ struct {
     __type(value, struct value);
 } flows SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 4096);
+} ring SEC(".maps");
+
 SEC("xdp") int count(struct xdp_md *ctx)
 {
+    __u32 length = ctx->data_end - ctx->data;
+
+    bpf_ringbuf_output(&ring, &length, sizeof(length), 0);
     return XDP_PASS;
 }
 
@@ -27,4 +35,4 @@ char LICENSE[] SEC("license") = "GPL";
 ]])
 local inst = assert(obj:load "vm")
 
-return { obj = obj, inst = inst, prog = inst.progs.count, map = inst.maps.flows }
+return { obj = obj, inst = inst, prog = inst.progs.count, map = inst.maps.flows, ring = inst.maps.ring }
