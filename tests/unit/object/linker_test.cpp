@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "libbpf_oracle.h"
 #include "object/linker.h"
@@ -120,6 +121,38 @@ TEST_P(LinkedAgainstLibbpf, KernelAcceptsTheFixedBtf) {
 
 INSTANTIATE_TEST_SUITE_P(AllPrograms, LinkedAgainstLibbpf, testing::ValuesIn(test::program_names()),
                          [](const auto& param) { return param.param; });
+
+/// clang-14 cannot write type-matches relocations: the type-exists ones of a test program are turned into
+/// them.
+TEST(Linker, MatchesTypesExactlyAsLibbpfDoes) {
+    constexpr uint32_t kTypeExists = 8, kTypeMatches = 12;
+    if (const std::string why = test::cannot_load(); !why.empty()) {
+        GTEST_SKIP() << why;
+    }
+    auto object = read_elf(test::object_bytes("core_types"), "core_types");
+    ASSERT_TRUE(object) << object.error().message();
+    std::vector<uint32_t> slots;
+    for (CoreRelocation& relo : object->functions.at(0).core_relocs) {
+        if (relo.kind == kTypeExists) {
+            relo.kind = kTypeMatches;
+            slots.push_back(relo.insn);
+        }
+    }
+    ASSERT_GE(slots.size(), 10u);
+    auto bytes = write_elf(*object);
+    ASSERT_TRUE(bytes) << bytes.error().message();
+    const test::LibbpfObject theirs = test::load_with_libbpf(*bytes);
+    ASSERT_EQ(theirs.error, "");
+    auto ours = link(std::make_shared<const Object>(std::move(*object)), 0, {kernel_btf()});
+    ASSERT_TRUE(ours) << ours.error().message();
+    std::set<int32_t> answers;
+    for (const uint32_t slot : slots) {
+        EXPECT_EQ(show(ours->insns[slot]), show(theirs.programs.at("types")[slot])) << slot;
+        answers.insert(ours->insns[slot].imm);
+    }
+    EXPECT_EQ(answers, (std::set<int32_t>{0, 1}))
+        << "the program no longer has types that match and types that do not";
+}
 
 TEST(Linker, RefusesAProgramThatNeedsKernelTypesWithoutThem) {
     auto object = read_elf(test::object_bytes("core"), "core.o");
