@@ -20,9 +20,6 @@ struct FieldSetting {
 /// explicit: kept as written, even where wrong. Unknown names and values out of range are refused.
 [[nodiscard]] Expected<Packet> build_layer(Protocol protocol, const std::vector<FieldSetting>& fields = {});
 
-/// Longest packet that is built; what capture files hold at most.
-inline constexpr size_t kMaxBuiltPacket = 262144;
-
 /// `below / above`: the bytes of `above` become the rest of the payload of `below` (before its padding).
 /// Fields of both that are not explicit (next header, lengths, checksums) are filled anew. A header on top of
 /// a payload is refused (EINVAL), and so is more than kMaxBuiltPacket (EMSGSIZE).

@@ -265,12 +265,11 @@ Status Packet::set(size_t layer, std::string_view name, const FieldValue& value)
 }
 
 Status Packet::set_payload(ByteView payload) {
-    constexpr size_t kMost = 262144;
     size_t old_size = this->payload().size();
-    if (payload.size() > kMost || bytes_.size() - old_size + payload.size() > kMost) {
+    if (payload.size() > kMaxBuiltPacket || bytes_.size() - old_size + payload.size() > kMaxBuiltPacket) {
         return Error{EMSGSIZE,
                      "set payload",
-                     "the packet would be longer than " + std::to_string(kMost) + " bytes",
+                     "the packet would be longer than " + std::to_string(kMaxBuiltPacket) + " bytes",
                      {},
                      {}};
     }

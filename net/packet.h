@@ -19,6 +19,9 @@ namespace mimicsh::net {
 /// lists ("mss=1460,nop,wscale=7"), raw bytes of the field's size. In a kBytes field text is taken as bytes.
 using FieldValue = std::variant<uint64_t, ByteVec, std::string>;
 
+/// Longest packet that is built; what capture files hold at most.
+inline constexpr size_t kMaxBuiltPacket = 262144;
+
 /// One header inside a packet. Offsets are bytes from the start of the packet.
 struct Layer {
     Protocol protocol = Protocol::kEth;
@@ -63,7 +66,7 @@ class Packet {
     /// what follows. Lengths and checksums that the user never wrote are filled again; those of a dissected
     /// packet stay as they are until fix(). Which headers there are does not change: dissect again for that.
     [[nodiscard]] Status set(size_t layer, std::string_view field, const FieldValue& value);
-    /// Replaces the payload, with the same effects.
+    /// Replaces the payload, with the same effects. Refused above kMaxBuiltPacket (EMSGSIZE).
     [[nodiscard]] Status set_payload(ByteView payload);
 
     /// Recomputes all lengths, header lengths and checksums, explicit ones too. The checksum of a transport

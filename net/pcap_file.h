@@ -17,7 +17,7 @@ namespace mimicsh::net {
 inline constexpr uint32_t kLinkEthernet = 1;
 inline constexpr uint32_t kLinkRaw = 101; ///< starts with IPv4 or IPv6
 
-/// Longest packet and shortest sane limit that libpcap accepts too; longer records are refused as damage.
+/// Longest packet that is read or written, the limit of libpcap too; longer records are refused as damage.
 inline constexpr uint32_t kMaxCapturedPacket = 262144;
 
 /// One packet of a capture file. Views point into the reader and die with its next call.

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 
 namespace mimicsh::net {
 namespace {
@@ -107,6 +108,26 @@ TEST(Layout, LittleEndianFieldsSwapWholeBytes) {
     store_field(bytes.data(), field, 0x01020304);
     EXPECT_EQ(to_hex(bytes), "000403020100");
     EXPECT_EQ(load_field(bytes.data(), field), 0x01020304U);
+}
+
+TEST(Layout, EveryFieldIsInTheDocumentation) {
+    ByteVec page = *read_file(std::string(MIMICSH_SOURCE_DIR) + "/docs/net.md", "read");
+    std::string text(as_text(page));
+    for (const ProtocolLayout& layout : protocols()) {
+        size_t from = text.find("| `" + std::string(layout.name) + "` |");
+        ASSERT_NE(from, std::string::npos) << layout.name;
+        std::string row = text.substr(from, text.find('\n', from) - from);
+        for (const Field& field : layout.fields) {
+            std::string name = field.is_view ? "*" + std::string(field.name) + "*" : std::string(field.name);
+            name += field.also.empty() ? "" : " (" + std::string(field.also) + ")";
+            bool is_listed = row.find(" " + name + ",") != std::string::npos ||
+                             row.find(" " + name + " |") != std::string::npos;
+            EXPECT_TRUE(is_listed) << layout.name << ": " << name;
+        }
+        for (const OptionLayout& option : layout.options) {
+            EXPECT_NE(row.find(" " + std::string(option.name)), std::string::npos) << option.name;
+        }
+    }
 }
 
 } // namespace
