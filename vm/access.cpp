@@ -153,6 +153,20 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
 }
 
 bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
+    const uint32_t handle = handle_of(addr);
+    if (handle < regions.size()) {
+        Region& region = regions.at(handle);
+        const uint32_t q = static_cast<uint32_t>(addr) - region.base;
+        if (region.kind == RegionKind::MapValues && uint64_t{q} + size <= region.size && region.writable &&
+            region.load_limit != 0 && region.size <= kWholeElement) {
+            // The first store of a run into the element that was looked up last.
+            journal.bytes(region.host, region.size);
+            region.store_limit = region.size;
+            opened_.push_back(handle);
+            std::memcpy(region.host + q, &value, size);
+            return true;
+        }
+    }
     uint8_t* host = span(addr, size, Access::Write, nullptr);
     if (host == nullptr) {
         return false;

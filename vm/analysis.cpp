@@ -280,7 +280,7 @@ class Flow {
             set(state.regs[0], {Kind::Scalar, 0});
             break;
         case InsnKind::CallHelper:
-            call_helper(insn, state);
+            call_helper(slot, insn, state);
             break;
         case InsnKind::CallLocal:
             call_local(slot, insn, state);
@@ -535,7 +535,11 @@ class Flow {
                            [](Value value) { return value.kind == Kind::Stack; });
     }
 
-    void call_helper(const Insn& insn, State& state) {
+    void call_helper(uint32_t slot, const Insn& insn, State& state) {
+        SlotFacts& facts = result_.slots[slot];
+        facts.target =
+            state.regs[1].kind == Kind::MapObject ? SlotFacts::Target::Map : SlotFacts::Target::Unknown;
+        facts.value = state.regs[1].value;
         const auto id = static_cast<uint32_t>(insn.imm);
         constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3;
         const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;

@@ -18,6 +18,7 @@ struct SlotFacts {
         Unknown,
         Context, ///< value = byte offset of the field
         Stack,   ///< value = byte offset in the frame, 0 .. 511
+        Map,     ///< helper calls: r1 is the map with index `value`
     };
     Target target = Target::Unknown;
     bool reached = false;

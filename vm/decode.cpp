@@ -17,6 +17,7 @@ namespace mimicsh::vm {
 namespace {
 
 constexpr uint32_t kNoTarget = 0xffffffff;
+constexpr uint32_t kLookup = 1;
 constexpr uint32_t kTailCall = 12;
 
 /// An operation on its way: its code instead of a label, its jump target as a slot.
@@ -326,7 +327,12 @@ class Decoder {
                           name + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
                               " programs");
         }
-        if (id == kTailCall) {
+        const SlotFacts& facts = analysis_.slots[slot];
+        if (id == kLookup && facts.target == SlotFacts::Target::Map) {
+            VmMap* map = options_.maps[static_cast<size_t>(facts.value)].get();
+            draft.code = OpCode::lookup;
+            std::memcpy(&draft.op.a, &map, sizeof map);
+        } else if (id == kTailCall) {
             draft.code = OpCode::tail_call;
         } else {
             const HelperFn helper = helper_function(id);
@@ -364,6 +370,11 @@ class Decoder {
         std::vector<Draft> fused;
         fused.reserve(drafts_.size());
         for (size_t i = 0; i < drafts_.size(); ++i) {
+            if (const auto bytes = two_bytes(i)) {
+                fused.push_back(*bytes);
+                i += 3;
+                continue;
+            }
             if (i + 1 < drafts_.size() && !drafts_[i + 1].leader) {
                 if (const void* label = pair_label(drafts_[i], drafts_[i + 1])) {
                     fused.push_back(join(drafts_[i], drafts_[i + 1], label));
@@ -376,10 +387,43 @@ class Decoder {
         drafts_ = std::move(fused);
     }
 
+    /// High byte, shift by 8, low byte, or: the four operations from `i` on as one, when they are that.
+    [[nodiscard]] std::optional<Draft> two_bytes(size_t i) const {
+        if (i + 3 >= drafts_.size() || drafts_[i + 1].leader || drafts_[i + 2].leader ||
+            drafts_[i + 3].leader) {
+            return std::nullopt;
+        }
+        const Draft& high = drafts_[i];
+        const Draft& shift = drafts_[i + 1];
+        const Draft& low = drafts_[i + 2];
+        const Draft& merge = drafts_[i + 3];
+        const bool shape = high.code == OpCode::ldx8 && low.code == OpCode::ldx8 &&
+                           (shift.code == OpCode::lsh64_k || shift.code == OpCode::lsh32_k) &&
+                           shift.op.a == 8 && (merge.code == OpCode::or64_x || merge.code == OpCode::or32_x);
+        const uint8_t result = high.op.dst;
+        const uint8_t byte = low.op.dst;
+        const uint8_t base = high.op.src;
+        if (!shape || shift.op.dst != result || merge.op.dst != result || merge.op.src != byte ||
+            low.op.src != base || result == base || byte == base || result == byte ||
+            high.op.a != low.op.a + 1) {
+            return std::nullopt;
+        }
+        Draft joined = high;
+        joined.code = OpCode::load_two_bytes;
+        joined.op.dst2 = byte;
+        joined.op.a = low.op.a;
+        return joined;
+    }
+
     static bool is_load(OpCode code) {
         return code == OpCode::ldx8 || code == OpCode::ldx16 || code == OpCode::ldx32 ||
                code == OpCode::ldx64;
     }
+    static bool is_store(OpCode code) {
+        return code == OpCode::stx8 || code == OpCode::stx16 || code == OpCode::stx32 ||
+               code == OpCode::stx64;
+    }
+    /// log2 of the bytes that an ldx or stx operation moves.
     static int load_size(OpCode code) {
         return (static_cast<int>(code) - static_cast<int>(OpCode::ldx8)) /
                (static_cast<int>(OpCode::ldx16) - static_cast<int>(OpCode::ldx8));
@@ -396,8 +440,8 @@ class Decoder {
             constexpr std::array<OpCode, 4> kProved{OpCode::jgt64_x_f, OpCode::jge64_x_f, OpCode::jlt64_x_f,
                                                     OpCode::jle64_x_f};
             for (size_t i = 0; i < kProved.size(); ++i) {
-                if (second.code == kProved[i]) {
-                    return table.prove_jump[i];
+                if (second.code == kProved[i] || second.code == plus(kProved[i], 1)) {
+                    return table.prove_jump[2 * i + (second.code == kProved[i] ? 0 : 1)];
                 }
             }
             return nullptr;
@@ -414,7 +458,15 @@ class Decoder {
             if (second_jump >= 0) {
                 return table.load_jump[(size * pair_jump_count() + second_jump) * 2 + (backward ? 1 : 0)];
             }
+            if (is_store(second.code) && load_size(second.code) == size) {
+                return table.load_store[size];
+            }
             return is_load(second.code) ? table.load_load[size * 4 + load_size(second.code)] : nullptr;
+        }
+        if (is_store(first.code)) {
+            return is_store(second.code)
+                       ? table.store_store[load_size(first.code) * 4 + load_size(second.code)]
+                       : nullptr;
         }
         const int first_alu = pair_alu_index(first.code);
         if (first_alu < 0) {
@@ -425,6 +477,9 @@ class Decoder {
         }
         if (second_jump >= 0) {
             return table.alu_jump[(first_alu * pair_jump_count() + second_jump) * 2 + (backward ? 1 : 0)];
+        }
+        if (is_store(second.code)) {
+            return table.alu_store[first_alu * 4 + load_size(second.code)];
         }
         return is_load(second.code) ? table.alu_load[first_alu * 4 + load_size(second.code)] : nullptr;
     }
@@ -438,7 +493,7 @@ class Decoder {
         pair.target = second.target;
         // Only memory accesses fault or warn; of two, the first is named until the traced run locates the
         // fault.
-        pair.access = is_load(first.code) ? first.slot : second.slot;
+        pair.access = is_load(first.code) || is_store(first.code) ? first.slot : second.slot;
         return pair;
     }
 

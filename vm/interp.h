@@ -9,14 +9,18 @@ namespace mimicsh::vm {
 
 /// Addresses of the handlers of one interpreter instance.
 struct Labels {
-    const void* const* single = nullptr;     ///< by OpCode
-    const void* const* alu_alu = nullptr;    ///< [first * pair_alu_count + second]
-    const void* const* alu_jump = nullptr;   ///< [(first * pair_jump_count + second) * 2 + backward]
-    const void* const* alu_load = nullptr;   ///< [first * 4 + log2(bytes)]
-    const void* const* load_alu = nullptr;   ///< [log2(bytes) * pair_alu_count + second]
-    const void* const* load_jump = nullptr;  ///< [(log2(bytes) * pair_jump_count + second) * 2 + backward]
-    const void* const* load_load = nullptr;  ///< [log2(first bytes) * 4 + log2(second bytes)]
-    const void* const* prove_jump = nullptr; ///< [jgt64_x, jge64_x, jlt64_x, jle64_x], forward
+    const void* const* single = nullptr;      ///< by OpCode
+    const void* const* alu_alu = nullptr;     ///< [first * pair_alu_count + second]
+    const void* const* alu_jump = nullptr;    ///< [(first * pair_jump_count + second) * 2 + backward]
+    const void* const* alu_load = nullptr;    ///< [first * 4 + log2(bytes)]
+    const void* const* load_alu = nullptr;    ///< [log2(bytes) * pair_alu_count + second]
+    const void* const* load_jump = nullptr;   ///< [(log2(bytes) * pair_jump_count + second) * 2 + backward]
+    const void* const* load_load = nullptr;   ///< [log2(first bytes) * 4 + log2(second bytes)]
+    const void* const* alu_store = nullptr;   ///< [first * 4 + log2(bytes)]
+    const void* const* load_store = nullptr;  ///< [log2(bytes)], both of the same width
+    const void* const* store_store = nullptr; ///< [log2(first bytes) * 4 + log2(second bytes)]
+    const void* const* prove_jump =
+        nullptr; ///< [jgt64_x, jge64_x, jlt64_x, jle64_x], each forward and backward
 };
 
 /// Position of an operation in the pair lists, -1 when it does not take part.

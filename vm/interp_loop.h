@@ -231,13 +231,35 @@ bool run_loop(Machine* self, const Code* code, const Op* op, Labels* give_labels
         MIMICSH_VM_SIZE(X)
 #undef X
     };
-    static const void* const kProveJump[] = {&&do_prove_then_jgt64_x, &&do_prove_then_jge64_x,
-                                             &&do_prove_then_jlt64_x, &&do_prove_then_jle64_x};
+    static const void* const kAluStore[] = {
+#define X(first, ...)                                                                                        \
+    &&do_##first##_then_stx8, &&do_##first##_then_stx16, &&do_##first##_then_stx32, &&do_##first##_then_stx64,
+        MIMICSH_VM_PAIR_ALU(X)
+#undef X
+    };
+    static const void* const kLoadStore[] = {
+#define X(bits, type) &&do_ldx##bits##_then_stx,
+        MIMICSH_VM_SIZE(X)
+#undef X
+    };
+    static const void* const kStoreStore[] = {
+#define X(bits, type)                                                                                        \
+    &&do_stx##bits##_then_stx8, &&do_stx##bits##_then_stx16, &&do_stx##bits##_then_stx32,                    \
+        &&do_stx##bits##_then_stx64,
+        MIMICSH_VM_SIZE(X)
+#undef X
+    };
+    static const void* const kProveJump[] = {
+#define X(name) &&do_prove_then_##name##_f, &&do_prove_then_##name##_b,
+        X(jgt64_x) X(jge64_x) X(jlt64_x) X(jle64_x)
+#undef X
+    };
 #endif
     if (give_labels != nullptr) {
         give_labels->single = kSingle;
 #if !MIMICSH_VM_TRACED
-        *give_labels = {kSingle, kAluAlu, kAluJump, kAluLoad, kLoadAlu, kLoadJump, kLoadLoad, kProveJump};
+        *give_labels = {kSingle,   kAluAlu,   kAluJump,   kAluLoad,    kLoadAlu,  kLoadJump,
+                        kLoadLoad, kAluStore, kLoadStore, kStoreStore, kProveJump};
 #endif
         return true;
     }
@@ -398,7 +420,66 @@ do_lddw:
     NEXT();
     MIMICSH_VM_SIZE(X)
 #undef X
+#define Y(first, ...)                                                                                        \
+    do_##first##_then_stx8 : first::run(r, op->dst, op->src, op->a);                                         \
+    STORE(uint8_t, op->dst2, op->b, r[op->src2]);                                                            \
+    NEXT();                                                                                                  \
+    do_##first##_then_stx16 : first::run(r, op->dst, op->src, op->a);                                        \
+    STORE(uint16_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();                                                                                                  \
+    do_##first##_then_stx32 : first::run(r, op->dst, op->src, op->a);                                        \
+    STORE(uint32_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();                                                                                                  \
+    do_##first##_then_stx64 : first::run(r, op->dst, op->src, op->a);                                        \
+    STORE(uint64_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();
+    MIMICSH_VM_PAIR_ALU(Y)
+#undef Y
+#define X(bits, type)                                                                                        \
+    do_ldx##bits##_then_stx : LOAD(type, op->dst, op->src, op->a);                                           \
+    STORE(type, op->dst2, op->b, r[op->src2]);                                                               \
+    NEXT();                                                                                                  \
+    do_stx##bits##_then_stx8 : STORE(type, op->dst, op->a, r[op->src]);                                      \
+    STORE(uint8_t, op->dst2, op->b, r[op->src2]);                                                            \
+    NEXT();                                                                                                  \
+    do_stx##bits##_then_stx16 : STORE(type, op->dst, op->a, r[op->src]);                                     \
+    STORE(uint16_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();                                                                                                  \
+    do_stx##bits##_then_stx32 : STORE(type, op->dst, op->a, r[op->src]);                                     \
+    STORE(uint32_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();                                                                                                  \
+    do_stx##bits##_then_stx64 : STORE(type, op->dst, op->a, r[op->src]);                                     \
+    STORE(uint64_t, op->dst2, op->b, r[op->src2]);                                                           \
+    NEXT();
+    MIMICSH_VM_SIZE(X)
+#undef X
 #endif
+do_load_two_bytes : {
+    // How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
+    const uint64_t addr = r[op->src] + sign_extend(op->a);
+    uint64_t value;
+    if (!fast_load<uint16_t>(regions, region_count, addr, value)) [[unlikely]] {
+        uint64_t low;
+        machine.at = op;
+        if (!machine.load(addr + 1, 1, value) || !machine.load(addr, 1, low)) {
+            return false;
+        }
+        value = value << 8 | low;
+    }
+    r[op->dst] = value;
+    r[op->dst2] = value & 0xff;
+    NEXT();
+}
+do_lookup : {
+    VmMap* map;
+    std::memcpy(&map, &op->a, sizeof map);
+    machine.at = op;
+    r[0] = machine.look_up(*map, r[2], machine.cpu);
+    if (machine.pending) [[unlikely]] {
+        return false;
+    }
+    NEXT();
+}
 do_ctx_load:
     r[op->dst] = machine.context[op->src];
     NEXT();
@@ -479,8 +560,14 @@ do_prove:
     NEXT();
 #if !MIMICSH_VM_TRACED
 #define X(name)                                                                                              \
-    do_prove_then_##name : machine.prove(r[op->dst], r[op->src]);                                            \
+    do_prove_then_##name##_f : machine.prove(r[op->dst], r[op->src]);                                        \
     if (name::taken(r, op->dst2, op->src2, op->b)) {                                                         \
+        JUMP(op->c);                                                                                         \
+    }                                                                                                        \
+    NEXT();                                                                                                  \
+    do_prove_then_##name##_b : machine.prove(r[op->dst], r[op->src]);                                        \
+    if (name::taken(r, op->dst2, op->src2, op->b)) {                                                         \
+        TICK();                                                                                              \
         JUMP(op->c);                                                                                         \
     }                                                                                                        \
     NEXT();
@@ -499,6 +586,7 @@ do_may_goto:
     if (machine.may_goto_left == 0) {
         JUMP(op->c);
     }
+    machine.touched = true;
     --machine.may_goto_left;
     TICK();
     NEXT();

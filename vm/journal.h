@@ -38,7 +38,12 @@ class Journal {
         if (!has_room(size)) {
             return;
         }
-        std::memcpy(arena_.data() + used_, host, size);
+        if (size <= 16 && size >= 8) {
+            store(arena_.data() + used_, load<uint64_t>(host));
+            store(arena_.data() + used_ + size - 8, load<uint64_t>(host + size - 8));
+        } else {
+            std::memcpy(arena_.data() + used_, host, size);
+        }
         undos_[count_++] = {nullptr, host, size, used_, 0, 0, 0};
         used_ += size;
     }

@@ -104,6 +104,16 @@ class Machine {
     [[nodiscard]] bool atomic(const Op& op);
     /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the program ends with 0.
     [[nodiscard]] bool load_packet(int64_t offset, uint32_t size, uint64_t& value) const;
+    /// bpf_map_lookup_elem: guest address of the key's value, 0 when it is absent or a fault is pending.
+    [[nodiscard]] uint64_t look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
+        const uint8_t* bytes = span(key, map.info().key_size, Access::Read, "map key");
+        const uint32_t element = bytes == nullptr ? kNoElement : map.find(bytes, on_cpu, &journal);
+        if (element == kNoElement) {
+            return 0;
+        }
+        map.open_window(regions, element);
+        return map.value_addr(element);
+    }
     /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault
     /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
     /// warning.
@@ -138,11 +148,14 @@ class Machine {
     /// Closes the fast windows of a map whose elements are no longer all alive.
     void close_windows(VmMap& map) {
         map.end_windows(regions);
-        opened_.push_back(map.handle());
+        deleted_from_.push_back(&map);
+        touched = true;
     }
     /// New guest address for the packet after a helper moved it; old pointers go stale.
     void move_packet(const char* helper);
     void sync_packet_context();
+    /// Call before changing redirect, log or open_records.
+    void note_effect() { touched = true; }
 
     // -- Faults and warnings --
     /// Records a fault at the current slot; the first one wins. Returns 0 so that helpers can return it.
@@ -191,6 +204,7 @@ class Machine {
     ExecuteFn execute = nullptr;
     const std::atomic<bool>* stop = nullptr;
     Options options;
+    bool touched = false; ///< the run did something that begin_run does not reset on its short path
 
   private:
     struct Resolved {
@@ -198,6 +212,7 @@ class Machine {
         Region* region = nullptr;
     };
     [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
+    void forget_last_run();
     [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
                                           const char* what);
     [[nodiscard]] Resolved resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
@@ -214,6 +229,7 @@ class Machine {
     uint64_t clock_at_start_ = 0;
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
     std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
+    std::vector<VmMap*> deleted_from_;                  ///< maps that lost entries in this run
 };
 
 } // namespace mimicsh::vm

@@ -94,6 +94,8 @@
     X(swap64)                                                                                                \
     X(lddw)                                                                                                  \
     X(ctx_load)                                                                                              \
+    X(load_two_bytes)                                                                                        \
+    X(lookup)                                                                                                \
     X(atomic)                                                                                                \
     X(load_packet)                                                                                           \
     X(prove)                                                                                                 \
@@ -110,29 +112,32 @@
 // packet programs.
 #define MIMICSH_VM_PAIR_ALU(X, ...)                                                                          \
     X(mov64_x, __VA_ARGS__)                                                                                  \
-    X(mov64_k, __VA_ARGS__)                                                                                  \
     X(mov32_x, __VA_ARGS__)                                                                                  \
+    X(mov32_k, __VA_ARGS__)                                                                                  \
     X(add64_k, __VA_ARGS__)                                                                                  \
     X(add64_x, __VA_ARGS__)                                                                                  \
+    X(add32_k, __VA_ARGS__)                                                                                  \
     X(add32_x, __VA_ARGS__)                                                                                  \
     X(and64_k, __VA_ARGS__)                                                                                  \
     X(and32_k, __VA_ARGS__)                                                                                  \
-    X(or64_x, __VA_ARGS__)                                                                                   \
+    X(or32_x, __VA_ARGS__)                                                                                   \
     X(xor64_x, __VA_ARGS__)                                                                                  \
-    X(xor32_x, __VA_ARGS__)                                                                                  \
+    X(xor32_k, __VA_ARGS__)                                                                                  \
     X(lsh64_k, __VA_ARGS__)                                                                                  \
-    X(rsh64_k, __VA_ARGS__)
+    X(lsh32_k, __VA_ARGS__)                                                                                  \
+    X(rsh64_k, __VA_ARGS__)                                                                                  \
+    X(rsh32_k, __VA_ARGS__)
 
 #define MIMICSH_VM_PAIR_JUMP(X, ...)                                                                         \
     X(jeq64_k, __VA_ARGS__)                                                                                  \
     X(jne64_k, __VA_ARGS__)                                                                                  \
-    X(jgt64_k, __VA_ARGS__)                                                                                  \
-    X(jlt64_k, __VA_ARGS__)                                                                                  \
     X(jeq32_k, __VA_ARGS__)                                                                                  \
     X(jne32_k, __VA_ARGS__)                                                                                  \
-    X(jne64_x, __VA_ARGS__)                                                                                  \
+    X(jgt32_k, __VA_ARGS__)                                                                                  \
+    X(jlt32_k, __VA_ARGS__)                                                                                  \
     X(jgt64_x, __VA_ARGS__)                                                                                  \
-    X(jlt64_x, __VA_ARGS__)
+    X(jlt64_x, __VA_ARGS__)                                                                                  \
+    X(jne64_x, __VA_ARGS__)
 
 namespace mimicsh::vm {
 

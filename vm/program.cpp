@@ -71,6 +71,7 @@ const Code* tail_call_target(Machine& machine, bool traced) {
     if (target == nullptr || machine.tail_calls >= abi::kMaxTailCalls) {
         return nullptr;
     }
+    machine.note_effect();
     ++machine.tail_calls;
     const Code& code = target->code(traced);
     machine.code = &code;

@@ -6,22 +6,13 @@ namespace mimicsh::vm {
 
 namespace {
 
-/// Element by key; moves the fast window there. 0 when it is absent or the arguments are bad.
+/// Look-up in the map that args[0] names; 0 when the key is absent or the arguments are bad.
 uint64_t look_up(Machine& machine, const uint64_t* args, uint32_t cpu, const char* name) {
     VmMap* map = machine.map_at(args[0], name);
     if (map == nullptr) {
         return 0;
     }
-    const uint8_t* key = machine.span(args[1], map->info().key_size, Access::Read, "map key");
-    if (key == nullptr) {
-        return 0;
-    }
-    const uint32_t element = map->find(key, cpu, &machine.journal);
-    if (element == kNoElement) {
-        return 0;
-    }
-    map->open_window(machine.regions, element);
-    return map->value_addr(element);
+    return machine.look_up(*map, args[1], cpu);
 }
 
 } // namespace

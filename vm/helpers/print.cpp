@@ -157,6 +157,7 @@ uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, 
     while (!line.empty() && line.back() == '\n') {
         line.pop_back();
     }
+    machine.note_effect();
     machine.log.push_back(std::move(line));
     return length;
 }

@@ -56,6 +56,7 @@ uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args) {
     region.owner = machine.regions.at(handle_of(args[0])).owner;
     region.birth = machine.code->slot_of(machine.at);
     const uint32_t handle = machine.regions.add(region);
+    machine.note_effect();
     machine.open_records.push_back(handle);
     return make_addr(handle, 0);
 }

@@ -102,6 +102,7 @@ uint64_t helper_redirect(Machine& machine, const uint64_t* args) {
     if (args[1] != 0) {
         return abi::kXdpAborted;
     }
+    machine.note_effect();
     machine.redirect = Redirect{"ifindex", static_cast<uint32_t>(args[0]), 0};
     return abi::kXdpRedirect;
 }

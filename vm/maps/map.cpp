@@ -174,13 +174,6 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
     }
 }
 
-void VmMap::end_run(RegionTable& regions) {
-    for (uint32_t i = 0; i < handles_; ++i) {
-        regions.at(first_handle_ + i).store_limit = 0;
-    }
-    deleted_in_run_ = false;
-}
-
 void VmMap::end_windows(RegionTable& regions) const {
     for (uint32_t i = 0; i < handles_; ++i) {
         Region& region = regions.at(first_handle_ + i);

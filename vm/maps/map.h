@@ -79,8 +79,8 @@ class VmMap : public Map {
     [[nodiscard]] uint8_t* value(uint32_t element) const { return values_ + size_t{element} * host_stride_; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
-    /// Ends a run: nothing is journaled any more and deleted elements are forgotten.
-    void end_run(RegionTable& regions);
+    /// Ends a run: what it deleted is forgotten.
+    void end_run() { deleted_in_run_ = false; }
     /// Sends every access to the values through the slow path, which knows deleted elements.
     void end_windows(RegionTable& regions) const;
 
