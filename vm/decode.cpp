@@ -376,6 +376,11 @@ class Decoder {
                 continue;
             }
             if (i + 1 < drafts_.size() && !drafts_[i + 1].leader) {
+                if (const auto pair = special_pair(drafts_[i], drafts_[i + 1])) {
+                    fused.push_back(*pair);
+                    ++i;
+                    continue;
+                }
                 if (const void* label = pair_label(drafts_[i], drafts_[i + 1])) {
                     fused.push_back(join(drafts_[i], drafts_[i + 1], label));
                     ++i;
@@ -413,6 +418,22 @@ class Decoder {
         joined.op.dst2 = byte;
         joined.op.a = low.op.a;
         return joined;
+    }
+
+    /// Pairs that are an operation of their own: both ends of the packet loaded, a constant returned.
+    static std::optional<Draft> special_pair(const Draft& first, const Draft& second) {
+        Draft pair = first;
+        if (first.code == OpCode::ctx_load && second.code == OpCode::ctx_load) {
+            pair.code = OpCode::ctx_load_two;
+            pair.op.dst2 = second.op.dst;
+            pair.op.src2 = second.op.src;
+            return pair;
+        }
+        if (first.code == OpCode::mov32_k && first.op.dst == 0 && second.code == OpCode::exit) {
+            pair.code = OpCode::exit_with;
+            return pair;
+        }
+        return std::nullopt;
     }
 
     static bool is_load(OpCode code) {

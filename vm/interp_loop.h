@@ -143,16 +143,19 @@ inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
         }                                                                                                    \
     } while (0)
 
+// The slow path has a variable of its own: one whose address is taken would live in memory on the fast path
+// too.
 #define LOAD(type, dst, src, off)                                                                            \
     do {                                                                                                     \
         const uint64_t addr = r[src] + sign_extend(off);                                                     \
         uint64_t value;                                                                                      \
         if (!fast_load<type>(regions, region_count, addr, value)) [[unlikely]] {                             \
+            uint64_t slow;                                                                                   \
             machine.at = op;                                                                                 \
-            if (!machine.load(addr, sizeof(type), value)) {                                                  \
+            if (!machine.load(addr, sizeof(type), slow)) {                                                   \
                 return false;                                                                                \
             }                                                                                                \
-            value = widen<type>(value);                                                                      \
+            value = widen<type>(slow);                                                                       \
         }                                                                                                    \
         r[dst] = value;                                                                                      \
     } while (0)
@@ -454,17 +457,22 @@ do_lddw:
     MIMICSH_VM_SIZE(X)
 #undef X
 #endif
+do_ctx_load_two:
+    r[op->dst] = machine.context[op->src];
+    r[op->dst2] = machine.context[op->src2];
+    NEXT();
 do_load_two_bytes : {
     // How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
     const uint64_t addr = r[op->src] + sign_extend(op->a);
     uint64_t value;
     if (!fast_load<uint16_t>(regions, region_count, addr, value)) [[unlikely]] {
         uint64_t low;
+        uint64_t high;
         machine.at = op;
-        if (!machine.load(addr + 1, 1, value) || !machine.load(addr, 1, low)) {
+        if (!machine.load(addr + 1, 1, high) || !machine.load(addr, 1, low)) {
             return false;
         }
-        value = value << 8 | low;
+        value = high << 8 | low;
     }
     r[op->dst] = value;
     r[op->dst2] = value & 0xff;
@@ -630,6 +638,8 @@ do_refused:
     machine.at = op;
     machine.fault(FaultKind::BadInstruction, "instruction has no meaning here");
     return false;
+do_exit_with:
+    r[0] = static_cast<uint32_t>(op->a);
 do_exit:
     if (machine.depth == entry_depth) {
         return true;

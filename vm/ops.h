@@ -94,6 +94,8 @@
     X(swap64)                                                                                                \
     X(lddw)                                                                                                  \
     X(ctx_load)                                                                                              \
+    X(ctx_load_two)                                                                                          \
+    X(exit_with)                                                                                             \
     X(load_two_bytes)                                                                                        \
     X(lookup)                                                                                                \
     X(atomic)                                                                                                \
