@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # What scripts/mimicsh and scripts/test share: packages, places, builds. Sourced by bash; nothing runs on sourcing.
-# The callers set `root` (the tree) and `yes` (1 after --yes), and have `program` for messages.
+# The callers set `root` (the tree), `yes` (1 after --yes) and `program` (for messages).
+# shellcheck disable=SC2154
+:
 
 say() { printf '%s: %s\n' "$program" "$*" >&2; }
 die() { say "$1"; exit "${2:-1}"; }
@@ -25,7 +27,7 @@ find_cache() {
     else
         cache=${TMPDIR:-/tmp}/mimicsh-$EUID
     fi
-    mkdir -p -m 700 "$cache" 2>/dev/null
+    (umask 077 && mkdir -p "$cache") 2>/dev/null
     # In /tmp another user could have made it first.
     [ -O "$cache" ] && [ -w "$cache" ] || die "cache: $cache: cannot be written by this user (set XDG_CACHE_HOME)" 2
 }

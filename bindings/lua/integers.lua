@@ -5,7 +5,6 @@ local ffi = require "ffi"
 
 local M = {}
 local U64, I64 = ffi.typeof "uint64_t", ffi.typeof "int64_t"
-local LIMIT = 2 ^ 53
 
 local function is_u64(x)
     return ffi.istype(U64, x)

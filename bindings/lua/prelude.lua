@@ -2,7 +2,7 @@
 -- Runs in every new state: require that may block, coroutines that let tasks block inside them, lazy globals.
 local BLOCK = ...
 local core = package.loaded["mimicsh.core"]
-local select, type, error, rawget = select, type, error, rawget
+local type, error, rawget = type, error, rawget
 
 -- -- Coroutines: a blocking call inside a user's coroutine suspends the whole task --
 

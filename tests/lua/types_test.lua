@@ -110,7 +110,7 @@ test.case("nested values are references into their parent and keep it", function
     local inner = types.decode(T, types.encode(T, VALUE, "value"))["in"]
     local mode = collectgarbage "setpause"
     collectgarbage("setpause", 1)
-    for i = 1, 200 do
+    for _ = 1, 200 do
         local garbage = types.decode(T, ("\255"):rep(T.size))
         assert(garbage.n8 == 255)
         collectgarbage "step"
