@@ -103,8 +103,8 @@ struct ExternDef {
     ExternKind kind = ExternKind::Ksym;
     bool is_weak = false;
     uint32_t btf_id = 0; ///< VAR or FUNC type in the object's BTF
-    /// Declared type, since the VAR itself is fixed up for the kernel. Ksym: without qualifiers, 0 = untyped (void).
-    /// Kconfig: as declared. Kfunc: its FUNC_PROTO.
+    /// Declared type, since the VAR itself is fixed up for the kernel. Ksym: without qualifiers, 0 = untyped
+    /// (void). Kconfig: as declared. Kfunc: its FUNC_PROTO.
     uint32_t type_id = 0;
 };
 

@@ -2,6 +2,9 @@
 /* What the benchmark's programs share: the packet context, the maps and the trie, for both builds. */
 #pragma once
 
+/* Kernel style, as the programs themselves. */
+// clang-format off
+
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
