@@ -98,6 +98,7 @@ class Flow {
             for (const auto& [slot, state] : states_) {
                 walk(slot, state);
             }
+            refuse_unreached();
         }
         return std::move(result_);
     }
@@ -157,6 +158,19 @@ class Flow {
         }
     }
 
+    /// The kernel's check_cfg wants every instruction reached by some edge.
+    void refuse_unreached() {
+        for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+            if (classify(insns_[slot]) == nullptr) {
+                return; // the decoder says so, and what follows such an instruction was not followed
+            }
+            if (!result_.slots[slot].reached) {
+                refuse(slot, "nothing reaches this instruction");
+                return;
+            }
+        }
+    }
+
     // -- Walking a straight line --
 
     void walk(uint32_t slot, State state) {
@@ -198,12 +212,36 @@ class Flow {
         }
     }
 
+    /// The register named in the instruction that it writes, or none.
+    static std::optional<uint8_t> written_register(const Insn& insn, const InsnForm& form) {
+        switch (form.kind) {
+        case InsnKind::Alu:
+        case InsnKind::Neg:
+        case InsnKind::MovSx:
+        case InsnKind::Endian:
+        case InsnKind::Bswap:
+        case InsnKind::Load:
+        case InsnKind::LoadSx:
+        case InsnKind::LoadAcquire:
+        case InsnKind::LoadImm64:
+            return insn.dst;
+        case InsnKind::Atomic:
+            return (insn.imm & op::kFetch) != 0 && insn.imm != op::kCmpxchg ? std::optional<uint8_t>(insn.src)
+                                                                            : std::nullopt;
+        default:
+            return std::nullopt;
+        }
+    }
+
     void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
         const auto need = [&](uint8_t reg) {
             if (state.regs[reg].kind == Kind::Uninit) {
                 refuse(slot, "r" + std::to_string(reg) + " is read before anything was put into it");
             }
         };
+        if (written_register(insn, form) == 10) {
+            refuse(slot, "r10 is read only");
+        }
         switch (form.kind) {
         case InsnKind::Alu:
         case InsnKind::Jump:
@@ -394,6 +432,12 @@ class Flow {
     }
 
     void check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
+        const Insn& insn = insns_[slot];
+        if (base.kind == Kind::Stack && base.value != kNoOffset && !stack_place(base, insn)) {
+            refuse(slot, "access at stack" +
+                             std::to_string(int64_t{base.value} + insn.off - abi::kStackSize) +
+                             ", outside the " + std::to_string(abi::kStackSize) + " bytes of its frame");
+        }
         if (base.kind == Kind::Scalar) {
             refuse(slot, "r" + std::to_string(reg) + " is a number, not a pointer that can be " +
                              (writes ? "written" : "read") + " through");
@@ -556,9 +600,10 @@ class Flow {
         }
         call_clobbers(state);
         constexpr uint32_t kReserve = 131;
-        set(state.regs[0], {id == kLookup    ? Kind::MapValue
-                            : id == kReserve ? Kind::Unknown
-                                             : Kind::Scalar,
+        constexpr uint32_t kLookupPercpu = 195;
+        set(state.regs[0], {id == kLookup || id == kLookupPercpu ? Kind::MapValue
+                            : id == kReserve                     ? Kind::Unknown
+                                                                 : Kind::Scalar,
                             0});
     }
 

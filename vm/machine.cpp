@@ -37,7 +37,7 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region.size = sizeof(abi::XdpMd);
     region.readable = true;
     (void)regions.add(region);
-    for (uint32_t frame = 0; frame < abi::kMaxCallFrames; ++frame) {
+    for (uint32_t frame = 0; frame < kMaxFrames; ++frame) {
         region = {};
         region.kind = RegionKind::Stack;
         region.host = stack[frame].data();
@@ -66,9 +66,15 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
 void Machine::set_packet(ByteView bytes, const abi::XdpMd& md) {
     // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
     // headroom.
-    const size_t linear = std::min<size_t>(bytes.size(), kXdpMaxLinear + md.data);
+    // Since Linux 6.18 `data_end` says how much of the input is linear; the rest becomes fragments.
+    const size_t wanted = md.data_end != 0 ? md.data_end : bytes.size();
+    const size_t linear = std::min<size_t>(wanted, kXdpMaxLinear + md.data);
+    if (packet.lowest < kXdpHeadroom) [[unlikely]] {
+        // Programs may make headroom part of the packet, and a test run's headroom is zeroed.
+        std::memset(packet.buffer.data() + packet.lowest, 0, kXdpHeadroom - packet.lowest);
+    }
     packet.start = kXdpHeadroom;
-    packet.meta = packet.start - md.data;
+    packet.meta = packet.lowest = packet.start - md.data;
     packet.end = packet.meta + static_cast<uint32_t>(linear);
     std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
     if (linear < bytes.size() || !packet.fragments.empty()) {
@@ -119,6 +125,7 @@ void Machine::forget_last_run() {
 }
 
 void Machine::sync_packet_context() {
+    packet.lowest = std::min(packet.lowest, packet.meta);
     Region& region = regions.at(packet.handle);
     region.base = kOrigin + packet.meta;
     region.host = packet.buffer.data() + packet.meta;
@@ -222,7 +229,8 @@ bool Machine::refill(uint32_t& ticks) {
 // -- Calls --
 
 bool Machine::push_frame(const Op* return_to) {
-    if (depth + 1 >= abi::kMaxCallFrames) {
+    if (depth + 1 >= kMaxFrames ||
+        (depth + 1 >= abi::kMaxCallFrames && own_frames() >= abi::kMaxCallFrames)) {
         fault(FaultKind::StackOverflow,
               "call chain deeper than " + std::to_string(abi::kMaxCallFrames) + " frames");
         return false;
@@ -232,9 +240,18 @@ bool Machine::push_frame(const Op* return_to) {
     frame.code = code;
     std::memcpy(frame.saved.data(), regs.data() + 6, sizeof frame.saved);
     ++depth;
+    frames[depth].starts_program = false;
     stack_init[depth].fill(0);
     regs[10] = frame_pointer();
     return true;
+}
+
+uint32_t Machine::own_frames() const {
+    uint32_t first = depth;
+    while (first > 0 && !frames[first].starts_program) {
+        --first;
+    }
+    return depth - first + 1;
 }
 
 std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args,

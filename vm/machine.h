@@ -25,7 +25,10 @@ class Tracer;
 /// Handles that every instance has at the same place.
 inline constexpr uint32_t kContextHandle = 1;
 inline constexpr uint32_t kStackHandle = 2; ///< frame n is kStackHandle + n
-inline constexpr uint32_t kPacketHandle = kStackHandle + abi::kMaxCallFrames;
+/// Frames that can be open at once: a program has at most eight, and one that a subprogram tail-called
+/// returns to that subprogram's caller, so every tail call of a run may add as many again.
+inline constexpr uint32_t kMaxFrames = abi::kMaxCallFrames * (abi::kMaxTailCalls + 1);
+inline constexpr uint32_t kPacketHandle = kStackHandle + kMaxFrames;
 inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
 
 /// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
@@ -60,6 +63,7 @@ struct PacketState {
     uint32_t start = kXdpHeadroom;
     uint32_t end = kXdpHeadroom;
     uint32_t handle = kPacketHandle;
+    uint32_t lowest = kXdpHeadroom; ///< bytes from here on may be other than 0: what earlier runs reached
 };
 
 /// One BPF-to-BPF call that has not returned.
@@ -67,6 +71,7 @@ struct Frame {
     const Op* return_to = nullptr;
     const Code* code = nullptr;
     std::array<uint64_t, 4> saved{}; ///< r6-r9
+    bool starts_program = false;     ///< of the frame itself: a tail call put its program there
 };
 
 using HelperFn = uint64_t (*)(Machine& machine, const uint64_t* args);
@@ -171,6 +176,8 @@ class Machine {
     [[nodiscard]] std::optional<uint64_t> call_back(uint64_t function, std::array<uint64_t, 5> args,
                                                     const char* helper);
     [[nodiscard]] bool push_frame(const Op* return_to);
+    /// Frames of the running program alone, without those below the tail call that started it.
+    [[nodiscard]] uint32_t own_frames() const;
     [[nodiscard]] uint64_t frame_pointer() const { return make_addr(kStackHandle + depth, abi::kStackSize); }
 
     /// Next number of the seeded generator (xorshift128+, own state per instance).
@@ -182,9 +189,9 @@ class Machine {
     const Code* code = nullptr; ///< of the running program; changes on tail calls
     const Op* at = nullptr;     ///< operation that a fault or warning belongs to
     uint32_t depth = 0;
-    std::array<Frame, abi::kMaxCallFrames> frames{};
-    alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, abi::kMaxCallFrames> stack{};
-    std::array<std::array<uint64_t, abi::kStackSize / 64>, abi::kMaxCallFrames> stack_init{};
+    std::array<Frame, kMaxFrames> frames{};
+    alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, kMaxFrames> stack{};
+    std::array<std::array<uint64_t, abi::kStackSize / 64>, kMaxFrames> stack_init{};
     std::array<uint64_t, 6> context{}; ///< values of the context's fields, in order
     uint64_t budget = 0;
     uint32_t tail_calls = 0;

@@ -46,8 +46,7 @@ Expected<abi::XdpMd> context_of(const RunOptions& options) {
 ByteVec context_after(const Machine& machine) {
     abi::XdpMd md;
     md.data = machine.packet.start - machine.packet.meta;
-    md.data_end =
-        machine.packet.end - machine.packet.meta + static_cast<uint32_t>(machine.packet.fragments.size());
+    md.data_end = machine.packet.end - machine.packet.meta; // the linear part only
     md.ingress_ifindex = static_cast<uint32_t>(machine.context[3]);
     md.rx_queue_index = static_cast<uint32_t>(machine.context[4]);
     ByteVec bytes(sizeof md);
@@ -75,6 +74,7 @@ const Code* tail_call_target(Machine& machine, bool traced) {
     ++machine.tail_calls;
     const Code& code = target->code(traced);
     machine.code = &code;
+    machine.frames[machine.depth].starts_program = true;
     machine.stack_init[machine.depth].fill(0);
     machine.sync_packet_context();
     return &code;
@@ -117,21 +117,25 @@ const Code& LoadedProgram::code(bool traced) {
 }
 
 Status LoadedProgram::check_input(ByteView packet, const abi::XdpMd& md) const {
-    const auto refuse = [&](std::string why) -> Status {
-        return Error{EINVAL, "run", linked_.name + ": " + std::move(why), {}, {}};
+    const auto refuse = [&](std::string why, int code = EINVAL) -> Status {
+        return Error{code, "run", linked_.name + ": " + std::move(why), {}, {}};
     };
     if (packet.size() < kMinPacket) {
         return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at least 14");
     }
     if (packet.size() > kXdpMaxPacket) {
         return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at most " +
-                      std::to_string(kXdpMaxPacket));
+                          std::to_string(kXdpMaxPacket),
+                      ENOMEM);
     }
     constexpr uint32_t kMaxMeta = kXdpHeadroom - kXdpFrameSize;
-    if (md.data_meta != 0 || md.data > kMaxMeta || md.data % 4 != 0 || md.data > packet.size() - kMinPacket ||
-        (md.data_end != 0 && md.data_end != packet.size())) {
+    if (md.data_meta != 0 || md.data > kMaxMeta || md.data % 4 != 0 || md.data > packet.size() - kMinPacket) {
         return refuse("context: data is the length of the metadata in front (a multiple of 4, at most " +
-                      std::to_string(kMaxMeta) + "), data_end the length of the input, data_meta 0");
+                      std::to_string(kMaxMeta) + "), data_meta 0");
+    }
+    if (md.data_end != 0 && (md.data_end > packet.size() || md.data_end < md.data)) {
+        return refuse(
+            "context: data_end is how much of the input is linear: at least the metadata, at most all");
     }
     if (md.egress_ifindex != 0) {
         return refuse("context: egress_ifindex cannot be given");

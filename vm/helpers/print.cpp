@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // trace_printk and trace_vprintk: the kernel's subset of printf (bpf_bprintf_prepare in
 // kernel/bpf/helpers.c).
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
@@ -11,10 +12,14 @@ namespace mimicsh::vm {
 
 namespace {
 
+constexpr size_t kMaxWidth = (1 << 23) - 1; // FIELD_WIDTH_MAX of lib/vsprintf.c
+constexpr size_t kMaxLine = 1024;           // MAX_BPRINTF_BUF: what is kept of a line
+
 /// One conversion of a format, as text and in parts.
 struct Conversion {
-    std::string flags; ///< "%" with flags and width
-    char kind = 0;     ///< d i u x X c s p, or % for itself
+    std::string flags; ///< "%" with flags
+    size_t width = 0;
+    char kind = 0; ///< d i u x X c s p, or % for itself
     int longs = 0;
     std::string suffix; ///< what follows %p: "I4", "i6", "x", ...
 };
@@ -30,12 +35,8 @@ bool read_conversion(std::string_view format, size_t& at, Conversion& out) {
     while (at < format.size() && std::string_view("0+- ").find(format[at]) != std::string_view::npos) {
         out.flags += format[at++];
     }
-    for (int digits = 0; at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])) != 0;
-         ++digits) {
-        if (digits == 4) {
-            return false; // no sane width has more digits
-        }
-        out.flags += format[at++];
+    while (at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])) != 0) {
+        out.width = std::min(out.width * 10 + static_cast<size_t>(format[at++] - '0'), kMaxWidth);
     }
     while (at < format.size() && format[at] == 'l' && out.longs < 2) {
         ++out.longs;
@@ -96,8 +97,7 @@ std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg
     char buffer[128];
     switch (conversion.kind) {
     case 'c':
-        std::snprintf(buffer, sizeof buffer, (conversion.flags + "c").c_str(), static_cast<int>(arg));
-        return buffer;
+        return std::string(1, static_cast<char>(arg));
     case 's':
         if (conversion.suffix.empty()) {
             return guest_string(machine, arg);
@@ -116,7 +116,9 @@ std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg
         break;
     }
     const bool is_signed = conversion.kind == 'd' || conversion.kind == 'i';
-    const std::string spec = conversion.flags + "ll" + conversion.kind;
+    std::string spec = conversion.flags + "ll" + conversion.kind;
+    std::erase(spec, '0'); // zeros are padding, and that comes later
+    std::erase(spec, '-');
     const uint64_t value = conversion.longs > 0 ? arg
                            : is_signed          ? static_cast<uint64_t>(int64_t{static_cast<int32_t>(arg)})
                                                 : uint64_t{static_cast<uint32_t>(arg)};
@@ -124,17 +126,50 @@ std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg
     return buffer;
 }
 
+/// A line as it grows: text up to what the kernel keeps, and the length it would have had.
+struct Line {
+    std::string text;
+    uint64_t length = 0;
+
+    void add(std::string_view more) {
+        length += more.size();
+        text += more.substr(0, kMaxLine - std::min(kMaxLine, text.size()));
+    }
+    void pad(size_t count, char with) {
+        length += count;
+        text.append(std::min(count, kMaxLine - std::min(kMaxLine, text.size())), with);
+    }
+    /// Adds a converted argument, filled up to its width as printf does it.
+    void add_padded(const Conversion& conversion, std::string_view more) {
+        const size_t missing = conversion.width - std::min(conversion.width, more.size());
+        const bool left = conversion.flags.find('-') != std::string::npos;
+        const bool numeric = conversion.kind != 'c' && conversion.kind != 's';
+        if (left) {
+            add(more);
+            pad(missing, ' ');
+        } else if (numeric && conversion.flags.find('0') != std::string::npos) {
+            const size_t sign = more.find_first_not_of("+- ") == 0 ? 0 : 1;
+            add(more.substr(0, sign));
+            pad(missing, '0');
+            add(more.substr(sign));
+        } else {
+            pad(missing, ' ');
+            add(more);
+        }
+    }
+};
+
 /// Formats and logs; the result is the length of the line, or a negative errno as the kernel gives it.
 uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, size_t count) {
-    std::string line;
+    Line line;
     size_t used = 0;
     for (size_t at = 0; at < format.size();) {
         const auto c = static_cast<unsigned char>(format[at++]);
         if (c != '%') {
-            if ((std::isprint(c) == 0 && std::isspace(c) == 0) || c > 127) {
+            if (c <= 127 && std::isprint(c) == 0 && std::isspace(c) == 0) {
                 return errno_result(-EINVAL);
             }
-            line += static_cast<char>(c);
+            line.add(format.substr(at - 1, 1));
             continue;
         }
         Conversion conversion;
@@ -142,24 +177,22 @@ uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, 
             return errno_result(-EINVAL);
         }
         if (conversion.kind == '%') {
-            line += '%';
+            line.add("%");
             continue;
         }
         if (used == count) {
             return errno_result(-EINVAL);
         }
-        line += convert(machine, conversion, args[used++]);
+        line.add_padded(conversion, convert(machine, conversion, args[used++]));
         if (machine.faulted()) {
             return 0;
         }
     }
-    const uint64_t length = line.size();
-    while (!line.empty() && line.back() == '\n') {
-        line.pop_back();
+    while (!line.text.empty() && line.text.back() == '\n') {
+        line.text.pop_back();
     }
-    machine.note_effect();
-    machine.log.push_back(std::move(line));
-    return length;
+    machine.log.push_back(std::move(line.text));
+    return line.length;
 }
 
 /// The format argument up to its NUL; the kernel insists on one inside the given size.

@@ -40,7 +40,7 @@ void copy_through(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t
 }
 
 uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, const char* helper) {
-    constexpr uint64_t kMaxOffset = 0xffff; // MAX_SKB_FRAGS-limited buffers never reach it
+    constexpr uint64_t kMaxOffset = 0xffff; // what bpf_xdp_pointer takes
     if (!is_context(machine, args[0], helper)) {
         return 0;
     }
@@ -54,8 +54,11 @@ uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, cons
     if (bytes == nullptr) {
         return 0;
     }
+    if (offset > kMaxOffset || size > kMaxOffset) {
+        return errno_result(-EFAULT);
+    }
     const uint64_t length = packet_length(machine.packet);
-    if (offset > kMaxOffset || size > kMaxOffset || offset > length || size > length - offset) {
+    if (offset > length || size > length - offset) {
         return errno_result(-EINVAL);
     }
     copy_through(machine.packet, offset, bytes, size, to_packet);

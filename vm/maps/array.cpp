@@ -59,17 +59,18 @@ class ArrayMap final : public VmMap {
 
     int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
                 Journal* journal) override {
-        // BPF_F_LOCK needs a spin lock in the value, which no emulated map has; above BPF_EXIST nothing is
-        // known.
-        if (flags > abi::kExist) {
+        if ((flags & ~abi::kLock) > abi::kExist) {
             return -EINVAL;
         }
         const uint32_t element = find(key, cpu, journal);
         if (element == kNoElement) {
             return -E2BIG;
         }
-        if (flags == abi::kNoExist) {
+        if ((flags & abi::kNoExist) != 0) {
             return -EEXIST;
+        }
+        if ((flags & abi::kLock) != 0) {
+            return -EINVAL; // needs a spin lock in the value, which no emulated map has
         }
         if (journal != nullptr) {
             journal->bytes(this->value(element), info_.value_size);

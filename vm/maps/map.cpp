@@ -117,6 +117,9 @@ Expected<size_t> VmMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& va
 }
 
 Status VmMap::freeze() {
+    if (frozen_) {
+        return error(EPERM, "freeze", "map is read only");
+    }
     frozen_ = true;
     return {};
 }
@@ -230,12 +233,14 @@ Status check_definition(const MapDef& def) {
         if (def.key_size == 0) {
             return refuse(def, EINVAL, "key size is 0");
         }
-        if (def.key_size > 512) {
-            return refuse(def, E2BIG, "key of " + std::to_string(def.key_size) + " bytes, at most 512");
-        }
         break;
     }
-    if ((def.flags & ~allowed) != 0) {
+    if (def.type == MapType::LruHash && (def.flags & abi::kMapNoPrealloc) != 0) {
+        return refuse(def, EOPNOTSUPP, "an LRU map is always preallocated");
+    }
+    const auto both = [&](uint32_t flags) { return (def.flags & flags) == flags; };
+    if ((def.flags & ~allowed) != 0 || both(abi::kMapRdonly | abi::kMapWronly) ||
+        both(abi::kMapRdonlyProg | abi::kMapWronlyProg)) {
         return refuse(def, EINVAL, "flags the kernel refuses for " + std::string(abi::name(def.type)));
     }
     if (def.max_entries == 0) {
@@ -244,9 +249,12 @@ Status check_definition(const MapDef& def) {
     if (def.value_size == 0) {
         return refuse(def, EINVAL, "value size is 0");
     }
-    // A per-CPU value must fit the kernel's per-CPU allocator; other values one kmalloc.
-    const uint32_t limit = abi::is_percpu(def.type) ? 32u << 10 : (4u << 20) - 64;
-    if (def.value_size > limit) {
+    // A per-CPU value must fit the kernel's per-CPU allocator, an element of a hash one kmalloc.
+    const bool is_array = def.type == MapType::Array || def.type == MapType::PercpuArray;
+    const uint64_t limit = abi::is_percpu(def.type) ? 32u << 10
+                           : is_array               ? INT32_MAX
+                                                    : (4u << 20) - 49 - std::min(def.key_size, 4u << 20);
+    if (def.value_size > limit || def.key_size >= 4u << 20) {
         return refuse(def, E2BIG,
                       "value of " + std::to_string(def.value_size) + " bytes, at most " +
                           std::to_string(limit));

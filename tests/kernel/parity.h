@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// One object loaded into both targets: runs, maps and errors must be the same on the emulator and on the
+// kernel.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "object/target.h"
+#include "tests/unit/vm/raw.h"
+#include "vm/target.h"
+
+namespace mimicsh::test {
+
+/// Fixture: skips with the reason where programs cannot be loaded into the kernel.
+class ParityTest : public testing::Test {
+  protected:
+    void SetUp() override;
+    /// Loads into both; fails the test when one refuses.
+    void open(std::shared_ptr<const Object> object, const vm::Options& options = {});
+    /// Compiles tests/cases/parity/NAME.bpf.c and loads it.
+    void open_case(const std::string& name);
+    [[nodiscard]] bool ready() const { return vm_ != nullptr && kernel_ != nullptr; }
+
+    /// Puts arguments into the `io` block of both sides (its results become 0).
+    void set_args(std::initializer_list<uint64_t> args);
+    /// Runs one program on one packet on both and compares everything that a run shows, maps included.
+    /// Returns the kernel's result.
+    RunResult run_both(const std::string& program, ByteView packet, const RunOptions& options = {});
+    /// Result `at` of the last run on the kernel.
+    [[nodiscard]] uint64_t result(size_t at);
+    /// Compares the contents of all maps.
+    void expect_same_maps();
+
+    std::unique_ptr<Instance> vm_;
+    std::unique_ptr<Instance> kernel_;
+};
+
+/// The suite's name is the support table's.
+class HelperParity : public ParityTest {};
+
+/// The kernel target, for objects of a single test.
+[[nodiscard]] std::unique_ptr<Target> kernel_target();
+
+/// Words in the io block: arguments first, then results (tests/cases/parity/io.h).
+inline constexpr size_t kIoArgs = 8, kIoResults = 56;
+
+} // namespace mimicsh::test
