@@ -80,9 +80,13 @@ std::string_view at(const std::array<std::string_view, N>& names, uint32_t index
 
 } // namespace
 
-std::string_view name(ProgType type) { return at(kProgTypes, static_cast<uint32_t>(type)); }
+std::string_view name(ProgType type) {
+    return at(kProgTypes, static_cast<uint32_t>(type));
+}
 
-std::string_view name(MapType type) { return at(kMapTypes, static_cast<uint32_t>(type)); }
+std::string_view name(MapType type) {
+    return at(kMapTypes, static_cast<uint32_t>(type));
+}
 
 std::string_view helper_name(uint32_t id) {
     return id > 0 && id < kHelpers.size() ? kHelpers[id] : std::string_view();
