@@ -14,4 +14,4 @@ print()
 -- Cut after the Ethernet header: the run ends where the access leaves the packet.
 local result = prog:run((pkt.eth{ type = 0x0800 }):bytes())
 print("verdict: " .. tostring(result.verdict))
-print(result.fault)
+print((tostring(result.fault):gsub("\n  registers\n.*", ""))) -- print(result.fault) shows the registers too
