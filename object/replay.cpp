@@ -75,8 +75,8 @@ class Tally {
   public:
     Tally(abi::ProgType type, ReplayReport& report) : type_(type), report_(report) {}
 
-    /// Word for the item's verdict; counts it and remembers the first packet of its kind.
-    std::string_view count(const BatchItem& item) {
+    /// Counts the item's verdict and remembers the first packet of its kind.
+    void count(const BatchItem& item) {
         if (!item.faulted && item.ret < fast_.size() && fast_[item.ret] != nullptr) [[likely]] {
             ++fast_[item.ret]->second;
         } else {
@@ -84,16 +84,20 @@ class Tally {
         }
         ++report_.packets;
         report_.bytes += item.in.size();
+    }
+
+    [[nodiscard]] std::string_view word(const BatchItem& item) const {
         return item.faulted ? "fault" : verdict_name(type_, item.ret);
     }
 
   private:
     void add_slowly(const BatchItem& item) {
-        const std::string word(item.faulted ? "fault" : verdict_name(type_, item.ret));
-        auto [entry, is_new] = report_.verdicts.try_emplace(word, 0);
+        const std::string verdict(word(item));
+        auto [entry, is_new] = report_.verdicts.try_emplace(verdict, 0);
         ++entry->second;
         if (is_new) {
-            report_.first[word] = FirstPacket{report_.packets + 1, ByteVec(item.in.begin(), item.in.end())};
+            report_.first[verdict] =
+                FirstPacket{report_.packets + 1, ByteVec(item.in.begin(), item.in.end())};
         }
         if (!item.faulted && item.ret < fast_.size()) {
             fast_[item.ret] = &*entry; // map nodes stay where they are
@@ -152,9 +156,9 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
             return done.error();
         }
         for (size_t i = 0; i < *done; ++i) {
-            const std::string_view verdict = tally.count(items[i]);
+            tally.count(items[i]);
             if (options.on_packet) {
-                if (auto ok = options.on_packet(report.packets, verdict, items[i].out); !ok) {
+                if (auto ok = options.on_packet(report.packets, tally.word(items[i]), items[i].out); !ok) {
                     return ok.error();
                 }
             }

@@ -176,13 +176,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
-    const uint32_t frame = handle_of(addr) - kStackHandle;
-    if (frame <= depth && access == Access::Read) {
-        // A key or value that the program has just put on its stack: the usual argument of a helper.
-        const uint32_t offset = static_cast<uint32_t>(addr) - kOrigin;
-        if (offset < abi::kStackSize && size <= 64 &&
-            stack_ready(frame, offset, static_cast<uint32_t>(size))) {
-            return stack[frame].data() + offset;
+    if (access == Access::Read) {
+        if (uint8_t* bytes = stack_bytes(addr, size)) {
+            return bytes;
         }
     }
     static uint8_t nothing[8];

@@ -63,47 +63,15 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
 
 // -- A run --
 
-void Machine::set_packet(ByteView bytes, const abi::XdpMd& md) {
+void Machine::set_context(const abi::XdpMd& md) {
     // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
     // headroom.
     // Since Linux 6.18 `data_end` says how much of the input is linear; the rest becomes fragments.
-    const size_t wanted = md.data_end != 0 ? md.data_end : bytes.size();
-    const size_t linear = std::min<size_t>(wanted, kXdpMaxLinear + md.data);
-    if (packet.lowest < kXdpHeadroom) [[unlikely]] {
-        // Programs may make headroom part of the packet, and a test run's headroom is zeroed.
-        std::memset(packet.buffer.data() + packet.lowest, 0, kXdpHeadroom - packet.lowest);
-    }
-    packet.start = kXdpHeadroom;
-    packet.meta = packet.lowest = packet.start - md.data;
-    packet.end = packet.meta + static_cast<uint32_t>(linear);
-    std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
-    if (linear < bytes.size() || !packet.fragments.empty()) {
-        packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
-    }
+    metadata_ = md.data;
+    linear_limit_ = md.data_end != 0 ? md.data_end : UINT32_MAX;
     context[3] = md.ingress_ifindex;
     context[4] = md.rx_queue_index;
     context[5] = md.egress_ifindex;
-}
-
-// The short path of a run's start. GCC would turn the clearing into calls of memset, which cost more than it.
-__attribute__((optimize("no-tree-loop-distribute-patterns"))) void Machine::begin_run(const Code& entry) {
-    if (touched) [[unlikely]] {
-        forget_last_run();
-    }
-    code = &entry;
-    at = entry.ops.data();
-    depth = 0;
-    budget = options.budget;
-    journal.begin_run();
-    for (uint64_t& word : stack_init[0]) {
-        word = 0;
-    }
-    for (size_t i = 0; i < 10; ++i) {
-        regs[i] = 0;
-    }
-    regs[1] = make_addr(kContextHandle, 0);
-    regs[10] = make_addr(kStackHandle, abi::kStackSize);
-    sync_packet_context();
 }
 
 void Machine::forget_last_run() {
@@ -124,20 +92,9 @@ void Machine::forget_last_run() {
     region.readable = region.writable = true;
 }
 
-void Machine::sync_packet_context() {
-    packet.lowest = std::min(packet.lowest, packet.meta);
-    Region& region = regions.at(packet.handle);
-    region.base = kOrigin + packet.meta;
-    region.host = packet.buffer.data() + packet.meta;
-    region.size = packet.end - packet.meta;
-    region.load_limit = region.store_limit = code->tracks_bounds ? 0 : region.size;
-    context[0] = make_addr(packet.handle, packet.start);
-    context[1] = make_addr(packet.handle, packet.end);
-    context[2] = make_addr(packet.handle, packet.meta);
-}
-
 void Machine::move_packet(const char* helper) {
     touched = true;
+    packet.lowest = std::min(packet.lowest, packet.meta);
     regions.kill(packet.handle, helper);
     Region region;
     region.kind = RegionKind::Packet;
@@ -147,8 +104,8 @@ void Machine::move_packet(const char* helper) {
     sync_packet_context();
 }
 
-void Machine::finish_run() {
-    if (!pending && !open_records.empty()) {
+void Machine::report_open_records() {
+    if (!pending) {
         const Region& record = regions.at(open_records.back());
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
@@ -157,7 +114,7 @@ void Machine::finish_run() {
     }
 }
 
-void Machine::end_run() {
+void Machine::close_run() {
     for (uint32_t handle : opened_) {
         regions.at(handle).store_limit = 0;
     }

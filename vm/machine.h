@@ -3,6 +3,7 @@
 // call.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -89,15 +90,54 @@ class Machine {
     [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
 
     // -- A run --
-    /// Puts a packet of kMinPacket to kXdpMaxPacket bytes in, with the context's metadata length and numbers.
-    void set_packet(ByteView packet, const abi::XdpMd& context);
+    /// The numbers of the context and the length of the metadata that packets start with; holds for all
+    /// packets that follow.
+    void set_context(const abi::XdpMd& md);
+    /// Puts a packet of kMinPacket to kXdpMaxPacket bytes in.
+    void set_packet(ByteView bytes) {
+        const size_t room = std::min<size_t>(linear_limit_, kXdpMaxLinear + metadata_);
+        const size_t linear = std::min<size_t>(bytes.size(), room);
+        if (packet.lowest < kXdpHeadroom) [[unlikely]] {
+            // Programs may make headroom part of the packet, and a test run's headroom is zeroed.
+            std::memset(packet.buffer.data() + packet.lowest, 0, kXdpHeadroom - packet.lowest);
+        }
+        packet.start = kXdpHeadroom;
+        packet.meta = packet.lowest = kXdpHeadroom - metadata_;
+        packet.end = packet.meta + static_cast<uint32_t>(linear);
+        std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
+        if (linear < bytes.size() || !packet.fragments.empty()) [[unlikely]] {
+            packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
+        }
+    }
     /// Resets everything else that belongs to a run. The packet stays as the last run left it, as in a
     /// repeated BPF_PROG_TEST_RUN.
-    void begin_run(const Code& code);
+    void begin_run(const Code& entry) {
+        if (touched) [[unlikely]] {
+            forget_last_run();
+        }
+        code = &entry;
+        at = entry.ops.data();
+        depth = 0;
+        budget = options.budget;
+        journal.begin_run();
+        stack_init[0] = {};
+        regs = {};
+        regs[1] = make_addr(kContextHandle, 0);
+        regs[10] = make_addr(kStackHandle, abi::kStackSize);
+        sync_packet_context();
+    }
     /// Checks what the program had to give back; a fault may come of it. The state stays readable.
-    void finish_run();
+    void finish_run() {
+        if (!open_records.empty()) [[unlikely]] {
+            report_open_records();
+        }
+    }
     /// Forgets moved packets and records.
-    void end_run();
+    void end_run() {
+        if (touched || !opened_.empty()) {
+            close_run();
+        }
+    }
     /// Takes the run's effects on maps, clock and random numbers back; false when that cannot be done.
     [[nodiscard]] bool rewind();
     /// Copies the packet out: linear part and fragments.
@@ -109,9 +149,22 @@ class Machine {
     [[nodiscard]] bool atomic(const Op& op);
     /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the program ends with 0.
     [[nodiscard]] bool load_packet(int64_t offset, uint32_t size, uint64_t& value) const;
+    /// Bytes that the program has just written to its stack, the usual argument of a helper; null when `span`
+    /// has to look closer.
+    [[nodiscard]] uint8_t* stack_bytes(uint64_t addr, uint64_t size) {
+        const uint32_t frame = handle_of(addr) - kStackHandle;
+        const uint32_t offset = static_cast<uint32_t>(addr) - kOrigin;
+        const bool ready = frame <= depth && offset < abi::kStackSize && size <= 64 &&
+                           stack_ready(frame, offset, static_cast<uint32_t>(size));
+        return ready ? stack[frame].data() + offset : nullptr;
+    }
     /// bpf_map_lookup_elem: guest address of the key's value, 0 when it is absent or a fault is pending.
     [[nodiscard]] uint64_t look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
-        const uint8_t* bytes = span(key, map.info().key_size, Access::Read, "map key");
+        const uint32_t size = map.key_size();
+        const uint8_t* bytes = stack_bytes(key, size);
+        if (bytes == nullptr) {
+            bytes = span(key, size, Access::Read, "map key");
+        }
         const uint32_t element = bytes == nullptr ? kNoElement : map.find(bytes, on_cpu, &journal);
         if (element == kNoElement) {
             return 0;
@@ -158,7 +211,16 @@ class Machine {
     }
     /// New guest address for the packet after a helper moved it; old pointers go stale.
     void move_packet(const char* helper);
-    void sync_packet_context();
+    void sync_packet_context() {
+        Region& region = regions.at(packet.handle);
+        region.base = kOrigin + packet.meta;
+        region.host = packet.buffer.data() + packet.meta;
+        region.size = packet.end - packet.meta;
+        region.load_limit = region.store_limit = code->tracks_bounds ? 0 : region.size;
+        context[0] = make_addr(packet.handle, packet.start);
+        context[1] = make_addr(packet.handle, packet.end);
+        context[2] = make_addr(packet.handle, packet.meta);
+    }
     /// Call before changing redirect, log or open_records.
     void note_effect() { touched = true; }
 
@@ -220,6 +282,8 @@ class Machine {
     };
     [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
     void forget_last_run();
+    void report_open_records();
+    void close_run();
     [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
                                           const char* what);
     [[nodiscard]] Resolved resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
@@ -234,6 +298,8 @@ class Machine {
     std::array<uint64_t, 2> random_state_{};
     std::array<uint64_t, 2> random_at_start_{};
     uint64_t clock_at_start_ = 0;
+    uint32_t linear_limit_ = UINT32_MAX;                ///< bytes of an input that may be linear
+    uint32_t metadata_ = 0;                             ///< bytes of metadata that every packet starts with
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
     std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
     std::vector<VmMap*> deleted_from_;                  ///< maps that lost entries in this run

@@ -168,7 +168,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     RunResult result;
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t repeat = std::max(options.repeat, 1u);
-    machine_.set_packet(packet, *md);
+    machine_.set_context(*md);
+    machine_.set_packet(packet);
     for (uint32_t i = 0; i < repeat; ++i) {
         machine_.begin_run(entry);
         (void)machine_.execute(machine_, entry, 0);
@@ -220,7 +221,8 @@ Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const P
     machine_.tracer = &tracer;
     machine_.execute = execute_traced;
     const Code& entry = code(true);
-    machine_.set_packet(packet, context);
+    machine_.set_context(context);
+    machine_.set_packet(packet);
     machine_.begin_run(entry);
     (void)machine_.execute(machine_, entry, 0);
     machine_.finish_run();
@@ -240,6 +242,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
     out_.clear();
     std::vector<std::pair<size_t, size_t>> places;
     size_t done = 0;
+    machine_.set_context(md);
     for (BatchItem& item : items) {
         item.faulted = item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket;
         if (item.faulted) {
@@ -250,7 +253,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             ++done;
             continue;
         }
-        machine_.set_packet(item.in, md);
+        machine_.set_packet(item.in);
         machine_.begin_run(fast_);
         (void)execute(machine_, fast_, 0);
         machine_.finish_run();

@@ -10,7 +10,7 @@ namespace mimicsh::vm {
 namespace {
 
 /// Mixes a key into 32 bits; the seed decides the iteration order.
-uint32_t hash_bytes(const uint8_t* key, uint32_t size, uint64_t seed) {
+inline uint32_t hash_bytes(const uint8_t* key, uint32_t size, uint64_t seed) {
     constexpr uint64_t kMul = 0x9fb21c651e98df25;
     uint64_t h = seed ^ (uint64_t{size} * kMul);
     while (size >= 8) {
@@ -19,16 +19,13 @@ uint32_t hash_bytes(const uint8_t* key, uint32_t size, uint64_t seed) {
         key += 8;
         size -= 8;
     }
+    // The last 1 to 7 bytes in one step, by loads that may overlap.
     if (size >= 4) {
-        h = (h ^ load<uint32_t>(key)) * kMul;
-        h ^= h >> 35;
-        key += 4;
-        size -= 4;
+        h = (h ^ (load<uint32_t>(key) | uint64_t{load<uint32_t>(key + size - 4)} << 32)) * kMul;
+    } else if (size > 0) {
+        h = (h ^ (key[0] | uint64_t{key[size / 2]} << 8 | uint64_t{key[size - 1]} << 16)) * kMul;
     }
-    for (; size > 0; --size) {
-        h = (h ^ *key++) * kMul;
-        h ^= h >> 35;
-    }
+    h ^= h >> 35;
     return static_cast<uint32_t>(h ^ h >> 29);
 }
 
