@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "vm/maps/hash.h"
 #include "vm/program.h"
 
 namespace mimicsh::vm {
@@ -236,6 +237,26 @@ std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_
     code = caller;
     at = resume;
     return regs[0];
+}
+
+uint64_t Machine::look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
+    const uint32_t size = map.key_size();
+    const uint8_t* bytes = stack_bytes(key, size);
+    if (bytes == nullptr) {
+        bytes = span(key, size, Access::Read, "map key");
+        if (bytes == nullptr) {
+            return 0;
+        }
+    }
+    // The commonest type by its name, so that the search is compiled in here.
+    const uint32_t element = map.type() == abi::MapType::Hash
+                                 ? static_cast<const HashMap&>(map).find_plain(bytes)
+                                 : map.find(bytes, on_cpu, &journal);
+    if (element == kNoElement) {
+        return 0;
+    }
+    map.open_window(regions, element);
+    return map.value_addr(element);
 }
 
 uint32_t Machine::random() {

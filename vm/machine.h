@@ -159,19 +159,7 @@ class Machine {
         return ready ? stack[frame].data() + offset : nullptr;
     }
     /// bpf_map_lookup_elem: guest address of the key's value, 0 when it is absent or a fault is pending.
-    [[nodiscard]] uint64_t look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
-        const uint32_t size = map.key_size();
-        const uint8_t* bytes = stack_bytes(key, size);
-        if (bytes == nullptr) {
-            bytes = span(key, size, Access::Read, "map key");
-        }
-        const uint32_t element = bytes == nullptr ? kNoElement : map.find(bytes, on_cpu, &journal);
-        if (element == kNoElement) {
-            return 0;
-        }
-        map.open_window(regions, element);
-        return map.value_addr(element);
-    }
+    [[nodiscard]] uint64_t look_up(VmMap& map, uint64_t key, uint32_t on_cpu);
     /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault
     /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
     /// warning.
@@ -194,13 +182,11 @@ class Machine {
 
     /// A pointer was compared with data_end and lies below or at it: that much of the packet is proven.
     void prove(uint64_t pointer, uint64_t end) {
-        if (handle_of(pointer) != packet.handle || pointer > end) {
-            return;
-        }
         Region& region = regions.at(packet.handle);
-        const uint32_t proven = static_cast<uint32_t>(pointer) - region.base;
-        if (proven > region.load_limit && proven <= region.size) {
-            region.load_limit = region.store_limit = proven;
+        // Of a pointer into anything else the distance is far above the packet's size.
+        const uint64_t proven = pointer - (uint64_t{packet.handle} << 32 | region.base);
+        if (proven <= region.size && pointer <= end && proven > region.load_limit) {
+            region.load_limit = region.store_limit = static_cast<uint32_t>(proven);
         }
     }
     /// Closes the fast windows of a map whose elements are no longer all alive.

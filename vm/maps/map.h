@@ -50,6 +50,7 @@ class VmMap : public Map {
 
     // -- Program side --
     [[nodiscard]] uint32_t key_size() const { return info_.key_size; }
+    [[nodiscard]] abi::MapType type() const { return info_.type; }
 
     /// Element that holds the key's value on that CPU, or kNoElement. A look-up counts as use for LRU maps.
     [[nodiscard]] virtual uint32_t find(const uint8_t* key, uint32_t cpu, Journal* journal);
