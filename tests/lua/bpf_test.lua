@@ -370,5 +370,5 @@ test.xdp{
     { name = "a long packet passes", input = LONG, verdict = "PASS", output = LONG },
     { name = "the limit is what vars say", input = LONG, verdict = "DROP", vars = { limit = 1000 } },
 }
-test.xdp{ object = faulty, program = "unchecked", targets = { "vm" },
+test.xdp{ object = faulty, program = "unchecked",
     { name = "a missing bounds check is a fault", input = SHORT, verdict = "fault" } }
