@@ -104,9 +104,10 @@ class Table {
             add("be" + bits, op::kAlu | op::kEnd | op::kX, 0, 0, width, InsnKind::Endian, IsaLevel::V1);
             add("bswap" + bits, op::kAlu64 | op::kEnd | op::kK, 0, 0, width, InsnKind::Bswap, IsaLevel::V4);
         }
-        add("addr_space_cast_user", op::kAlu64 | op::kMov | op::kX, -1, 1, 1, InsnKind::AddrCast,
+        // imm is (destination space << 16) | source space; 1 is the arena, 0 the kernel.
+        add("addr_space_cast_kernel", op::kAlu64 | op::kMov | op::kX, -1, 1, 1, InsnKind::AddrCast,
             IsaLevel::Arena);
-        add("addr_space_cast_kernel", op::kAlu64 | op::kMov | op::kX, -1, 1, 0x10000, InsnKind::AddrCast,
+        add("addr_space_cast_user", op::kAlu64 | op::kMov | op::kX, -1, 1, 0x10000, InsnKind::AddrCast,
             IsaLevel::Arena);
     }
 
@@ -172,7 +173,7 @@ class Table {
         add("call_local", op::kJmp | op::kCall, op::kCallLocal, 0, kAny, InsnKind::CallLocal, IsaLevel::V1);
         add("call_kfunc", op::kJmp | op::kCall, op::kCallKfunc, kAny, kAny, InsnKind::CallKfunc,
             IsaLevel::V1);
-        add("callx", op::kJmp | op::kCall | op::kX, -1, 0, 0, InsnKind::CallReg, IsaLevel::Future);
+        add("callx", op::kJmp | op::kCall | op::kX, 0, 0, 0, InsnKind::CallReg, IsaLevel::Future);
         add("gotox", op::kJmp | op::kJa | op::kX, 0, 0, 0, InsnKind::GotoReg, IsaLevel::Future);
         add("exit", op::kJmp | op::kExit, 0, 0, 0, InsnKind::Exit, IsaLevel::V1);
     }
