@@ -17,6 +17,7 @@ enum class Kind : uint8_t {
     Uninit,
     Unknown, ///< anything
     Scalar,
+    MaybeEnd, ///< data_end on some way here, something else on another; harmless until it is used
     Context,
     Stack, ///< own frame; value = offset in it, kNoOffset when it varies
     PacketData,
@@ -41,6 +42,10 @@ constexpr bool is_pointer(Kind kind) {
 
 constexpr bool is_packet(Kind kind) {
     return kind == Kind::PacketData || kind == Kind::PacketMeta || kind == Kind::PacketEnd;
+}
+
+constexpr bool may_be_end(Kind kind) {
+    return kind == Kind::PacketEnd || kind == Kind::MaybeEnd;
 }
 
 /// Kinds of all registers and of the 64 spill slots of the frame.
@@ -113,8 +118,8 @@ class Flow {
         if (a.kind == b.kind && a.kind != Kind::MapObject) {
             return {a.kind, a.kind == Kind::Stack ? kNoOffset : 0};
         }
-        if (a.kind == Kind::PacketEnd || b.kind == Kind::PacketEnd) {
-            result_.tracks_bounds = false;
+        if (may_be_end(a.kind) || may_be_end(b.kind)) {
+            return {Kind::MaybeEnd, 0};
         }
         return {Kind::Unknown, 0};
     }
@@ -185,7 +190,7 @@ class Flow {
             check_reads(slot, insn, *form, state);
             switch (form->kind) {
             case InsnKind::Exit:
-                if (state.regs[0].kind == Kind::PacketEnd) {
+                if (may_be_end(state.regs[0].kind)) {
                     result_.tracks_bounds = false;
                 }
                 return;
@@ -271,7 +276,9 @@ class Flow {
             need(insn.dst);
             break;
         case InsnKind::Exit:
-            need(0);
+            if (program_.function_at(slot) == 0) {
+                need(0); // a static subprogram may return nothing
+            }
             break;
         default:
             break;
@@ -344,6 +351,9 @@ class Flow {
         if (operation == op::kMov) {
             set(dst, wide ? src : Value{src.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0});
             return;
+        }
+        if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
+            result_.tracks_bounds = false;
         }
         if (operation == op::kSub && is_pointer(dst.kind) && is_pointer(src.kind)) {
             set(dst, {Kind::Scalar, 0});
@@ -516,7 +526,7 @@ class Flow {
         facts.target = SlotFacts::Target::Unknown;
         const auto place = stack_place(base, insn);
         if (!place) {
-            if (value.kind == Kind::PacketEnd) {
+            if (may_be_end(value.kind)) {
                 result_.tracks_bounds = false;
             }
             if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
@@ -531,7 +541,7 @@ class Flow {
             state.spills[*place / 8] = value;
             return;
         }
-        if (is_pointer(value.kind) && value.kind == Kind::PacketEnd) {
+        if (may_be_end(value.kind)) {
             result_.tracks_bounds = false;
         }
         for (uint32_t byte = *place; byte < *place + size; byte += 1) {
@@ -559,7 +569,7 @@ class Flow {
     /// The frame was written at an unknown place: spilled pointers may be gone.
     void forget_spills(State& state) {
         for (Value& spill : state.spills) {
-            if (spill.kind == Kind::PacketEnd) {
+            if (may_be_end(spill.kind)) {
                 result_.tracks_bounds = false;
             }
             spill = {Kind::Unknown, 0};
@@ -589,11 +599,11 @@ class Flow {
         const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
         if (passes_stack(state) && !only_reads) {
             if (has_callbacks_ &&
-                std::ranges::any_of(state.spills, [](Value v) { return v.kind == Kind::PacketEnd; })) {
+                std::ranges::any_of(state.spills, [](Value v) { return may_be_end(v.kind); })) {
                 result_.tracks_bounds = false;
             }
             for (Value& spill : state.spills) {
-                if (spill.kind != Kind::PacketEnd) {
+                if (!may_be_end(spill.kind)) {
                     spill = {Kind::Unknown, 0};
                 }
             }
@@ -647,8 +657,7 @@ class Flow {
             facts.proves = true;
             facts.pointer = insn.src;
             facts.end = insn.dst;
-        } else if (state.regs[insn.dst].kind == Kind::PacketEnd ||
-                   state.regs[insn.src].kind == Kind::PacketEnd) {
+        } else if (may_be_end(state.regs[insn.dst].kind) || may_be_end(state.regs[insn.src].kind)) {
             // data_end compared with something that is not known to be a packet pointer.
             result_.tracks_bounds = false;
         }

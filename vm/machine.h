@@ -207,7 +207,7 @@ class Machine {
         context[1] = make_addr(packet.handle, packet.end);
         context[2] = make_addr(packet.handle, packet.meta);
     }
-    /// Call before changing redirect, log or open_records.
+    /// Call before changing redirect, log, open_records or the random state.
     void note_effect() { touched = true; }
 
     // -- Faults and warnings --

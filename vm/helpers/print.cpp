@@ -191,6 +191,7 @@ uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, 
     while (!line.text.empty() && line.text.back() == '\n') {
         line.text.pop_back();
     }
+    machine.note_effect();
     machine.log.push_back(std::move(line.text));
     return line.length;
 }
