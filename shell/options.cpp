@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bindings/state.h"
+#include "vm/support.h"
 
 namespace mimicsh::shell {
 
@@ -43,6 +44,8 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
         ->check(CLI::PositiveNumber);
     app.add_option("-j", jit, "on or off: LuaJIT's compiler")->check(CLI::IsMember({"on", "off"}));
     app.add_option("--dump-lua", dump, "Write the Lua halves of the modules to this folder and end");
+    bool support = false;
+    app.add_flag("--support", support, "Print what the emulator supports (docs/support.md) and end");
     app.set_version_flag("--version", std::string("mimicsh ") + MIMICSH_VERSION);
     try {
         app.parse(argc, argv);
@@ -51,6 +54,10 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
     } catch (const CLI::ParseError& e) {
         std::fprintf(stderr, "mimicsh: %s\nhint: mimicsh --help lists the options\n", e.what());
         return 2;
+    }
+    if (support) {
+        std::fputs(vm::support_page().c_str(), stdout);
+        return 0;
     }
     if (!dump.empty()) {
         if (const auto done = lua::dump_lua(dump); !done) {
