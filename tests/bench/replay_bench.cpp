@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Replay of drop_dns over 1 GiB of 64-byte packets against tcpdump filtering the same file, as whole
+// processes in turn; and the peak memory of a replay over a file of an eighth of the size.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/bench/measure.h"
+
+using namespace mimicsh::bench;
+
+namespace {
+
+constexpr int kPairs = 21;
+
+std::string write_script(const std::string& folder, const std::string& capture) {
+    const std::string path = folder + "/replay.lua";
+    std::ofstream(path) << "local bpf = require 'bpf'\n"
+                           "local obj = assert(bpf.compile{file='" MIMICSH_SOURCE_DIR
+                           "/examples/drop_dns/drop_dns.bpf.c'})\n"
+                           "local inst = assert(obj:load('vm'))\n"
+                           "inst.maps.blocked[53] = 0\n"
+                           "print(inst.progs.drop_dns:replay('"
+                        << capture << "'))\n";
+    return path;
+}
+
+int fail(const char* what) {
+    std::fprintf(stderr, "%s does not run\n", what);
+    return 1;
+}
+
+} // namespace
+
+int main() {
+    char pattern[] = "/tmp/mimicsh-bench-XXXXXX";
+    const std::string folder = ::mkdtemp(pattern);
+    const std::string mimicsh = MIMICSH_BINARY_DIR "/mimicsh";
+    const std::string generator = MIMICSH_BINARY_DIR "/tests/bench/gen_pcap";
+    const std::string small = folder + "/small.pcap";
+    const std::string large = folder + "/large.pcap";
+    int result = 0;
+    if (!run_command({generator, small, "--size", "128M", "--packet", "64", "--dns", "10%"}).ok ||
+        !run_command({generator, large, "--size", "1G", "--packet", "64", "--dns", "10%"}).ok) {
+        result = fail("gen_pcap");
+    }
+    long small_peak = 0;
+    if (result == 0) {
+        const Usage usage = run_command({mimicsh, write_script(folder, small)});
+        small_peak = usage.peak_kib;
+        result = usage.ok ? 0 : fail("mimicsh");
+    }
+    std::vector<double> ours;
+    std::vector<double> theirs;
+    std::vector<double> ratios;
+    long peak = 0;
+    const std::string script = write_script(folder, large);
+    for (int pair = 0; pair < kPairs && result == 0; ++pair) {
+        const Usage a = run_command({mimicsh, script});
+        const Usage b = run_command({"tcpdump", "-r", large, "udp port 53", "-w", "/dev/null"});
+        result = !a.ok ? fail("mimicsh") : !b.ok ? fail("tcpdump") : 0;
+        ours.push_back(a.cpu);
+        theirs.push_back(b.cpu);
+        ratios.push_back(a.cpu / b.cpu);
+        peak = std::max(peak, a.peak_kib);
+    }
+    std::filesystem::remove_all(folder);
+    if (result != 0) {
+        return result;
+    }
+    std::printf("%-10s %8s %8s %8s  seconds of processor time, %d pairs\n", "command", "min", "median", "max",
+                kPairs);
+    const auto row = [](const char* name, const Spread& s) {
+        std::printf("%-10s %8.2f %8.2f %8.2f\n", name, s.low, s.median, s.high);
+    };
+    row("replay", spread(ours));
+    row("tcpdump", spread(theirs));
+    row("ratio", spread(ratios));
+    std::printf("peak memory: %ld KiB over 128 MiB, %ld KiB over 1 GiB\n", small_peak, peak);
+    return 0;
+}
