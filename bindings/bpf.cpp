@@ -6,22 +6,12 @@
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
 #include "bindings/modules.h"
-#ifdef MIMICSH_HAVE_CLANG
 #include "object/clang.h"
-#endif
-#ifdef MIMICSH_HAVE_DISASM
 #include "object/disasm.h"
 #include "object/kernel_btf.h"
-#endif
-#ifdef MIMICSH_HAVE_ASM
 #include "object/asm.h"
-#endif
-#ifdef MIMICSH_HAVE_VM
 #include "vm/target.h"
-#endif
-#ifdef MIMICSH_HAVE_KERNEL
 #include "kernel/target.h"
-#endif
 
 namespace mimicsh::lua {
 
@@ -77,7 +67,6 @@ int object_open(lua_State* L) {
     return list;
 }
 
-#ifdef MIMICSH_HAVE_CLANG
 /// object_compile{file= | source=, origin=, line=, defs={}, include={}, name=} -> object | nil, err.
 int object_compile(lua_State* L) {
     Options options(L, 1, "compile");
@@ -96,7 +85,6 @@ int object_compile(lua_State* L) {
     compile_options.stop = &interrupt_flag();
     return push_object(L, compile(compile_options));
 }
-#endif
 
 int object_close(lua_State* L) {
     check<ObjectRef>(L, 1, "object").object.reset();
@@ -106,12 +94,7 @@ int object_close(lua_State* L) {
 int object_save(lua_State* L) {
     const auto& object = check_object(L, 1);
     const std::string path(check_string(L, 2, "path"));
-#ifdef MIMICSH_HAVE_WRITER
     const auto bytes = write_elf(*object);
-#else
-    (void)object;
-    const Expected<ByteVec> bytes = Error{ENOTSUP, "save object", "this build has no writer", "", ""};
-#endif
     if (!bytes) {
         return push_failure(L, bytes.error());
     }
@@ -187,7 +170,6 @@ int object_sections(lua_State* L) {
     return 1;
 }
 
-#ifdef MIMICSH_HAVE_DISASM
 /// Appends one program: function labels, source lines, instructions by slot.
 void append_program(const LinkedProgram& program, std::string& text) {
     uint32_t last_line = UINT32_MAX;
@@ -239,12 +221,10 @@ int object_disasm(lua_State* L) {
     push_string(L, text);
     return 1;
 }
-#endif
 
 // -- Targets --
 
 std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
-#ifdef MIMICSH_HAVE_VM
     vm::Options vm;
     vm.seed = options.number("seed", 0, UINT64_MAX).value_or(vm.seed);
     vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, 4096).value_or(vm.cpus));
@@ -261,18 +241,10 @@ std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
     vm.mode = mode == "strict" ? vm::Mode::Strict : vm::Mode::Permissive;
     vm.sanitize_fault = sanitize == "fault";
     return vm::make_target(vm);
-#else
-    (void)L, (void)options;
-    return nullptr;
-#endif
 }
 
 std::unique_ptr<Target> make_kernel() {
-#ifdef MIMICSH_HAVE_KERNEL
     return kernel::make_target();
-#else
-    return nullptr;
-#endif
 }
 
 /// object_load(object, target, options) -> instance | nil, err. options.data = {[section] = bytes}.
@@ -344,12 +316,8 @@ int instance_parts(lua_State* L) {
 constexpr Function kFunctions[] = {
     {"object_open", &guard<&object_open>},         {"object_close", &guard<&object_close>},
     {"object_save", &guard<&object_save>},         {"object_info", &guard<&object_info>},
-#ifdef MIMICSH_HAVE_CLANG
     {"object_compile", &guard<&object_compile>},
-#endif
-#ifdef MIMICSH_HAVE_DISASM
     {"object_disasm", &guard<&object_disasm>},
-#endif
     {"object_sections", &guard<&object_sections>}, {"object_load", &guard<&object_load>},
     {"instance_close", &guard<&instance_close>},   {"instance_parts", &guard<&instance_parts>},
 };

@@ -187,12 +187,7 @@ int program_replay(lua_State* L) {
         replay_options.on_progress = [&line](const ReplayReport& report) { line.update(report); };
     }
     replay_options.stop = &interrupt_flag();
-#ifdef MIMICSH_HAVE_REPLAY
     auto report = replay(*owner->instance, program, *source, replay_options);
-#else
-    (void)program;
-    Expected<ReplayReport> report = Error{ENOTSUP, "replay", "this build has no replay", "", ""};
-#endif
     if (!report) {
         return push_failure(L, report.error());
     }

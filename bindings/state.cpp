@@ -17,16 +17,10 @@ namespace {
 
 // A new module is one row here, one open_<name> in its .cpp, one lua/<name>.lua if it has a Lua half.
 constexpr Module kModules[] = {
-#ifdef MIMICSH_HAVE_BPF
     {"bpf", &open_bpf, true, "objects, programs, maps: compile, load, run, replay"},
-#endif
-#ifdef MIMICSH_HAVE_VM
     {"vm", &open_vm, false, "what the emulator supports"},
-#endif
-#ifdef MIMICSH_HAVE_NET
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
     {"pcap", &open_pcap, false, "capture files: read and write pcap and pcapng"},
-#endif
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},
     {"timer", &open_timer, false, "after, every, sleep"},
