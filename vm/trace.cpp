@@ -38,6 +38,8 @@ void Tracer::follow(const Machine& machine, const LinkedProgram& program, uint32
         return;
     }
     const auto made_here = [slot] { return Origin{slot, {}}; };
+    overwritten_reg_ = form->kind == InsnKind::CallHelper ? 0 : insn.dst;
+    overwritten_ = regs_[overwritten_reg_];
     switch (form->kind) {
     case InsnKind::Alu:
         if ((insn.code & 0xf0) == op::kMov) {

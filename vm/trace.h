@@ -33,16 +33,22 @@ class Tracer {
 
     [[nodiscard]] const std::string& text() const { return text_; }
     [[nodiscard]] uint64_t instructions() const { return instructions_; }
-    [[nodiscard]] const Origin& origin(uint32_t reg) const { return regs_[reg]; }
+    /// Of the value a register held when the last reported instruction began.
+    [[nodiscard]] const Origin& origin(uint32_t reg) const {
+        return reg == overwritten_reg_ ? overwritten_ : regs_[reg];
+    }
 
   private:
     void follow(const Machine& machine, const LinkedProgram& program, uint32_t slot);
 
+    static constexpr uint32_t kNone = 0xffffffff;
     static constexpr size_t kMaxText = size_t{64} << 20;
     bool wants_text_;
     std::string text_;
     uint64_t instructions_ = 0;
     std::array<Origin, 11> regs_;
+    uint32_t overwritten_reg_ = kNone; ///< register that the last instruction writes, and what it held before
+    Origin overwritten_;
     std::map<uint64_t, Origin> spills_; ///< by guest address of 8-byte stack slots
     const void* last_ = nullptr;
 };

@@ -458,14 +458,16 @@ function bpf.open(from)
     return raw.object_open(from)
 end
 
---- File and line of the text in the script that holds it: the call's line is where the long string ends or starts;
---- the text itself is looked for, so that errors point at the very line.
+--- File and line of the text in the script that holds it: the text itself is looked for, so that errors point at the
+--- very line.
 local function locate(text)
     local source, line = core.user_position()
     if not source then
         return "source", 1
     elseif source:sub(1, 1) ~= "@" then
-        return (source:gsub("^=", "")), line
+        -- Typed at the prompt or given by -e: the call's line is the one on which the text ends.
+        local _, breaks = text:gsub("\n", "\n")
+        return (source:gsub("^=", "")), math.max(1, line - breaks)
     end
     local path = source:sub(2)
     local file = io.open(path, "rb")

@@ -154,6 +154,11 @@ function f()
     test.eq(result.code, 1)
 end)
 
+test.case("a compile error at the prompt names the line that was typed", function()
+    local result = run("", 'bpf = require "bpf"\n_, err = bpf.compile[[\n#include <linux/bpf.h>\nint x = ;\n]]\nprint(err)\n')
+    test.eq(result.out, "compile: stdin:4: expected expression\n")
+end)
+
 test.case("tasks go on while the prompt waits and after a pipe ends", function()
     local result = run("", "local t = timer.after(0.01, function() print 'later' end)\nprint 'now'\n")
     test.eq({ result.code, result.out }, { 0, "now\nlater\n" })
