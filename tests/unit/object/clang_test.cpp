@@ -154,7 +154,7 @@ TEST_F(Clang, HandsOutWarnings) {
 TEST_F(Clang, UsesTheCacheWithoutStartingTheCompiler) {
     // A compiler that works once: it removes its own works after the first run, but keeps size and time.
     write("once", "#!/bin/sh\n[ -e \"$MIMICSH_TEST_RAN\" ] && exit 77\ntouch \"$MIMICSH_TEST_RAN\"\nexec "
-                  "clang \"$@\"\n");
+                  "clang-14 \"$@\"\n");
     std::filesystem::permissions(scratch_ / "once", std::filesystem::perms::owner_all);
     const ScopedEnv compiler("MIMICSH_CLANG", scratch_ / "once");
     const ScopedEnv ran("MIMICSH_TEST_RAN", scratch_ / "ran");

@@ -60,7 +60,7 @@ inline ByteVec object_bytes(const std::string& name, const std::string& flags = 
     static const ScratchDir scratch;
     const std::string source = name.starts_with("/") ? name : data_dir() + "/" + name + ".bpf.c";
     const std::string out = scratch / (std::filesystem::path(source).filename().string() + ".o");
-    const std::string command = "clang -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -idirafter "
+    const std::string command = "clang-14 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -idirafter "
                                 "/usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu " +
                                 flags + " -c " + source + " -o " + out;
     if (std::system(command.c_str()) != 0) {
