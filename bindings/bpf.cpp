@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Module bpf: objects and instances. The typed and friendly side is lua/bpf.lua.
+#include <algorithm>
 #include <cerrno>
 
 #include "base/fd.h"
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
 #include "bindings/modules.h"
+#include "kernel/target.h"
+#include "object/asm.h"
 #include "object/clang.h"
 #include "object/disasm.h"
 #include "object/kernel_btf.h"
-#include "object/asm.h"
 #include "vm/target.h"
-#include "kernel/target.h"
 
 namespace mimicsh::lua {
 
@@ -170,55 +171,76 @@ int object_sections(lua_State* L) {
     return 1;
 }
 
-/// Appends one program: function labels, source lines, instructions by slot.
-void append_program(const LinkedProgram& program, std::string& text) {
-    uint32_t last_line = UINT32_MAX;
-    for (uint32_t slot = 0; slot < program.insns.size(); slot++) {
-        const LinkedFunction& function = program.functions[program.function_at(slot)];
-        if (function.insn == slot) {
-            text += (slot == 0 ? "" : "\n") + function.name + ":\n";
-        }
-        if (const LineInfo* line = program.line_at(slot); line != nullptr && line->insn != last_line) {
-            last_line = line->insn;
-            if (const SourceLine source = source_line(program, slot); !source.text.empty()) {
-                text += "; " + source.text + "\n";
-            }
-        }
-        const std::string number = std::to_string(slot);
-        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + ": ";
-        text += disassemble(program, slot) + "\n";
-        slot += program.insns[slot].code == op::kLddw ? 1 : 0;
+/// object_asm{source=, origin=, line=, name=, type=, license=} -> object | nil, err.
+int object_asm(lua_State* L) {
+    Options options(L, 1, "asm");
+    AsmOptions asm_options;
+    const auto source = options.string("source").value_or("");
+    asm_options.origin = options.string("origin").value_or("string");
+    asm_options.first_line = static_cast<uint32_t>(options.number("line", 1, UINT32_MAX).value_or(1));
+    asm_options.name = options.string("name").value_or("asm");
+    asm_options.license = options.string("license").value_or("GPL");
+    const auto type_name = options.string("type").value_or("xdp");
+    options.finish();
+    const auto type = abi::prog_type(type_name);
+    if (!type) {
+        fail(L, "bad argument 'type': no program type '" + type_name + "'");
     }
+    asm_options.type = *type;
+    return push_object(L, assemble(source, asm_options));
 }
 
-/// object_disasm(object [, program name]) -> text | nil, err.
-int object_disasm(lua_State* L) {
-    const auto object = check_object(L, 1);
-    const auto wanted = opt_string(L, 2, "program");
+/// Listings of the programs asked for (all when empty), as text or an error.
+Expected<std::string> list_programs(const std::shared_ptr<const Object>& object, std::string_view wanted,
+                                    const ListingOptions& listing) {
     LinkOptions options;
     if (needs_kernel_btf(*object)) {
         auto btf = running_kernel_btf();
         if (!btf) {
-            return push_failure(L, btf.error());
+            return btf.error();
         }
         options.kernel_btf = std::move(*btf);
     }
     std::string text;
     for (const uint32_t id : object->programs()) {
-        if (wanted && object->functions[id].name != *wanted) {
+        if (!wanted.empty() && object->functions[id].name != wanted) {
             continue;
         }
         const auto program = link(object, id, options);
         if (!program) {
-            return push_failure(L, program.error());
+            return program.error();
         }
-        text += text.empty() ? "" : "\n";
-        append_program(*program, text);
+        text += (text.empty() ? "" : "\n") + disassemble(*program, listing);
     }
-    if (wanted && text.empty()) {
-        fail(L, "disasm: the object has no program '" + std::string(*wanted) + "'");
+    return text;
+}
+
+/// object_disasm(object, {program=, full=, labels=, source=, slots=}) -> text | nil, err.
+int object_disasm(lua_State* L) {
+    const auto object = check_object(L, 1);
+    Options options(L, 2, "disasm");
+    const auto wanted = options.string("program").value_or("");
+    const bool full = options.boolean("full").value_or(false);
+    ListingOptions listing;
+    listing.section = full;
+    listing.labels = options.boolean("labels").value_or(true);
+    listing.source = options.boolean("source").value_or(true);
+    listing.slots = options.boolean("slots").value_or(!full);
+    options.finish();
+    const auto programs = object->programs();
+    const bool is_known =
+        std::ranges::any_of(programs, [&](uint32_t id) { return object->functions[id].name == wanted; });
+    if (!wanted.empty() && !is_known) {
+        fail(L, "disasm: the object has no program '" + wanted + "'");
     }
-    push_string(L, text);
+    auto text = list_programs(object, wanted, listing);
+    if (!text) {
+        return push_failure(L, text.error());
+    }
+    if (full) {
+        *text = list_declarations(*object) + *text + (wanted.empty() ? list_program_slots(*object) : "");
+    }
+    push_string(L, *text);
     return 1;
 }
 
@@ -314,12 +336,12 @@ int instance_parts(lua_State* L) {
 }
 
 constexpr Function kFunctions[] = {
-    {"object_open", &guard<&object_open>},         {"object_close", &guard<&object_close>},
-    {"object_save", &guard<&object_save>},         {"object_info", &guard<&object_info>},
-    {"object_compile", &guard<&object_compile>},
-    {"object_disasm", &guard<&object_disasm>},
-    {"object_sections", &guard<&object_sections>}, {"object_load", &guard<&object_load>},
-    {"instance_close", &guard<&instance_close>},   {"instance_parts", &guard<&instance_parts>},
+    {"object_open", &guard<&object_open>},       {"object_close", &guard<&object_close>},
+    {"object_save", &guard<&object_save>},       {"object_info", &guard<&object_info>},
+    {"object_compile", &guard<&object_compile>}, {"object_asm", &guard<&object_asm>},
+    {"object_disasm", &guard<&object_disasm>},   {"object_sections", &guard<&object_sections>},
+    {"object_load", &guard<&object_load>},       {"instance_close", &guard<&instance_close>},
+    {"instance_parts", &guard<&instance_parts>},
 };
 
 } // namespace

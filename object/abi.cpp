@@ -78,6 +78,16 @@ std::string_view at(const std::array<std::string_view, N>& names, uint32_t index
     return index < N ? names[index] : std::string_view("unknown");
 }
 
+template <typename Type, size_t N>
+std::optional<Type> find(const std::array<std::string_view, N>& names, std::string_view name) {
+    for (uint32_t number = 1; number < N; ++number) {
+        if (names[number] == name) {
+            return static_cast<Type>(number);
+        }
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 std::string_view name(ProgType type) {
@@ -86,6 +96,14 @@ std::string_view name(ProgType type) {
 
 std::string_view name(MapType type) {
     return at(kMapTypes, static_cast<uint32_t>(type));
+}
+
+std::optional<ProgType> prog_type(std::string_view name) {
+    return find<ProgType>(kProgTypes, name);
+}
+
+std::optional<MapType> map_type(std::string_view name) {
+    return find<MapType>(kMapTypes, name);
 }
 
 std::string_view helper_name(uint32_t id) {

@@ -105,6 +105,10 @@ enum class MapType : uint32_t {
 /// Kernel spelling without prefix: "hash", "percpu_array"; "unknown" above the last one.
 [[nodiscard]] std::string_view name(MapType type);
 
+/// The types by these names; nothing for others, "unspec" and "unknown" among them.
+[[nodiscard]] std::optional<ProgType> prog_type(std::string_view name);
+[[nodiscard]] std::optional<MapType> map_type(std::string_view name);
+
 /// True for the types whose host-side value is one slot per possible CPU (each rounded up to 8 bytes).
 [[nodiscard]] constexpr bool is_percpu(MapType type) {
     return type == MapType::PercpuHash || type == MapType::PercpuArray || type == MapType::LruPercpuHash ||

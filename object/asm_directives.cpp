@@ -34,15 +34,6 @@ constexpr std::array<ValueType, 11> kValueTypes{{
     {"be64", 8, false, "__be64"},
 }};
 
-std::optional<abi::MapType> map_type(std::string_view name) {
-    for (uint32_t number = 1; number <= static_cast<uint32_t>(abi::MapType::Arena); ++number) {
-        if (abi::name(static_cast<abi::MapType>(number)) == name) {
-            return static_cast<abi::MapType>(number);
-        }
-    }
-    return std::nullopt;
-}
-
 /// The section that a program of that type has when the text names only the type; empty where it must say
 /// how it attaches.
 std::string_view section_of(abi::ProgType type) {
@@ -154,14 +145,11 @@ Status Directive::section() {
 /// .type sched_cls: the section that programs of the type have.
 Status Directive::type() {
     const Token word = lexer_.word();
-    for (uint32_t number = 1; number <= static_cast<uint32_t>(abi::ProgType::Netfilter); ++number) {
-        const auto type = static_cast<abi::ProgType>(number);
-        if (word.text == abi::name(type)) {
-            Position place = at_;
-            place.column = word.column;
-            auto ok = open_scope(source_, type, place);
-            return ok ? end() : ok;
-        }
+    if (const auto type = abi::prog_type(word.text)) {
+        Position place = at_;
+        place.column = word.column;
+        auto ok = open_scope(source_, *type, place);
+        return ok ? end() : ok;
     }
     return bad(word, "no program type '" + std::string(word.text.substr(0, 64)) + "'",
                "types are named as the kernel names them: xdp, sched_cls, socket_filter");
@@ -240,7 +228,7 @@ Status Directive::attribute(MapDef& map, const Token& key) {
     }
     if (key.is("type")) {
         const Token token = lexer_.next();
-        const auto type = map_type(token.text);
+        const auto type = abi::map_type(token.text);
         if (!type) {
             return bad(token, "no map type '" + std::string(token.text.substr(0, 64)) + "'",
                        "types are named as the kernel names them: hash, percpu_array, lru_hash, ringbuf");

@@ -61,11 +61,12 @@ function object_methods.save(obj, path)
     return raw.object_save(obj, path)
 end
 
-function object_methods.disasm(obj, program)
-    if not raw.object_disasm then
-        return fail_value("ENOTSUP", "disasm", "this build has no disassembler")
+function object_methods.disasm(obj, options)
+    if type(options) == "string" then
+        options = { program = options }
     end
-    return raw.object_disasm(obj, program)
+    options = check_options(options, "disasm", "program full labels source slots")
+    return raw.object_disasm(obj, options)
 end
 
 --- Initial contents of data sections with the given variables set.
@@ -513,13 +514,18 @@ function bpf.compile(options)
     return raw.object_compile(passed)
 end
 
-function bpf.asm(text)
-    if type(text) ~= "string" then
-        core.fail("bad argument 'text': expected string, got " .. type(text))
-    elseif not raw.object_asm then
-        return fail_value("ENOTSUP", "asm", "this build has no assembler")
+function bpf.asm(options)
+    if type(options) == "string" then
+        options = { options }
     end
-    return raw.object_asm(text, locate(text))
+    options = check_options(options, "asm", "1 source name type license")
+    local text = options[1] or options.source
+    if type(text) ~= "string" then
+        core.fail("bad argument 'source': expected string, got " .. type(text))
+    end
+    local passed = { source = text, name = options.name, type = options.type, license = options.license }
+    passed.origin, passed.line = locate(text)
+    return raw.object_asm(passed)
 end
 
 -- -- Docs --
@@ -540,16 +546,17 @@ char LICENSE[] SEC("license") = "GPL";
 ]=])
 print(o.programs[1].name) --> pass]])
 core.doc("bpf.asm", bpf.asm, [[
-bpf.asm(text) -> object | nil, err
-Assembles kernel-style instruction text.
-print(type(bpf.asm)) --> function]])
+bpf.asm(text) or bpf.asm{text [, name=, type="xdp", license="GPL"]} -> object | nil, err
+Assembles kernel-style instruction text; errors point at its lines in the script. docs/asm.md has the language.
+local o = assert(bpf.asm "drop: r0 = 1\nexit")
+print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
 obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=}]) -> instance | nil, err
 Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[
-obj:disasm([program]) -> text | nil, err
-The linked instructions with source lines.
+obj:disasm([program | {program=, full=, labels=true, source=true, slots=}]) -> text | nil, err
+The linked instructions with source lines; full adds licence, maps and sections, so that bpf.asm takes the text.
 print(obj:disasm "count":match "^count:") --> count:]])
 core.doc("object:save", object_methods.save, [[
 obj:save(path) -> true | nil, err

@@ -2,3 +2,4 @@
 # Parsers of object/.
 mimicsh_fuzz_target(elf SOURCES object_elf.cpp LIBS mimicsh_object)
 mimicsh_fuzz_target(btf SOURCES object_btf.cpp LIBS mimicsh_object)
+mimicsh_fuzz_target(asm SOURCES object_asm.cpp LIBS mimicsh_object)
