@@ -7,7 +7,7 @@ local here = arg[0]:match "^(.*/)" or ""
 local obj = assert(bpf.compile{ file = here .. "first_fault.bpf.c" })
 local prog = assert(obj:load "vm").progs.drop_old
 
--- Long enough: the program answers.
+-- Long enough: the program answers, and a warning says what the kernel will think of it.
 print(prog:run(pkt.eth{} / pkt.ip{ ttl = 1 } / pkt.udp{} / "hi"))
 print()
 
