@@ -137,6 +137,10 @@ Expected<Object> Reader::run() {
     for (size_t start = 0; start < text_.size();) {
         const size_t end = std::min(text_.find('\n', start), text_.size());
         at = {at.line + 1, 1, text_.substr(start, end - start)};
+        if (const size_t zero = at.text.find('\0'); zero != std::string_view::npos) {
+            at.column = static_cast<uint32_t>(zero + 1);
+            return bad(at, "zero byte in the text");
+        }
         if (auto ok = line(at); !ok) {
             return ok.error();
         }

@@ -156,7 +156,11 @@ Status Directive::type() {
 }
 
 Status Directive::license() {
-    if (lexer_.peek().kind != TokenKind::Quoted) {
+    const Token next = lexer_.peek();
+    if (next.kind == TokenKind::Bad) {
+        return bad(next, std::string(next.text));
+    }
+    if (next.kind != TokenKind::Quoted) {
         source_.object.license = lexer_.rest().text;
         return {};
     }

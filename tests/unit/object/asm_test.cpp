@@ -355,6 +355,7 @@ TEST(Assembler, ErrorsNameLineColumnAndReason) {
         {"r1 = cmpxchg_64(r2 + 0, r0, r3)",
          "string:1:16: the old value of a compare-and-exchange goes to r0"},
         {"r1 = \"x", "string:1:6: quote without an end"},
+        {".license \"x", "string:1:10: quote without an end"},
         {"r1 = 12ab", "string:1:6: malformed number"},
         {"\x01", "string:1:1: unexpected character"},
         {".section .text\nr0 = 0\nexit",
