@@ -41,6 +41,7 @@ class Listing {
     std::vector<bool> starts_, targets_; // by slot: an instruction begins, a jump arrives
     std::string prefix_ = "L";           // of labels
     const LineInfo* last_line_ = nullptr;
+    std::string last_comment_;
     std::string out_;
 };
 
@@ -128,7 +129,10 @@ void Listing::add_source(uint32_t slot) {
     for (char& c : comment) {
         c = static_cast<unsigned char>(c) < ' ' ? ' ' : c;
     }
-    out_ += comment + "\n";
+    if (comment != last_comment_) { // records of one line that differ by column only
+        out_ += comment + "\n";
+        last_comment_ = comment;
+    }
 }
 
 std::string Listing::run() {
@@ -144,11 +148,11 @@ std::string Listing::run() {
         if (next < program_.functions.size() && program_.functions[next].insn == slot) {
             out_ += (slot == 0 ? "" : "\n") + quote_name(names_[next++]) + ":\n";
         }
-        if (options_.source) {
-            add_source(slot);
-        }
         if (targets_[slot]) {
             out_ += prefix_ + std::to_string(slot) + ":\n";
+        }
+        if (options_.source) {
+            add_source(slot);
         }
         std::string margin = "    ";
         if (options_.slots) {
