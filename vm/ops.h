@@ -112,8 +112,8 @@
 
 // Operands of fused pairs, as X(name, whatever was passed on). The sets follow what clang emits most in
 // packet programs.
-// Sanitizers make every handler several times as large, and a compiler takes minutes over all pairs then: a few
-// stand for the rest.
+// Sanitizers make every handler several times as large, and a compiler takes minutes over all pairs then: a
+// few stand for the rest.
 #ifdef __SANITIZE_ADDRESS__
 #define MIMICSH_VM_FEW_PAIRS
 #endif
