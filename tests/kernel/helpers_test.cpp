@@ -106,7 +106,7 @@ TEST_F(HelperParity, TailCalls) {
 TEST_F(HelperParity, Ringbuf) {
     struct Step {
         const char* program;
-        std::initializer_list<uint64_t> args;
+        std::vector<uint64_t> args;
     };
     const std::vector<std::vector<Step>> runs{
         {{"output", {0, 0}}, {"output", {1, 0}}, {"output", {8, 1}}, {"output", {9, 2}}, {"output", {16, 3}}},
@@ -122,7 +122,7 @@ TEST_F(HelperParity, Ringbuf) {
     // With and without the host taking records in between: run_both compares and so consumes.
     for (const auto& run : runs) {
         for (const Step& step : run) {
-            SCOPED_TRACE(testing::Message() << step.program << " " << *step.args.begin());
+            SCOPED_TRACE(testing::Message() << step.program << " " << step.args.front());
             set_args(step.args);
             run_both(step.program, packet_of(64));
         }

@@ -89,7 +89,7 @@ void ParityTest::open_case(const std::string& name) {
     open(compile_case("parity/" + name + ".bpf.c"));
 }
 
-void ParityTest::set_args(std::initializer_list<uint64_t> args) {
+void ParityTest::set_args(const std::vector<uint64_t>& args) {
     ByteVec io((kIoArgs + kIoResults) * 8);
     size_t at = 0;
     for (const uint64_t arg : args) {

@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include <initializer_list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "object/target.h"
 #include "tests/unit/vm/raw.h"
@@ -26,7 +26,7 @@ class ParityTest : public testing::Test {
     [[nodiscard]] bool ready() const { return vm_ != nullptr && kernel_ != nullptr; }
 
     /// Puts arguments into the `io` block of both sides (its results become 0).
-    void set_args(std::initializer_list<uint64_t> args);
+    void set_args(const std::vector<uint64_t>& args);
     /// Runs one program on one packet on both and compares everything that a run shows, maps included.
     /// Returns the kernel's result.
     RunResult run_both(const std::string& program, ByteView packet, const RunOptions& options = {});
