@@ -196,13 +196,13 @@ class Flow {
                 return;
             case InsnKind::Goto: {
                 const int64_t distance = insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off;
-                enter(static_cast<uint32_t>(slot + 1 + distance), state);
+                enter(static_cast<uint32_t>(int64_t{slot} + 1 + distance), state);
                 return;
             }
             case InsnKind::Jump:
             case InsnKind::MayGoto:
                 note_proof(slot, insn, *form, state);
-                enter(static_cast<uint32_t>(slot + 1 + insn.off), state);
+                enter(static_cast<uint32_t>(int64_t{slot} + 1 + insn.off), state);
                 enter(next, state);
                 return;
             default:
