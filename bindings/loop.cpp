@@ -179,6 +179,28 @@ bool Loop::wake(const Wake& wake, lua_State* from, int values) {
     return true;
 }
 
+void Loop::wake_after(Wake wake, uint64_t milliseconds) {
+    auto owned = std::make_unique<Alarm>();
+    Alarm* alarm = owned.get();
+    alarm->loop = this;
+    alarm->wake = std::move(wake);
+    uv_timer_init(&uv_, &alarm->timer);
+    alarm->timer.data = alarm;
+    alarms_.emplace(alarm, std::move(owned));
+    uv_update_time(&uv_);
+    uv_timer_start(
+        &alarm->timer,
+        [](uv_timer_t* timer) {
+            auto* fired = static_cast<Alarm*>(timer->data);
+            fired->loop->wake(fired->wake, fired->loop->L_, 0);
+            uv_close(reinterpret_cast<uv_handle_t*>(timer), [](uv_handle_t* closed) {
+                auto* ended = static_cast<Alarm*>(closed->data);
+                ended->loop->alarms_.erase(ended);
+            });
+        },
+        milliseconds, 0);
+}
+
 void Loop::resume(const std::shared_ptr<Task>& task) {
     if (task->state != Task::State::Ready) {
         return;

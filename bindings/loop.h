@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -81,6 +82,9 @@ class Loop {
     /// stale.
     bool wake(const Wake& wake, lua_State* from, int values);
 
+    /// Wakes with no values after that many milliseconds.
+    void wake_after(Wake wake, uint64_t milliseconds);
+
     /// Runs tasks and events until `done` says so, or nothing can happen any more, or ^C arrives with nobody
     /// running.
     enum class Outcome : uint8_t { Done, Idle, Interrupted };
@@ -105,12 +109,19 @@ class Loop {
     [[nodiscard]] bool timed_out() const;
 
   private:
+    /// A timer that wakes one task; the loop's until it has fired.
+    struct Alarm {
+        Loop* loop = nullptr;
+        Wake wake;
+        uv_timer_t timer{};
+    };
     void resume(const std::shared_ptr<Task>& task);
     void finish(const std::shared_ptr<Task>& task, bool ok);
 
     lua_State* L_;
     uv_loop_t uv_;
     std::unique_ptr<uv_async_t> wakeup_;
+    std::unordered_map<Alarm*, std::unique_ptr<Alarm>> alarms_;
     std::deque<std::shared_ptr<Task>> ready_;
     std::unordered_set<std::shared_ptr<Task>> blocked_;
     std::shared_ptr<Task> current_;

@@ -93,25 +93,7 @@ int timer_stop(lua_State* L) {
 int sleep(lua_State* L) {
     const double seconds = check_duration(L, 1, "seconds");
     Loop& loop = Loop::of(L);
-    struct Sleep {
-        uv_timer_t handle;
-        Wake wake;
-        lua_State* main;
-    };
-    auto wake = loop.prepare_block(L, "timer.sleep");
-    auto* sleeper = new Sleep{{}, std::move(wake), loop.state()};
-    uv_timer_init(loop.uv(), &sleeper->handle);
-    sleeper->handle.data = sleeper;
-    uv_update_time(loop.uv());
-    uv_timer_start(
-        &sleeper->handle,
-        [](uv_timer_t* handle) {
-            auto* self = static_cast<Sleep*>(handle->data);
-            Loop::of(self->main).wake(self->wake, self->main, 0);
-            uv_close(reinterpret_cast<uv_handle_t*>(handle),
-                     [](uv_handle_t* closed) { delete static_cast<Sleep*>(closed->data); });
-        },
-        milliseconds(seconds), 0);
+    loop.wake_after(loop.prepare_block(L, "timer.sleep"), milliseconds(seconds));
     return loop.block(L);
 }
 
