@@ -111,7 +111,7 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
         out_of_bounds(region, addr, size, access, what);
         return {};
     }
-    if (q + size > region.load_limit) {
+    if (q + size > window.proven) {
         const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
         warn(verb(access, size, what) + " at " + place("packet", from_start) +
              " without a comparison with data_end that covers it: unchecked access, the kernel will refuse");
@@ -133,8 +133,7 @@ bool Machine::load_context(uint64_t addr, uint32_t size, uint64_t& value) {
     value = context[field->index];
     if (field->role == FieldRole::PacketEnd) {
         // Not seen by the analysis, so comparisons with it are not recognised either.
-        Region& region = regions.at(packet.handle);
-        region.load_limit = region.store_limit = region.size;
+        window.prove(window.size);
     }
     return true;
 }
@@ -176,6 +175,10 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
+    if (const uint64_t place = addr - window.address;
+        size <= window.proven && place <= window.proven - size) {
+        return window.host + place;
+    }
     if (access == Access::Read) {
         if (uint8_t* bytes = stack_bytes(addr, size)) {
             return bytes;

@@ -476,6 +476,8 @@ class Flow {
             }
         } else if (base.kind == Kind::Stack) {
             result = {Kind::Unknown, 0};
+        } else if (is_packet(base.kind)) {
+            facts.target = SlotFacts::Target::Packet;
         }
         set(state.regs[insn.dst], result);
     }
@@ -523,7 +525,7 @@ class Flow {
             refuse(slot, "write to the context: struct xdp_md is read only");
         }
         SlotFacts& facts = result_.slots[slot];
-        facts.target = SlotFacts::Target::Unknown;
+        facts.target = is_packet(base.kind) ? SlotFacts::Target::Packet : SlotFacts::Target::Unknown;
         const auto place = stack_place(base, insn);
         if (!place) {
             if (may_be_end(value.kind)) {

@@ -18,6 +18,7 @@ struct SlotFacts {
         Unknown,
         Context, ///< value = byte offset of the field
         Stack,   ///< value = byte offset in the frame, 0 .. 511
+        Packet,  ///< loads and stores: through a packet pointer
         Map,     ///< helper calls: r1 is the map with index `value`
     };
     Target target = Target::Unknown;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "vm/context/xdp_md.h"
+#include "vm/fuse.h"
 #include "vm/interp.h"
 #include "vm/machine.h"
 #include "vm/support.h"
@@ -16,23 +17,8 @@ namespace mimicsh::vm {
 
 namespace {
 
-constexpr uint32_t kNoTarget = 0xffffffff;
 constexpr uint32_t kLookup = 1;
 constexpr uint32_t kTailCall = 12;
-
-/// An operation on its way: its code instead of a label, its jump target as a slot.
-struct Draft {
-    OpCode code = OpCode::refused;
-    Op op;
-    uint32_t slot = 0;
-    uint32_t access = kNoTarget; ///< of a pair: slot of the memory access, when it is not the first
-    uint32_t target = kNoTarget;
-    bool leader = false; ///< something jumps here, so it cannot be the second half of a pair
-};
-
-constexpr OpCode plus(OpCode base, int by) {
-    return static_cast<OpCode>(static_cast<int>(base) + by);
-}
 
 /// The `_k` operation for an ALU instruction; `_x` is the next one.
 OpCode alu_code(const Insn& insn) {
@@ -90,10 +76,11 @@ int log2_size(uint8_t code) {
     return size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
 }
 
-/// Operations of one size stand six apart: ldx, stx, st, load_stack, store_stack, store_stack_imm.
+/// Operations of one size stand three apart: load, store, store of an immediate; so do those on the stack.
 OpCode sized(OpCode of_8_bits, uint8_t code) {
-    constexpr int kStep = static_cast<int>(OpCode::ldx16) - static_cast<int>(OpCode::ldx8);
-    return plus(of_8_bits, kStep * log2_size(code));
+    static_assert(static_cast<int>(OpCode::ldx16) - static_cast<int>(OpCode::ldx8) == 3);
+    static_assert(static_cast<int>(OpCode::load_stack16) - static_cast<int>(OpCode::load_stack8) == 3);
+    return plus(of_8_bits, 3 * log2_size(code));
 }
 
 class Decoder {
@@ -110,7 +97,7 @@ class Decoder {
         }
         mark_leaders();
         if (!options_.traced) {
-            fuse();
+            drafts_ = fuse(drafts_);
         }
         return finish();
     }
@@ -270,6 +257,10 @@ class Decoder {
     void add_memory(Draft& draft, uint32_t slot, const Insn& insn, const InsnForm& form) {
         const SlotFacts& facts = analysis_.slots[slot];
         const bool on_stack = facts.target == SlotFacts::Target::Stack;
+        const bool in_packet = facts.target == SlotFacts::Target::Packet && !options_.traced;
+        const auto pick = [&](OpCode anywhere, OpCode stack, OpCode packet) {
+            return sized(on_stack ? stack : in_packet ? packet : anywhere, insn.code);
+        };
         draft.op.a = on_stack ? facts.value : insn.off;
         draft.op.b = insn.imm;
         switch (form.kind) {
@@ -284,10 +275,10 @@ class Decoder {
                 draft.op.src = find_field(xdp_md_fields(), facts.value, access_size(insn.code))->index;
                 return;
             }
-            draft.code = sized(on_stack ? OpCode::load_stack8 : OpCode::ldx8, insn.code);
+            draft.code = pick(OpCode::ldx8, OpCode::load_stack8, OpCode::ldp8);
             return;
         case InsnKind::StoreImm:
-            draft.code = sized(on_stack ? OpCode::store_stack_imm8 : OpCode::st8, insn.code);
+            draft.code = pick(OpCode::st8, OpCode::store_stack_imm8, OpCode::sti8);
             return;
         case InsnKind::Atomic:
             draft.code = OpCode::atomic;
@@ -295,7 +286,7 @@ class Decoder {
             draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
             return;
         default:
-            draft.code = sized(on_stack ? OpCode::store_stack8 : OpCode::stx8, insn.code);
+            draft.code = pick(OpCode::stx8, OpCode::store_stack8, OpCode::stp8);
             return;
         }
     }
@@ -347,8 +338,7 @@ class Decoder {
         return {};
     }
 
-    // -- Fusion --
-
+    /// Marks where jumps arrive.
     void mark_leaders() {
         std::vector<bool> leader(program_.insns.size() + 1, false);
         for (const Draft& draft : drafts_) {
@@ -364,158 +354,6 @@ class Decoder {
             draft.leader = draft.slot != last && leader[draft.slot];
             last = draft.slot;
         }
-    }
-
-    void fuse() {
-        std::vector<Draft> fused;
-        fused.reserve(drafts_.size());
-        for (size_t i = 0; i < drafts_.size(); ++i) {
-            if (const auto bytes = two_bytes(i)) {
-                fused.push_back(*bytes);
-                i += 3;
-                continue;
-            }
-            if (i + 1 < drafts_.size() && !drafts_[i + 1].leader) {
-                if (const auto pair = special_pair(drafts_[i], drafts_[i + 1])) {
-                    fused.push_back(*pair);
-                    ++i;
-                    continue;
-                }
-                if (const void* label = pair_label(drafts_[i], drafts_[i + 1])) {
-                    fused.push_back(join(drafts_[i], drafts_[i + 1], label));
-                    ++i;
-                    continue;
-                }
-            }
-            fused.push_back(drafts_[i]);
-        }
-        drafts_ = std::move(fused);
-    }
-
-    /// High byte, shift by 8, low byte, or: the four operations from `i` on as one, when they are that.
-    [[nodiscard]] std::optional<Draft> two_bytes(size_t i) const {
-        if (i + 3 >= drafts_.size() || drafts_[i + 1].leader || drafts_[i + 2].leader ||
-            drafts_[i + 3].leader) {
-            return std::nullopt;
-        }
-        const Draft& high = drafts_[i];
-        const Draft& shift = drafts_[i + 1];
-        const Draft& low = drafts_[i + 2];
-        const Draft& merge = drafts_[i + 3];
-        const bool shape = high.code == OpCode::ldx8 && low.code == OpCode::ldx8 &&
-                           (shift.code == OpCode::lsh64_k || shift.code == OpCode::lsh32_k) &&
-                           shift.op.a == 8 && (merge.code == OpCode::or64_x || merge.code == OpCode::or32_x);
-        const uint8_t result = high.op.dst;
-        const uint8_t byte = low.op.dst;
-        const uint8_t base = high.op.src;
-        if (!shape || shift.op.dst != result || merge.op.dst != result || merge.op.src != byte ||
-            low.op.src != base || result == base || byte == base || result == byte ||
-            high.op.a != low.op.a + 1) {
-            return std::nullopt;
-        }
-        Draft joined = high;
-        joined.code = OpCode::load_two_bytes;
-        joined.op.dst2 = byte;
-        joined.op.a = low.op.a;
-        return joined;
-    }
-
-    /// Pairs that are an operation of their own: both ends of the packet loaded, a constant returned.
-    static std::optional<Draft> special_pair(const Draft& first, const Draft& second) {
-        Draft pair = first;
-        if (first.code == OpCode::ctx_load && second.code == OpCode::ctx_load) {
-            pair.code = OpCode::ctx_load_two;
-            pair.op.dst2 = second.op.dst;
-            pair.op.src2 = second.op.src;
-            return pair;
-        }
-        if (first.code == OpCode::mov32_k && first.op.dst == 0 && second.code == OpCode::exit) {
-            pair.code = OpCode::exit_with;
-            return pair;
-        }
-        return std::nullopt;
-    }
-
-    static bool is_load(OpCode code) {
-        return code == OpCode::ldx8 || code == OpCode::ldx16 || code == OpCode::ldx32 ||
-               code == OpCode::ldx64;
-    }
-    static bool is_store(OpCode code) {
-        return code == OpCode::stx8 || code == OpCode::stx16 || code == OpCode::stx32 ||
-               code == OpCode::stx64;
-    }
-    /// log2 of the bytes that an ldx or stx operation moves.
-    static int load_size(OpCode code) {
-        return (static_cast<int>(code) - static_cast<int>(OpCode::ldx8)) /
-               (static_cast<int>(OpCode::ldx16) - static_cast<int>(OpCode::ldx8));
-    }
-    static bool is_jump(OpCode code) { return code >= OpCode::jeq64_k_f && code <= OpCode::jsle32_x_b; }
-    static bool is_backward(OpCode code) {
-        return ((static_cast<int>(code) - static_cast<int>(OpCode::jeq64_k_f)) & 1) != 0;
-    }
-
-    /// Handler of a pair, or null when there is none for it.
-    static const void* pair_label(const Draft& first, const Draft& second) {
-        const Labels& table = fast_labels();
-        if (first.code == OpCode::prove) {
-            constexpr std::array<OpCode, 4> kProved{OpCode::jgt64_x_f, OpCode::jge64_x_f, OpCode::jlt64_x_f,
-                                                    OpCode::jle64_x_f};
-            for (size_t i = 0; i < kProved.size(); ++i) {
-                if (second.code == kProved[i] || second.code == plus(kProved[i], 1)) {
-                    return table.prove_jump[2 * i + (second.code == kProved[i] ? 0 : 1)];
-                }
-            }
-            return nullptr;
-        }
-        const bool second_jumps = is_jump(second.code);
-        const bool backward = second_jumps && is_backward(second.code);
-        const int second_alu = pair_alu_index(second.code);
-        const int second_jump = second_jumps ? pair_jump_index(plus(second.code, backward ? -1 : 0)) : -1;
-        if (is_load(first.code)) {
-            const int size = load_size(first.code);
-            if (second_alu >= 0) {
-                return table.load_alu[size * pair_alu_count() + second_alu];
-            }
-            if (second_jump >= 0) {
-                return table.load_jump[(size * pair_jump_count() + second_jump) * 2 + (backward ? 1 : 0)];
-            }
-            if (is_store(second.code) && load_size(second.code) == size) {
-                return table.load_store[size];
-            }
-            return is_load(second.code) ? table.load_load[size * 4 + load_size(second.code)] : nullptr;
-        }
-        if (is_store(first.code)) {
-            return is_store(second.code)
-                       ? table.store_store[load_size(first.code) * 4 + load_size(second.code)]
-                       : nullptr;
-        }
-        const int first_alu = pair_alu_index(first.code);
-        if (first_alu < 0) {
-            return nullptr;
-        }
-        if (second_alu >= 0) {
-            return table.alu_alu[first_alu * pair_alu_count() + second_alu];
-        }
-        if (second_jump >= 0) {
-            return table.alu_jump[(first_alu * pair_jump_count() + second_jump) * 2 + (backward ? 1 : 0)];
-        }
-        if (is_store(second.code)) {
-            return table.alu_store[first_alu * 4 + load_size(second.code)];
-        }
-        return is_load(second.code) ? table.alu_load[first_alu * 4 + load_size(second.code)] : nullptr;
-    }
-
-    static Draft join(const Draft& first, const Draft& second, const void* label) {
-        Draft pair = first;
-        pair.op.label = label;
-        pair.op.dst2 = second.op.dst;
-        pair.op.src2 = second.op.src;
-        pair.op.b = second.op.a;
-        pair.target = second.target;
-        // Only memory accesses fault or warn; of two, the first is named until the traced run locates the
-        // fault.
-        pair.access = is_load(first.code) || is_store(first.code) ? first.slot : second.slot;
-        return pair;
     }
 
     // -- Output --

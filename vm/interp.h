@@ -7,18 +7,22 @@
 
 namespace mimicsh::vm {
 
+/// Rows of MIMICSH_VM_ACCESS: four widths anywhere, then four in the packet.
+inline constexpr size_t kAccessRows = 8;
+
 /// Addresses of the handlers of one interpreter instance.
 struct Labels {
-    const void* const* single = nullptr;      ///< by OpCode
-    const void* const* alu_alu = nullptr;     ///< [first * pair_alu_count + second]
-    const void* const* alu_jump = nullptr;    ///< [(first * pair_jump_count + second) * 2 + backward]
-    const void* const* alu_load = nullptr;    ///< [first * 4 + log2(bytes)]
-    const void* const* load_alu = nullptr;    ///< [log2(bytes) * pair_alu_count + second]
-    const void* const* load_jump = nullptr;   ///< [(log2(bytes) * pair_jump_count + second) * 2 + backward]
-    const void* const* load_load = nullptr;   ///< [log2(first bytes) * 4 + log2(second bytes)]
-    const void* const* alu_store = nullptr;   ///< [first * 4 + log2(bytes)]
-    const void* const* load_store = nullptr;  ///< [log2(bytes)], both of the same width
-    const void* const* store_store = nullptr; ///< [log2(first bytes) * 4 + log2(second bytes)]
+    const void* const* single = nullptr;    ///< by OpCode
+    const void* const* alu_alu = nullptr;   ///< [first * pair_alu_count + second]
+    const void* const* alu_jump = nullptr;  ///< [(first * pair_jump_count + second) * 2 + backward]
+    const void* const* alu_load = nullptr;  ///< [first * kAccessRows + row of the load]
+    const void* const* load_alu = nullptr;  ///< [row * pair_alu_count + second]
+    const void* const* load_jump = nullptr; ///< [(row * pair_jump_count + second) * 2 + backward]
+    const void* const* load_load = nullptr; ///< [row * 4 + log2(second bytes)], both in the packet or neither
+    const void* const* alu_store = nullptr; ///< [first * kAccessRows + row of the store]
+    const void* const* load_store = nullptr; ///< [row], of both
+    const void* const* store_store =
+        nullptr; ///< [row * 4 + log2(second bytes)], both in the packet or neither
     const void* const* prove_jump =
         nullptr; ///< [jgt64_x, jge64_x, jlt64_x, jle64_x], each forward and backward
 };

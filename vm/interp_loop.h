@@ -64,6 +64,12 @@ constexpr uint64_t widen(uint64_t value) {
     }
 }
 
+template <typename T>
+constexpr size_t log2_of = sizeof(T) == 1   ? 0
+                           : sizeof(T) == 2 ? 1
+                           : sizeof(T) == 4 ? 2
+                                            : 3;
+
 /// The fast path of a load: one table row, one compare, in 64 bits so that the sum cannot wrap.
 template <typename T>
 inline __attribute__((always_inline)) bool fast_load(const Region* regions, uint32_t count, uint64_t addr,
@@ -97,6 +103,29 @@ inline __attribute__((always_inline)) bool fast_store(const Region* regions, uin
     return true;
 }
 
+/// The same for what is expected to be the packet.
+template <typename T>
+inline __attribute__((always_inline)) bool fast_load_packet(const PacketWindow& window, uint64_t addr,
+                                                            uint64_t& value) {
+    const uint64_t at = addr - window.address;
+    if (at >= window.starts[log2_of<T>]) [[unlikely]] {
+        return false;
+    }
+    value = static_cast<uint64_t>(mimicsh::load<T>(window.host + at));
+    return true;
+}
+
+template <typename T>
+inline __attribute__((always_inline)) bool fast_store_packet(const PacketWindow& window, uint64_t addr,
+                                                             uint64_t value) {
+    const uint64_t at = addr - window.address;
+    if (at >= window.starts[log2_of<T>]) [[unlikely]] {
+        return false;
+    }
+    mimicsh::store<T>(window.host + at, static_cast<T>(value));
+    return true;
+}
+
 inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
     if ((offset & 63) + size <= 64) [[likely]] {
         machine.stack_init[machine.depth][offset / 64] |= Machine::init_mask(offset, size);
@@ -112,6 +141,7 @@ inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
 #define VM_EXPAND(...) __VA_ARGS__
 #define VM_PAIR_ALU_LIST() MIMICSH_VM_PAIR_ALU
 #define VM_PAIR_JUMP_LIST() MIMICSH_VM_PAIR_JUMP
+#define VM_ACCESS_LIST() MIMICSH_VM_ACCESS
 
 // -- The loop --
 
@@ -143,13 +173,18 @@ inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
         }                                                                                                    \
     } while (0)
 
-// The slow path has a variable of its own: one whose address is taken would live in memory on the fast path
-// too.
-#define LOAD(type, dst, src, off)                                                                            \
+// The fast path of an access: through the region table, or through the window on the packet. The slow path
+// has a variable of its own: one whose address is taken would live in memory on the fast path too.
+#define FAST_LOAD_Any(type, addr, value) fast_load<type>(regions, region_count, addr, value)
+#define FAST_LOAD_Packet(type, addr, value) fast_load_packet<type>(machine.window, addr, value)
+#define FAST_STORE_Any(type, addr, value) fast_store<type>(regions, region_count, addr, value)
+#define FAST_STORE_Packet(type, addr, value) fast_store_packet<type>(machine.window, addr, value)
+
+#define LOAD_VALUE(where, type, value, src, off)                                                             \
+    uint64_t value;                                                                                          \
     do {                                                                                                     \
         const uint64_t addr = r[src] + sign_extend(off);                                                     \
-        uint64_t value;                                                                                      \
-        if (!fast_load<type>(regions, region_count, addr, value)) [[unlikely]] {                             \
+        if (!FAST_LOAD_##where(type, addr, value)) [[unlikely]] {                                            \
             uint64_t slow;                                                                                   \
             machine.at = op;                                                                                 \
             if (!machine.load(addr, sizeof(type), slow)) {                                                   \
@@ -157,14 +192,19 @@ inline void stack_written(Machine& machine, uint32_t offset, uint32_t size) {
             }                                                                                                \
             value = widen<type>(slow);                                                                       \
         }                                                                                                    \
-        r[dst] = value;                                                                                      \
     } while (0)
 
-#define STORE(type, dst, off, what)                                                                          \
+#define LOAD(where, type, dst, src, off)                                                                     \
+    do {                                                                                                     \
+        LOAD_VALUE(where, type, loaded, src, off);                                                           \
+        r[dst] = loaded;                                                                                     \
+    } while (0)
+
+#define STORE(where, type, dst, off, what)                                                                   \
     do {                                                                                                     \
         const uint64_t addr = r[dst] + sign_extend(off);                                                     \
         const uint64_t value = (what);                                                                       \
-        if (!fast_store<type>(regions, region_count, addr, value)) [[unlikely]] {                            \
+        if (!FAST_STORE_##where(type, addr, value)) [[unlikely]] {                                           \
             machine.at = op;                                                                                 \
             if (!machine.store(addr, sizeof(type), value)) {                                                 \
                 return false;                                                                                \
@@ -180,16 +220,17 @@ bool run_loop(Machine* self, const Code* code, const Op* op, Labels* give_labels
 #define X(name, ...) &&do_##name##_k_f, &&do_##name##_k_b, &&do_##name##_x_f, &&do_##name##_x_b,
             MIMICSH_VM_JUMP(X)
 #undef X
-#define X(bits, type)                                                                                        \
-    &&do_ldx##bits, &&do_stx##bits, &&do_st##bits, &&do_load_stack##bits, &&do_store_stack##bits,            \
-        &&do_store_stack_imm##bits,
-                MIMICSH_VM_SIZE(X)
+#define X(load, store, store_imm, ...) &&do_##load, &&do_##store, &&do_##store_imm,
+                MIMICSH_VM_ACCESS(X)
+#undef X
+#define X(bits, type) &&do_load_stack##bits, &&do_store_stack##bits, &&do_store_stack_imm##bits,
+                    MIMICSH_VM_SIZE(X)
 #undef X
 #define X(bits, type) &&do_ldsx##bits,
-                    MIMICSH_VM_SIGNED_SIZE(X)
+                        MIMICSH_VM_SIGNED_SIZE(X)
 #undef X
 #define X(name) &&do_##name,
-                        MIMICSH_VM_SINGLE(X)
+                            MIMICSH_VM_SINGLE(X)
 #undef X
     };
 #if !MIMICSH_VM_TRACED
@@ -208,48 +249,48 @@ bool run_loop(Machine* self, const Code* code, const Op* op, Labels* give_labels
 #undef Y
     };
     static const void* const kAluLoad[] = {
-#define X(first, ...)                                                                                        \
-    &&do_##first##_then_ldx8, &&do_##first##_then_ldx16, &&do_##first##_then_ldx32, &&do_##first##_then_ldx64,
-        MIMICSH_VM_PAIR_ALU(X)
+#define Y(load, store, store_imm, type, where, first, ...) &&do_##first##_then_##load,
+#define X(first, ...) VM_DEFER(VM_ACCESS_LIST)()(Y, first)
+        VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
 #undef X
+#undef Y
     };
     static const void* const kLoadAlu[] = {
-#define Y(second, first) &&do_ldx##first##_then_##second,
-#define X(bits, type) MIMICSH_VM_PAIR_ALU(Y, bits)
-        MIMICSH_VM_SIZE(X)
+#define Y(second, first) &&do_##first##_then_##second,
+#define X(load, ...) VM_DEFER(VM_PAIR_ALU_LIST)()(Y, load)
+        VM_EXPAND(MIMICSH_VM_ACCESS(X))
 #undef X
 #undef Y
     };
     static const void* const kLoadJump[] = {
-#define Y(second, first) &&do_ldx##first##_then_##second##_f, &&do_ldx##first##_then_##second##_b,
-#define X(bits, type) MIMICSH_VM_PAIR_JUMP(Y, bits)
-        MIMICSH_VM_SIZE(X)
+#define Y(second, first) &&do_##first##_then_##second##_f, &&do_##first##_then_##second##_b,
+#define X(load, ...) VM_DEFER(VM_PAIR_JUMP_LIST)()(Y, load)
+        VM_EXPAND(MIMICSH_VM_ACCESS(X))
 #undef X
 #undef Y
     };
     static const void* const kLoadLoad[] = {
-#define X(bits, type)                                                                                        \
-    &&do_ldx##bits##_then_ldx8, &&do_ldx##bits##_then_ldx16, &&do_ldx##bits##_then_ldx32,                    \
-        &&do_ldx##bits##_then_ldx64,
-        MIMICSH_VM_SIZE(X)
+#define X(load, store, store_imm, type, where, ...)                                                          \
+    &&do_##load##_then_8, &&do_##load##_then_16, &&do_##load##_then_32, &&do_##load##_then_64,
+        MIMICSH_VM_ACCESS(X)
 #undef X
     };
     static const void* const kAluStore[] = {
-#define X(first, ...)                                                                                        \
-    &&do_##first##_then_stx8, &&do_##first##_then_stx16, &&do_##first##_then_stx32, &&do_##first##_then_stx64,
-        MIMICSH_VM_PAIR_ALU(X)
+#define Y(load, store, store_imm, type, where, first, ...) &&do_##first##_then_##store,
+#define X(first, ...) VM_DEFER(VM_ACCESS_LIST)()(Y, first)
+        VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
 #undef X
+#undef Y
     };
     static const void* const kLoadStore[] = {
-#define X(bits, type) &&do_ldx##bits##_then_stx,
-        MIMICSH_VM_SIZE(X)
+#define X(load, store, ...) &&do_##load##_then_##store,
+        MIMICSH_VM_ACCESS(X)
 #undef X
     };
     static const void* const kStoreStore[] = {
-#define X(bits, type)                                                                                        \
-    &&do_stx##bits##_then_stx8, &&do_stx##bits##_then_stx16, &&do_stx##bits##_then_stx32,                    \
-        &&do_stx##bits##_then_stx64,
-        MIMICSH_VM_SIZE(X)
+#define X(load, store, ...)                                                                                  \
+    &&do_##store##_then_8, &&do_##store##_then_16, &&do_##store##_then_32, &&do_##store##_then_64,
+        MIMICSH_VM_ACCESS(X)
 #undef X
     };
     static const void* const kProveJump[] = {
@@ -345,13 +386,16 @@ do_lddw:
     NEXT();
 
     // -- Memory --
+#define X(load, store, store_imm, type, where, ...)                                                          \
+    do_##load : LOAD(where, type, op->dst, op->src, op->a);                                                  \
+    NEXT();                                                                                                  \
+    do_##store : STORE(where, type, op->dst, op->a, r[op->src]);                                             \
+    NEXT();                                                                                                  \
+    do_##store_imm : STORE(where, type, op->dst, op->a, sign_extend(op->b));                                 \
+    NEXT();
+    MIMICSH_VM_ACCESS(X)
+#undef X
 #define X(bits, type)                                                                                        \
-    do_ldx##bits : LOAD(type, op->dst, op->src, op->a);                                                      \
-    NEXT();                                                                                                  \
-    do_stx##bits : STORE(type, op->dst, op->a, r[op->src]);                                                  \
-    NEXT();                                                                                                  \
-    do_st##bits : STORE(type, op->dst, op->a, sign_extend(op->b));                                           \
-    NEXT();                                                                                                  \
     do_load_stack##bits : {                                                                                  \
         const auto offset = static_cast<uint32_t>(op->a);                                                    \
         if (!machine.stack_ready(machine.depth, offset, sizeof(type))) [[unlikely]] {                        \
@@ -380,102 +424,146 @@ do_lddw:
     MIMICSH_VM_SIZE(X)
 #undef X
 #define X(bits, type)                                                                                        \
-    do_ldsx##bits : LOAD(type, op->dst, op->src, op->a);                                                     \
+    do_ldsx##bits : LOAD(Any, type, op->dst, op->src, op->a);                                                \
     NEXT();
     MIMICSH_VM_SIGNED_SIZE(X)
 #undef X
 #if !MIMICSH_VM_TRACED
-#define Y(first, ...)                                                                                        \
-    do_##first##_then_ldx8 : first::run(r, op->dst, op->src, op->a);                                         \
-    LOAD(uint8_t, op->dst2, op->src2, op->b);                                                                \
+#define Y(load, store, store_imm, type, where, first, ...)                                                   \
+    do_##first##_then_##load : first::run(r, op->dst, op->src, op->a);                                       \
+    LOAD(where, type, op->dst2, op->src2, op->b);                                                            \
     NEXT();                                                                                                  \
-    do_##first##_then_ldx16 : first::run(r, op->dst, op->src, op->a);                                        \
-    LOAD(uint16_t, op->dst2, op->src2, op->b);                                                               \
-    NEXT();                                                                                                  \
-    do_##first##_then_ldx32 : first::run(r, op->dst, op->src, op->a);                                        \
-    LOAD(uint32_t, op->dst2, op->src2, op->b);                                                               \
-    NEXT();                                                                                                  \
-    do_##first##_then_ldx64 : first::run(r, op->dst, op->src, op->a);                                        \
-    LOAD(uint64_t, op->dst2, op->src2, op->b);                                                               \
+    do_##first##_then_##store : first::run(r, op->dst, op->src, op->a);                                      \
+    STORE(where, type, op->dst2, op->b, r[op->src2]);                                                        \
     NEXT();
-    MIMICSH_VM_PAIR_ALU(Y)
+#define X(first, ...) VM_DEFER(VM_ACCESS_LIST)()(Y, first)
+    VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
+#undef X
 #undef Y
-#define Y(second, first, type)                                                                               \
-    do_ldx##first##_then_##second : LOAD(type, op->dst, op->src, op->a);                                     \
+#define Y(second, load, type, where)                                                                         \
+    do_##load##_then_##second : LOAD(where, type, op->dst, op->src, op->a);                                  \
     second::run(r, op->dst2, op->src2, op->b);                                                               \
     NEXT();
-#define X(bits, type) MIMICSH_VM_PAIR_ALU(Y, bits, type)
-    MIMICSH_VM_SIZE(X)
+#define X(load, store, store_imm, type, where, ...) VM_DEFER(VM_PAIR_ALU_LIST)()(Y, load, type, where)
+    VM_EXPAND(MIMICSH_VM_ACCESS(X))
 #undef X
 #undef Y
-#define X(bits, type)                                                                                        \
-    do_ldx##bits##_then_ldx8 : LOAD(type, op->dst, op->src, op->a);                                          \
-    LOAD(uint8_t, op->dst2, op->src2, op->b);                                                                \
+#define X(load, store, store_imm, type, where, ...)                                                          \
+    do_##load##_then_8 : LOAD(where, type, op->dst, op->src, op->a);                                         \
+    LOAD(where, uint8_t, op->dst2, op->src2, op->b);                                                         \
     NEXT();                                                                                                  \
-    do_ldx##bits##_then_ldx16 : LOAD(type, op->dst, op->src, op->a);                                         \
-    LOAD(uint16_t, op->dst2, op->src2, op->b);                                                               \
+    do_##load##_then_16 : LOAD(where, type, op->dst, op->src, op->a);                                        \
+    LOAD(where, uint16_t, op->dst2, op->src2, op->b);                                                        \
     NEXT();                                                                                                  \
-    do_ldx##bits##_then_ldx32 : LOAD(type, op->dst, op->src, op->a);                                         \
-    LOAD(uint32_t, op->dst2, op->src2, op->b);                                                               \
+    do_##load##_then_32 : LOAD(where, type, op->dst, op->src, op->a);                                        \
+    LOAD(where, uint32_t, op->dst2, op->src2, op->b);                                                        \
     NEXT();                                                                                                  \
-    do_ldx##bits##_then_ldx64 : LOAD(type, op->dst, op->src, op->a);                                         \
-    LOAD(uint64_t, op->dst2, op->src2, op->b);                                                               \
+    do_##load##_then_64 : LOAD(where, type, op->dst, op->src, op->a);                                        \
+    LOAD(where, uint64_t, op->dst2, op->src2, op->b);                                                        \
+    NEXT();                                                                                                  \
+    do_##load##_then_##store : LOAD(where, type, op->dst, op->src, op->a);                                   \
+    STORE(where, type, op->dst2, op->b, r[op->src2]);                                                        \
+    NEXT();                                                                                                  \
+    do_##store##_then_8 : STORE(where, type, op->dst, op->a, r[op->src]);                                    \
+    STORE(where, uint8_t, op->dst2, op->b, r[op->src2]);                                                     \
+    NEXT();                                                                                                  \
+    do_##store##_then_16 : STORE(where, type, op->dst, op->a, r[op->src]);                                   \
+    STORE(where, uint16_t, op->dst2, op->b, r[op->src2]);                                                    \
+    NEXT();                                                                                                  \
+    do_##store##_then_32 : STORE(where, type, op->dst, op->a, r[op->src]);                                   \
+    STORE(where, uint32_t, op->dst2, op->b, r[op->src2]);                                                    \
+    NEXT();                                                                                                  \
+    do_##store##_then_64 : STORE(where, type, op->dst, op->a, r[op->src]);                                   \
+    STORE(where, uint64_t, op->dst2, op->b, r[op->src2]);                                                    \
     NEXT();
-    MIMICSH_VM_SIZE(X)
-#undef X
-#define Y(first, ...)                                                                                        \
-    do_##first##_then_stx8 : first::run(r, op->dst, op->src, op->a);                                         \
-    STORE(uint8_t, op->dst2, op->b, r[op->src2]);                                                            \
-    NEXT();                                                                                                  \
-    do_##first##_then_stx16 : first::run(r, op->dst, op->src, op->a);                                        \
-    STORE(uint16_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();                                                                                                  \
-    do_##first##_then_stx32 : first::run(r, op->dst, op->src, op->a);                                        \
-    STORE(uint32_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();                                                                                                  \
-    do_##first##_then_stx64 : first::run(r, op->dst, op->src, op->a);                                        \
-    STORE(uint64_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();
-    MIMICSH_VM_PAIR_ALU(Y)
-#undef Y
-#define X(bits, type)                                                                                        \
-    do_ldx##bits##_then_stx : LOAD(type, op->dst, op->src, op->a);                                           \
-    STORE(type, op->dst2, op->b, r[op->src2]);                                                               \
-    NEXT();                                                                                                  \
-    do_stx##bits##_then_stx8 : STORE(type, op->dst, op->a, r[op->src]);                                      \
-    STORE(uint8_t, op->dst2, op->b, r[op->src2]);                                                            \
-    NEXT();                                                                                                  \
-    do_stx##bits##_then_stx16 : STORE(type, op->dst, op->a, r[op->src]);                                     \
-    STORE(uint16_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();                                                                                                  \
-    do_stx##bits##_then_stx32 : STORE(type, op->dst, op->a, r[op->src]);                                     \
-    STORE(uint32_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();                                                                                                  \
-    do_stx##bits##_then_stx64 : STORE(type, op->dst, op->a, r[op->src]);                                     \
-    STORE(uint64_t, op->dst2, op->b, r[op->src2]);                                                           \
-    NEXT();
-    MIMICSH_VM_SIZE(X)
+    MIMICSH_VM_ACCESS(X)
 #undef X
 #endif
 do_ctx_load_two:
     r[op->dst] = machine.context[op->src];
     r[op->dst2] = machine.context[op->src2];
     NEXT();
+// How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
+#define LOAD_TWO_BYTES(value)                                                                                \
+    uint64_t value;                                                                                          \
+    do {                                                                                                     \
+        const uint64_t addr = r[op->src] + sign_extend(op->a);                                               \
+        if (!fast_load_packet<uint16_t>(machine.window, addr, value)) [[unlikely]] {                         \
+            uint64_t low;                                                                                    \
+            uint64_t high;                                                                                   \
+            machine.at = op;                                                                                 \
+            if (!machine.load(addr + 1, 1, high) || !machine.load(addr, 1, low)) {                           \
+                return false;                                                                                \
+            }                                                                                                \
+            value = high << 8 | low;                                                                         \
+        }                                                                                                    \
+        r[op->dst] = value;                                                                                  \
+        r[op->dst2] = value & 0xff;                                                                          \
+    } while (0)
 do_load_two_bytes : {
-    // How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
-    const uint64_t addr = r[op->src] + sign_extend(op->a);
-    uint64_t value;
-    if (!fast_load<uint16_t>(regions, region_count, addr, value)) [[unlikely]] {
-        uint64_t low;
-        uint64_t high;
-        machine.at = op;
-        if (!machine.load(addr + 1, 1, high) || !machine.load(addr, 1, low)) {
-            return false;
-        }
-        value = high << 8 | low;
+    LOAD_TWO_BYTES(value);
+    NEXT();
+}
+do_load_two_bytes_jne : {
+    LOAD_TWO_BYTES(value);
+    if (value != static_cast<uint32_t>(op->b)) {
+        JUMP(op->c);
     }
-    r[op->dst] = value;
-    r[op->dst2] = value & 0xff;
+    NEXT();
+}
+do_load_be16 : {
+    LOAD_VALUE(Packet, uint16_t, value, op->src, op->a);
+    r[op->dst] = Sem::swap<16>(value);
+    NEXT();
+}
+do_load_be32 : {
+    LOAD_VALUE(Packet, uint32_t, value, op->src, op->a);
+    r[op->dst] = Sem::swap<32>(value);
+    NEXT();
+}
+#define X(bits)                                                                                              \
+    do_load_test##bits : {                                                                                   \
+        LOAD_VALUE(Packet, uint##bits##_t, value, op->src, op->a);                                           \
+        value &= static_cast<uint32_t>(op->b);                                                               \
+        r[op->dst] = value;                                                                                  \
+        if (value != 0) {                                                                                    \
+            JUMP(op->c);                                                                                     \
+        }                                                                                                    \
+        NEXT();                                                                                              \
+    }
+    X(8)
+    X(16)
+    X(32)
+#undef X
+do_check_bounds : {
+    const uint64_t pointer = r[op->src] + sign_extend(op->a);
+    const uint64_t end = r[op->src2];
+    r[op->dst] = pointer;
+    machine.prove(pointer, end);
+    if (pointer > end) {
+        JUMP(op->c);
+    }
+    NEXT();
+}
+#define LOOKUP_STACK()                                                                                       \
+    VmMap* map;                                                                                              \
+    std::memcpy(&map, &op->a, sizeof map);                                                                   \
+    machine.at = op;                                                                                         \
+    r[1] = make_addr(map->handle(), 0);                                                                      \
+    r[2] = make_addr(kStackHandle + machine.depth, op->dst | uint32_t{op->src} << 8);                        \
+    r[0] = machine.look_up(*map, r[2], machine.cpu);                                                         \
+    if (machine.pending) [[unlikely]] {                                                                      \
+        return false;                                                                                        \
+    }
+do_lookup_stack : {
+    LOOKUP_STACK();
+    NEXT();
+}
+do_lookup_stack_null : {
+    LOOKUP_STACK();
+    if (r[0] == 0) {
+        JUMP(op->c);
+    }
     NEXT();
 }
 do_lookup : {
@@ -546,20 +634,20 @@ do_load_packet : {
     VM_EXPAND(MIMICSH_VM_PAIR_ALU(X))
 #undef X
 #undef Y
-#define Y(second, first, type)                                                                               \
-    do_ldx##first##_then_##second##_f : LOAD(type, op->dst, op->src, op->a);                                 \
+#define Y(second, load, type, where)                                                                         \
+    do_##load##_then_##second##_f : LOAD(where, type, op->dst, op->src, op->a);                              \
     if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
         JUMP(op->c);                                                                                         \
     }                                                                                                        \
     NEXT();                                                                                                  \
-    do_ldx##first##_then_##second##_b : LOAD(type, op->dst, op->src, op->a);                                 \
+    do_##load##_then_##second##_b : LOAD(where, type, op->dst, op->src, op->a);                              \
     if (second::taken(r, op->dst2, op->src2, op->b)) {                                                       \
         TICK();                                                                                              \
         JUMP(op->c);                                                                                         \
     }                                                                                                        \
     NEXT();
-#define X(bits, type) MIMICSH_VM_PAIR_JUMP(Y, bits, type)
-    MIMICSH_VM_SIZE(X)
+#define X(load, store, store_imm, type, where, ...) VM_DEFER(VM_PAIR_JUMP_LIST)()(Y, load, type, where)
+    VM_EXPAND(MIMICSH_VM_ACCESS(X))
 #undef X
 #undef Y
 #endif
@@ -638,6 +726,12 @@ do_refused:
     machine.at = op;
     machine.fault(FaultKind::BadInstruction, "instruction has no meaning here");
     return false;
+do_exit_with_64:
+    r[0] = r[op->src];
+    goto do_exit;
+do_exit_with_32:
+    r[0] = static_cast<uint32_t>(r[op->src]);
+    goto do_exit;
 do_exit_with:
     r[0] = static_cast<uint32_t>(op->a);
 do_exit:

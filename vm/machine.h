@@ -67,6 +67,26 @@ struct PacketState {
     uint32_t lowest = kXdpHeadroom; ///< bytes from here on may be other than 0: what earlier runs reached
 };
 
+/// What accesses to the packet look at first: as much of it as comparisons with data_end have proven.
+struct PacketWindow {
+    uint64_t address = 0; ///< guest address of the first byte, metadata included
+    uint8_t* host = nullptr;
+    uint64_t size = 0;
+    uint64_t proven = 0; ///< bytes from the first on; an access beyond is "unchecked"
+    /// Places where an access of 1, 2, 4 or 8 bytes may begin without asking; 0 while less than 8 are proven.
+    std::array<uint64_t, 4> starts{};
+
+    void prove(uint64_t bytes) {
+        proven = bytes;
+        if (bytes >= 8) [[likely]] {
+            starts[0] = bytes;
+            starts[1] = bytes - 1;
+            starts[2] = bytes - 3;
+            starts[3] = bytes - 7;
+        }
+    }
+};
+
 /// One BPF-to-BPF call that has not returned.
 struct Frame {
     const Op* return_to = nullptr;
@@ -121,7 +141,9 @@ class Machine {
         budget = options.budget;
         journal.begin_run();
         stack_init[0] = {};
-        regs = {};
+        // In two parts: one clearing of this size becomes a string instruction, which starts slowly.
+        std::fill_n(regs.begin(), 6, 0);
+        std::fill_n(regs.begin() + 6, 5, 0);
         regs[1] = make_addr(kContextHandle, 0);
         regs[10] = make_addr(kStackHandle, abi::kStackSize);
         sync_packet_context();
@@ -182,11 +204,10 @@ class Machine {
 
     /// A pointer was compared with data_end and lies below or at it: that much of the packet is proven.
     void prove(uint64_t pointer, uint64_t end) {
-        Region& region = regions.at(packet.handle);
         // Of a pointer into anything else the distance is far above the packet's size.
-        const uint64_t proven = pointer - (uint64_t{packet.handle} << 32 | region.base);
-        if (proven <= region.size && pointer <= end && proven > region.load_limit) {
-            region.load_limit = region.store_limit = static_cast<uint32_t>(proven);
+        const uint64_t bytes = pointer - window.address;
+        if (bytes <= window.size && pointer <= end && bytes > window.proven) {
+            window.prove(bytes);
         }
     }
     /// Closes the fast windows of a map whose elements are no longer all alive.
@@ -202,10 +223,17 @@ class Machine {
         region.base = kOrigin + packet.meta;
         region.host = packet.buffer.data() + packet.meta;
         region.size = packet.end - packet.meta;
-        region.load_limit = region.store_limit = code->tracks_bounds ? 0 : region.size;
+        window.address = make_addr(packet.handle, packet.meta);
+        window.host = region.host;
+        window.size = region.size;
+        window.proven = 0;
+        window.starts = {};
+        if (!code->tracks_bounds) {
+            window.prove(window.size);
+        }
         context[0] = make_addr(packet.handle, packet.start);
         context[1] = make_addr(packet.handle, packet.end);
-        context[2] = make_addr(packet.handle, packet.meta);
+        context[2] = window.address;
     }
     /// Call before changing redirect, log, open_records or the random state.
     void note_effect() { touched = true; }
@@ -233,6 +261,7 @@ class Machine {
 
     // -- State the interpreter works on --
     std::array<uint64_t, 16> regs{};
+    PacketWindow window;
     RegionTable regions;
     const Code* code = nullptr; ///< of the running program; changes on tail calls
     const Op* at = nullptr;     ///< operation that a fault or warning belongs to

@@ -72,6 +72,18 @@
     X(32, uint32_t)                                                                                          \
     X(64, uint64_t)
 
+// X(load, store, store of an immediate, type, where): accesses through a register. Those named `p` expect the
+// packet and look at Machine::window first, the others at the region table; both reach everything.
+#define MIMICSH_VM_ACCESS(X, ...)                                                                            \
+    X(ldx8, stx8, st8, uint8_t, Any, __VA_ARGS__)                                                            \
+    X(ldx16, stx16, st16, uint16_t, Any, __VA_ARGS__)                                                        \
+    X(ldx32, stx32, st32, uint32_t, Any, __VA_ARGS__)                                                        \
+    X(ldx64, stx64, st64, uint64_t, Any, __VA_ARGS__)                                                        \
+    X(ldp8, stp8, sti8, uint8_t, Packet, __VA_ARGS__)                                                        \
+    X(ldp16, stp16, sti16, uint16_t, Packet, __VA_ARGS__)                                                    \
+    X(ldp32, stp32, sti32, uint32_t, Packet, __VA_ARGS__)                                                    \
+    X(ldp64, stp64, sti64, uint64_t, Packet, __VA_ARGS__)
+
 #define MIMICSH_VM_SIGNED_SIZE(X)                                                                            \
     X(8, int8_t)                                                                                             \
     X(16, int16_t)                                                                                           \
@@ -96,8 +108,19 @@
     X(ctx_load)                                                                                              \
     X(ctx_load_two)                                                                                          \
     X(exit_with)                                                                                             \
+    X(exit_with_64)                                                                                          \
+    X(exit_with_32)                                                                                          \
+    X(check_bounds)                                                                                          \
     X(load_two_bytes)                                                                                        \
+    X(load_two_bytes_jne)                                                                                    \
+    X(load_be16)                                                                                             \
+    X(load_be32)                                                                                             \
+    X(load_test8)                                                                                            \
+    X(load_test16)                                                                                           \
+    X(load_test32)                                                                                           \
     X(lookup)                                                                                                \
+    X(lookup_stack)                                                                                          \
+    X(lookup_stack_null)                                                                                     \
     X(atomic)                                                                                                \
     X(load_packet)                                                                                           \
     X(prove)                                                                                                 \
@@ -166,17 +189,19 @@ enum class OpCode : uint16_t {
 #define X(name, ...) name##_k_f, name##_k_b, name##_x_f, name##_x_b,
         MIMICSH_VM_JUMP(X)
 #undef X
-#define X(bits, type)                                                                                        \
-    ldx##bits, stx##bits, st##bits, load_stack##bits, store_stack##bits, store_stack_imm##bits,
-            MIMICSH_VM_SIZE(X)
+#define X(load, store, store_imm, ...) load, store, store_imm,
+            MIMICSH_VM_ACCESS(X)
+#undef X
+#define X(bits, type) load_stack##bits, store_stack##bits, store_stack_imm##bits,
+                MIMICSH_VM_SIZE(X)
 #undef X
 #define X(bits, type) ldsx##bits,
-                MIMICSH_VM_SIGNED_SIZE(X)
+                    MIMICSH_VM_SIGNED_SIZE(X)
 #undef X
 #define X(name) name,
-                    MIMICSH_VM_SINGLE(X)
+                        MIMICSH_VM_SINGLE(X)
 #undef X
-                        count
+                            count
 };
 
 /// One decoded operation. Single operations use dst, src and either `a` (offset or 32-bit immediate) or a and

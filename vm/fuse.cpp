@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+// Idioms of three and more instructions first, since they save most; then pairs.
+#include "vm/fuse.h"
+
+#include <array>
+#include <optional>
+#include <span>
+
+#include "object/abi.h"
+#include "vm/interp.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+using Drafts = std::span<const Draft>;
+
+/// What the first `length` of some drafts become.
+struct Fused {
+    Draft draft;
+    size_t length = 0;
+};
+
+/// True when there are `length` drafts and nothing jumps behind the first.
+bool is_straight(Drafts drafts, size_t length) {
+    if (drafts.size() < length) {
+        return false;
+    }
+    for (size_t i = 1; i < length; ++i) {
+        if (drafts[i].leader) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool is_one_of(OpCode code, OpCode a, OpCode b) {
+    return code == a || code == b;
+}
+
+// -- Idioms --
+
+/// pointer = base; pointer += size; if (pointer > data_end) goto
+std::optional<Fused> bounds_check(Drafts d) {
+    if (!is_straight(d, 4) || d[0].code != OpCode::mov64_x || d[1].code != OpCode::add64_k ||
+        d[2].code != OpCode::prove || d[3].code != OpCode::jgt64_x_f) {
+        return std::nullopt;
+    }
+    const uint8_t pointer = d[0].op.dst;
+    const uint8_t end = d[3].op.src;
+    if (d[1].op.dst != pointer || d[3].op.dst != pointer || d[2].op.dst != pointer || d[2].op.src != end ||
+        end == pointer) {
+        return std::nullopt;
+    }
+    Draft joined = d[0];
+    joined.code = OpCode::check_bounds;
+    joined.op.a = d[1].op.a;
+    joined.op.src2 = end;
+    joined.target = d[3].target;
+    return Fused{joined, 4};
+}
+
+/// A 16-bit field of a packed header, read as two bytes, shifted and merged; then perhaps compared with a
+/// constant.
+std::optional<Fused> two_bytes(Drafts d) {
+    if (!is_straight(d, 4)) {
+        return std::nullopt;
+    }
+    const bool high_first = is_one_of(d[1].code, OpCode::lsh64_k, OpCode::lsh32_k);
+    const Draft& high = high_first ? d[0] : d[1];
+    const Draft& low = high_first ? d[2] : d[0];
+    const Draft& shift = high_first ? d[1] : d[2];
+    const Draft& merge = d[3];
+    const uint8_t result = high.op.dst;
+    const uint8_t byte = low.op.dst;
+    const uint8_t base = high.op.src;
+    if (high.code != OpCode::ldp8 || low.code != OpCode::ldp8 ||
+        !is_one_of(shift.code, OpCode::lsh64_k, OpCode::lsh32_k) || shift.op.a != 8 ||
+        !is_one_of(merge.code, OpCode::or64_x, OpCode::or32_x) || shift.op.dst != result ||
+        merge.op.dst != result || merge.op.src != byte || low.op.src != base || result == base ||
+        byte == base || result == byte || high.op.a != low.op.a + 1) {
+        return std::nullopt;
+    }
+    Draft joined = d[0];
+    joined.code = OpCode::load_two_bytes;
+    joined.op.dst = result;
+    joined.op.src = base;
+    joined.op.dst2 = byte;
+    joined.op.a = low.op.a;
+    const bool compared = is_straight(d, 5) && is_one_of(d[4].code, OpCode::jne64_k_f, OpCode::jne32_k_f) &&
+                          d[4].op.dst == result && d[4].op.a >= 0;
+    if (!compared) {
+        return Fused{joined, 4};
+    }
+    joined.code = OpCode::load_two_bytes_jne;
+    joined.op.b = d[4].op.a;
+    joined.target = d[4].target;
+    return Fused{joined, 5};
+}
+
+/// field = packet[...]; field &= mask; if (field != 0) goto
+std::optional<Fused> flag_test(Drafts d) {
+    if (!is_straight(d, 3) || !is_one_of(d[1].code, OpCode::and64_k, OpCode::and32_k) || d[1].op.a < 0 ||
+        !is_one_of(d[2].code, OpCode::jne64_k_f, OpCode::jne32_k_f) || d[2].op.a != 0 ||
+        d[1].op.dst != d[0].op.dst || d[2].op.dst != d[0].op.dst) {
+        return std::nullopt;
+    }
+    Draft joined = d[0];
+    switch (d[0].code) {
+    case OpCode::ldp8:
+        joined.code = OpCode::load_test8;
+        break;
+    case OpCode::ldp16:
+        joined.code = OpCode::load_test16;
+        break;
+    case OpCode::ldp32:
+        joined.code = OpCode::load_test32;
+        break;
+    default:
+        return std::nullopt;
+    }
+    joined.op.b = d[1].op.a;
+    joined.target = d[2].target;
+    return Fused{joined, 3};
+}
+
+/// A look-up by a key on the stack, and perhaps the test of its result for null.
+std::optional<Fused> stack_lookup(Drafts d) {
+    if (!is_straight(d, 4) || d[0].code != OpCode::mov64_x || d[0].op.dst != 2 || d[0].op.src != 10 ||
+        d[1].code != OpCode::add64_k || d[1].op.dst != 2 || d[2].code != OpCode::lddw || d[2].op.dst != 1 ||
+        d[3].code != OpCode::lookup || d[1].op.a >= 0 || d[1].op.a < -static_cast<int32_t>(abi::kStackSize)) {
+        return std::nullopt;
+    }
+    const auto offset = static_cast<uint32_t>(static_cast<int32_t>(abi::kStackSize) + d[1].op.a);
+    Draft joined = d[3];
+    joined.slot = d[0].slot;
+    joined.access = d[3].slot;
+    joined.code = OpCode::lookup_stack;
+    joined.op.dst = static_cast<uint8_t>(offset);
+    joined.op.src = static_cast<uint8_t>(offset >> 8);
+    if (!is_straight(d, 5) || d[4].code != OpCode::jeq64_k_f || d[4].op.dst != 0 || d[4].op.a != 0) {
+        return Fused{joined, 4};
+    }
+    joined.code = OpCode::lookup_stack_null;
+    joined.target = d[4].target;
+    return Fused{joined, 5};
+}
+
+std::optional<Fused> idiom(Drafts drafts) {
+    for (const auto find : {bounds_check, two_bytes, flag_test, stack_lookup}) {
+        if (auto fused = find(drafts)) {
+            fused->draft.leader = drafts[0].leader;
+            return fused;
+        }
+    }
+    return std::nullopt;
+}
+
+// -- Pairs --
+
+/// Pairs that are an operation of their own: both ends of the packet loaded, something returned, a field in
+/// network order.
+std::optional<Draft> special_pair(const Draft& first, const Draft& second) {
+    Draft pair = first;
+    if (first.code == OpCode::ctx_load && second.code == OpCode::ctx_load) {
+        pair.code = OpCode::ctx_load_two;
+        pair.op.dst2 = second.op.dst;
+        pair.op.src2 = second.op.src;
+        return pair;
+    }
+    if (second.code == OpCode::exit && first.op.dst == 0) {
+        switch (first.code) {
+        case OpCode::mov32_k:
+            pair.code = OpCode::exit_with;
+            return pair;
+        case OpCode::mov64_x:
+            pair.code = OpCode::exit_with_64;
+            return pair;
+        case OpCode::mov32_x:
+            pair.code = OpCode::exit_with_32;
+            return pair;
+        default:
+            return std::nullopt;
+        }
+    }
+    if (second.op.dst == first.op.dst && first.code == OpCode::ldp16 && second.code == OpCode::swap16) {
+        pair.code = OpCode::load_be16;
+        return pair;
+    }
+    if (second.op.dst == first.op.dst && first.code == OpCode::ldp32 && second.code == OpCode::swap32) {
+        pair.code = OpCode::load_be32;
+        return pair;
+    }
+    return std::nullopt;
+}
+
+/// Columns of MIMICSH_VM_ACCESS.
+enum class AccessPart : int { Load, Store, StoreImm };
+
+struct AccessKind {
+    AccessPart part = AccessPart::Load;
+    size_t row = 0; ///< four widths anywhere, then four in the packet
+    [[nodiscard]] bool in_packet() const { return row >= 4; }
+    [[nodiscard]] size_t log2_size() const { return row % 4; }
+};
+
+std::optional<AccessKind> access_kind(OpCode code) {
+    const int place = static_cast<int>(code) - static_cast<int>(OpCode::ldx8);
+    if (place < 0 || code > OpCode::sti64) {
+        return std::nullopt;
+    }
+    return AccessKind{static_cast<AccessPart>(place % 3), static_cast<size_t>(place / 3)};
+}
+
+bool is_jump(OpCode code) {
+    return code >= OpCode::jeq64_k_f && code <= OpCode::jsle32_x_b;
+}
+bool is_backward(OpCode code) {
+    return ((static_cast<int>(code) - static_cast<int>(OpCode::jeq64_k_f)) & 1) != 0;
+}
+
+const void* proved_jump(const Draft& jump) {
+    constexpr std::array<OpCode, 4> kProved{OpCode::jgt64_x_f, OpCode::jge64_x_f, OpCode::jlt64_x_f,
+                                            OpCode::jle64_x_f};
+    for (size_t i = 0; i < kProved.size(); ++i) {
+        if (jump.code == kProved[i] || jump.code == plus(kProved[i], 1)) {
+            return fast_labels().prove_jump[2 * i + (jump.code == kProved[i] ? 0 : 1)];
+        }
+    }
+    return nullptr;
+}
+
+/// Label for a load or store of a register and what follows it, or null. `alu` and `jump` are the second's
+/// places in the pair lists.
+const void* after_access(AccessKind first, const Draft& second, int alu, int jump, bool backward) {
+    const Labels& table = fast_labels();
+    const auto next = access_kind(second.code);
+    const bool alike = next && next->in_packet() == first.in_packet();
+    if (first.part == AccessPart::Store) {
+        return alike && next->part == AccessPart::Store ? table.store_store[first.row * 4 + next->log2_size()]
+                                                        : nullptr;
+    }
+    const auto row = static_cast<int>(first.row);
+    if (alu >= 0) {
+        return table.load_alu[row * pair_alu_count() + alu];
+    }
+    if (jump >= 0) {
+        return table.load_jump[(row * pair_jump_count() + jump) * 2 + (backward ? 1 : 0)];
+    }
+    if (!alike || next->part == AccessPart::StoreImm) {
+        return nullptr;
+    }
+    if (next->part == AccessPart::Store) {
+        return next->row == first.row ? table.load_store[first.row] : nullptr;
+    }
+    return table.load_load[first.row * 4 + next->log2_size()];
+}
+
+/// Handler of a pair, or null when there is none for it.
+const void* pair_label(const Draft& first, const Draft& second) {
+    if (first.code == OpCode::prove) {
+        return proved_jump(second);
+    }
+    const Labels& table = fast_labels();
+    const bool jumps = is_jump(second.code);
+    const bool backward = jumps && is_backward(second.code);
+    const int alu = pair_alu_index(second.code);
+    const int jump = jumps ? pair_jump_index(plus(second.code, backward ? -1 : 0)) : -1;
+    if (const auto access = access_kind(first.code)) {
+        return access->part == AccessPart::StoreImm ? nullptr
+                                                    : after_access(*access, second, alu, jump, backward);
+    }
+    const int first_alu = pair_alu_index(first.code);
+    if (first_alu < 0) {
+        return nullptr;
+    }
+    if (alu >= 0) {
+        return table.alu_alu[first_alu * pair_alu_count() + alu];
+    }
+    if (jump >= 0) {
+        return table.alu_jump[(first_alu * pair_jump_count() + jump) * 2 + (backward ? 1 : 0)];
+    }
+    const auto access = access_kind(second.code);
+    if (!access || access->part == AccessPart::StoreImm) {
+        return nullptr;
+    }
+    const size_t index = static_cast<size_t>(first_alu) * kAccessRows + access->row;
+    return access->part == AccessPart::Load ? table.alu_load[index] : table.alu_store[index];
+}
+
+Draft join(const Draft& first, const Draft& second, const void* label) {
+    Draft pair = first;
+    pair.op.label = label;
+    pair.op.dst2 = second.op.dst;
+    pair.op.src2 = second.op.src;
+    pair.op.b = second.op.a;
+    pair.target = second.target;
+    // Only memory accesses fault or warn; of two, the first is named until the traced run locates the fault.
+    pair.access = access_kind(first.code) ? first.slot : second.slot;
+    return pair;
+}
+
+std::optional<Draft> pair(Drafts d) {
+    if (!is_straight(d, 2)) {
+        return std::nullopt;
+    }
+    if (auto special = special_pair(d[0], d[1])) {
+        return special;
+    }
+    // The second may be worth more as the beginning of an idiom.
+    if (d[0].code != OpCode::prove && idiom(d.subspan(1))) {
+        return std::nullopt;
+    }
+    const void* label = pair_label(d[0], d[1]);
+    return label != nullptr ? std::optional(join(d[0], d[1], label)) : std::nullopt;
+}
+
+} // namespace
+
+std::vector<Draft> fuse(const std::vector<Draft>& drafts) {
+    std::vector<Draft> fused;
+    fused.reserve(drafts.size());
+    for (Drafts rest = drafts; !rest.empty();) {
+        if (const auto found = idiom(rest)) {
+            fused.push_back(found->draft);
+            rest = rest.subspan(found->length);
+        } else if (const auto joined = pair(rest)) {
+            fused.push_back(*joined);
+            rest = rest.subspan(2);
+        } else {
+            fused.push_back(rest.front());
+            rest = rest.subspan(1);
+        }
+    }
+    return fused;
+}
+
+} // namespace mimicsh::vm
