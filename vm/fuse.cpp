@@ -2,7 +2,9 @@
 // Idioms of three and more instructions first, since they save most; then pairs.
 #include "vm/fuse.h"
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <optional>
 #include <span>
 
@@ -40,24 +42,38 @@ bool is_one_of(OpCode code, OpCode a, OpCode b) {
 
 // -- Idioms --
 
-/// pointer = base; pointer += size; if (pointer > data_end) goto
+/// A register that programs do not have: where an idiom puts a constant that is not there.
+constexpr uint8_t kNowhere = 15;
+
+/// True for a constant put into a register that none of `used` is: it may move in front of its neighbours.
+bool is_free_constant(const Draft& draft, std::initializer_list<uint8_t> used) {
+    return draft.code == OpCode::mov32_k && std::find(used.begin(), used.end(), draft.op.dst) == used.end();
+}
+
+/// pointer = base; pointer += size; [other = constant;] if (pointer > data_end) goto
 std::optional<Fused> bounds_check(Drafts d) {
-    if (!is_straight(d, 4) || d[0].code != OpCode::mov64_x || d[1].code != OpCode::add64_k ||
-        d[2].code != OpCode::prove || d[3].code != OpCode::jgt64_x_f) {
+    if (!is_straight(d, 4) || d[0].code != OpCode::mov64_x || d[1].code != OpCode::add64_k) {
         return std::nullopt;
     }
+    const size_t at = d[2].code == OpCode::mov32_k ? 3 : 2; // of the comparison
+    if (!is_straight(d, at + 2) || d[at].code != OpCode::prove || d[at + 1].code != OpCode::jgt64_x_f) {
+        return std::nullopt;
+    }
+    const uint8_t base = d[0].op.src;
     const uint8_t pointer = d[0].op.dst;
-    const uint8_t end = d[3].op.src;
-    if (d[1].op.dst != pointer || d[3].op.dst != pointer || d[2].op.dst != pointer || d[2].op.src != end ||
-        end == pointer) {
+    const uint8_t end = d[at + 1].op.src;
+    if (d[1].op.dst != pointer || d[at + 1].op.dst != pointer || d[at].op.dst != pointer ||
+        d[at].op.src != end || end == pointer || (at == 3 && !is_free_constant(d[2], {base, pointer, end}))) {
         return std::nullopt;
     }
     Draft joined = d[0];
     joined.code = OpCode::check_bounds;
     joined.op.a = d[1].op.a;
     joined.op.src2 = end;
-    joined.target = d[3].target;
-    return Fused{joined, 4};
+    joined.op.dst2 = at == 3 ? d[2].op.dst : kNowhere;
+    joined.op.b = at == 3 ? d[2].op.a : 0;
+    joined.target = d[at + 1].target;
+    return Fused{joined, at + 2};
 }
 
 /// A 16-bit field of a packed header, read as two bytes, shifted and merged; then perhaps compared with a
@@ -87,15 +103,60 @@ std::optional<Fused> two_bytes(Drafts d) {
     joined.op.src = base;
     joined.op.dst2 = byte;
     joined.op.a = low.op.a;
-    const bool compared = is_straight(d, 5) && is_one_of(d[4].code, OpCode::jne64_k_f, OpCode::jne32_k_f) &&
-                          d[4].op.dst == result && d[4].op.a >= 0;
+    // Then perhaps [other = constant;] if (field != constant) goto
+    const bool with_constant = is_straight(d, 6) && is_free_constant(d[4], {result, byte, base}) &&
+                               d[4].op.a >= 0 && d[4].op.a < 0x8000;
+    const size_t at = with_constant ? 5 : 4;
+    const bool compared = is_straight(d, at + 1) &&
+                          is_one_of(d[at].code, OpCode::jne64_k_f, OpCode::jne32_k_f) &&
+                          d[at].op.dst == result && d[at].op.a >= 0 && d[at].op.a <= 0xffff;
     if (!compared) {
         return Fused{joined, 4};
     }
     joined.code = OpCode::load_two_bytes_jne;
-    joined.op.b = d[4].op.a;
-    joined.target = d[4].target;
-    return Fused{joined, 5};
+    joined.op.src2 = with_constant ? d[4].op.dst : kNowhere;
+    joined.op.b = d[at].op.a | (with_constant ? d[4].op.a << 16 : 0);
+    joined.target = d[at].target;
+    return Fused{joined, at + 1};
+}
+
+/// A 16-bit field of a packed header, written as low byte, shift, high byte.
+std::optional<Fused> store_two_bytes(Drafts d) {
+    if (!is_straight(d, 3) || d[0].code != OpCode::stp8 || d[1].code != OpCode::rsh32_k || d[1].op.a != 8 ||
+        d[2].code != OpCode::stp8) {
+        return std::nullopt;
+    }
+    const uint8_t value = d[0].op.src;
+    const uint8_t base = d[0].op.dst;
+    if (d[1].op.dst != value || d[2].op.src != value || d[2].op.dst != base || value == base ||
+        d[2].op.a != d[0].op.a + 1) {
+        return std::nullopt;
+    }
+    Draft joined = d[0];
+    joined.code = OpCode::store_two_bytes;
+    return Fused{joined, 3};
+}
+
+/// Two neighbouring bytes, each loaded and stored, through one register.
+std::optional<Fused> copy_two_bytes(Drafts d) {
+    if (!is_straight(d, 4) || d[0].code != OpCode::ldp8 || d[1].code != OpCode::stp8 ||
+        d[2].code != OpCode::ldp8 || d[3].code != OpCode::stp8) {
+        return std::nullopt;
+    }
+    const uint8_t byte = d[0].op.dst;
+    const uint8_t from = d[0].op.src;
+    const uint8_t to = d[1].op.dst;
+    if (byte == from || byte == to || d[1].op.src != byte || d[2].op.dst != byte || d[2].op.src != from ||
+        d[3].op.dst != to || d[3].op.src != byte || d[2].op.a != d[0].op.a + 1 ||
+        d[3].op.a != d[1].op.a + 1) {
+        return std::nullopt;
+    }
+    Draft joined = d[0];
+    joined.code = OpCode::copy_two_bytes;
+    joined.op.dst = to;
+    joined.op.dst2 = byte;
+    joined.op.b = d[1].op.a;
+    return Fused{joined, 4};
 }
 
 /// field = packet[...]; field &= mask; if (field != 0) goto
@@ -147,7 +208,8 @@ std::optional<Fused> stack_lookup(Drafts d) {
 }
 
 std::optional<Fused> idiom(Drafts drafts) {
-    for (const auto find : {bounds_check, two_bytes, flag_test, stack_lookup}) {
+    for (const auto find :
+         {bounds_check, two_bytes, store_two_bytes, copy_two_bytes, flag_test, stack_lookup}) {
         if (auto fused = find(drafts)) {
             fused->draft.leader = drafts[0].leader;
             return fused;

@@ -506,9 +506,43 @@ do_load_two_bytes : {
 }
 do_load_two_bytes_jne : {
     LOAD_TWO_BYTES(value);
-    if (value != static_cast<uint32_t>(op->b)) {
+    r[op->src2] = static_cast<uint32_t>(op->b) >> 16;
+    if (value != static_cast<uint16_t>(op->b)) {
         JUMP(op->c);
     }
+    NEXT();
+}
+do_store_two_bytes : {
+    // Low byte, shift, high byte: how clang writes a 16-bit field of a packed header.
+    const uint64_t addr = r[op->dst] + sign_extend(op->a);
+    const uint64_t value = r[op->src];
+    if (!fast_store_packet<uint16_t>(machine.window, addr, value)) [[unlikely]] {
+        machine.at = op;
+        if (!machine.store(addr, 1, value & 0xff) || !machine.store(addr + 1, 1, value >> 8 & 0xff)) {
+            return false;
+        }
+    }
+    r[op->src] = static_cast<uint32_t>(value) >> 8;
+    NEXT();
+}
+do_copy_two_bytes : {
+    // Two neighbours byte by byte, as clang copies MAC addresses.
+    const uint64_t from = r[op->src] + sign_extend(op->a);
+    const uint64_t to = r[op->dst] + sign_extend(op->b);
+    uint64_t value;
+    if (from + 1 == to || !fast_load_packet<uint16_t>(machine.window, from, value) ||
+        !fast_store_packet<uint16_t>(machine.window, to, value)) [[unlikely]] {
+        uint64_t low;
+        uint64_t high;
+        machine.at = op;
+        if (!machine.load(from, 1, low) || !machine.store(to, 1, low) || !machine.load(from + 1, 1, high) ||
+            !machine.store(to + 1, 1, high)) {
+            return false;
+        }
+        r[op->dst2] = high;
+        NEXT();
+    }
+    r[op->dst2] = value >> 8;
     NEXT();
 }
 do_load_be16 : {
@@ -539,6 +573,7 @@ do_check_bounds : {
     const uint64_t pointer = r[op->src] + sign_extend(op->a);
     const uint64_t end = r[op->src2];
     r[op->dst] = pointer;
+    r[op->dst2] = static_cast<uint32_t>(op->b);
     machine.prove(pointer, end);
     if (pointer > end) {
         JUMP(op->c);

@@ -255,8 +255,7 @@ uint64_t Machine::look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
     if (element == kNoElement) {
         return 0;
     }
-    map.open_window(regions, element);
-    return map.value_addr(element);
+    return map.open_window(regions, element);
 }
 
 uint32_t Machine::random() {

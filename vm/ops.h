@@ -113,6 +113,8 @@
     X(check_bounds)                                                                                          \
     X(load_two_bytes)                                                                                        \
     X(load_two_bytes_jne)                                                                                    \
+    X(store_two_bytes)                                                                                       \
+    X(copy_two_bytes)                                                                                        \
     X(load_be16)                                                                                             \
     X(load_be32)                                                                                             \
     X(load_test8)                                                                                            \

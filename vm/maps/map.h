@@ -70,13 +70,17 @@ class VmMap : public Map {
         return make_addr(first_handle_ + (element >> handle_log2_), (element & ((1u << handle_log2_) - 1))
                                                                         << shift_);
     }
-    /// Moves the fast window of the element's handle onto it, so that loads of it take the short path.
-    void open_window(RegionTable& regions, uint32_t element) const {
-        Region& region = regions.at(first_handle_ + (element >> handle_log2_));
-        region.base = kOrigin + ((element & ((1u << handle_log2_) - 1)) << shift_);
+    /// Moves the fast window of the element's handle onto it, so that loads of it take the short path;
+    /// returns value_addr of the element.
+    GuestAddr open_window(RegionTable& regions, uint32_t element) const {
+        const uint32_t handle = first_handle_ + (element >> handle_log2_);
+        const uint32_t place = (element & ((1u << handle_log2_) - 1)) << shift_;
+        Region& region = regions.at(handle);
+        region.base = kOrigin + place;
         region.host = values_ + size_t{element} * host_stride_;
         region.load_limit = deleted_in_run_ || !region.readable ? 0 : region.size;
         region.store_limit = 0;
+        return make_addr(handle, place);
     }
     [[nodiscard]] uint8_t* value(uint32_t element) const { return values_ + size_t{element} * host_stride_; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
