@@ -103,6 +103,7 @@ std::optional<Fused> two_bytes(Drafts d) {
     joined.op.src = base;
     joined.op.dst2 = byte;
     joined.op.a = low.op.a;
+    joined.op.b = high_first ? 0 : INT32_MIN;
     // Then perhaps [other = constant;] if (field != constant) goto
     const bool with_constant = is_straight(d, 6) && is_free_constant(d[4], {result, byte, base}) &&
                                d[4].op.a >= 0 && d[4].op.a < 0x8000;
@@ -115,7 +116,7 @@ std::optional<Fused> two_bytes(Drafts d) {
     }
     joined.code = OpCode::load_two_bytes_jne;
     joined.op.src2 = with_constant ? d[4].op.dst : kNowhere;
-    joined.op.b = d[at].op.a | (with_constant ? d[4].op.a << 16 : 0);
+    joined.op.b |= d[at].op.a | (with_constant ? d[4].op.a << 16 : 0);
     joined.target = d[at].target;
     return Fused{joined, at + 1};
 }

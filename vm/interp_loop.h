@@ -484,18 +484,20 @@ do_ctx_load_two:
     r[op->dst2] = machine.context[op->src2];
     NEXT();
 // How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
+// The sign of `b` says that the low byte came first: what is read first warns first.
 #define LOAD_TWO_BYTES(value)                                                                                \
     uint64_t value;                                                                                          \
     do {                                                                                                     \
         const uint64_t addr = r[op->src] + sign_extend(op->a);                                               \
         if (!fast_load_packet<uint16_t>(machine.window, addr, value)) [[unlikely]] {                         \
-            uint64_t low;                                                                                    \
-            uint64_t high;                                                                                   \
+            uint64_t bytes[2];                                                                               \
+            const uint64_t first = op->b < 0 ? 0 : 1;                                                        \
             machine.at = op;                                                                                 \
-            if (!machine.load(addr + 1, 1, high) || !machine.load(addr, 1, low)) {                           \
+            if (!machine.load(addr + first, 1, bytes[first]) ||                                              \
+                !machine.load(addr + 1 - first, 1, bytes[1 - first])) {                                      \
                 return false;                                                                                \
             }                                                                                                \
-            value = high << 8 | low;                                                                         \
+            value = bytes[1] << 8 | bytes[0];                                                                \
         }                                                                                                    \
         r[op->dst] = value;                                                                                  \
         r[op->dst2] = value & 0xff;                                                                          \
@@ -506,7 +508,7 @@ do_load_two_bytes : {
 }
 do_load_two_bytes_jne : {
     LOAD_TWO_BYTES(value);
-    r[op->src2] = static_cast<uint32_t>(op->b) >> 16;
+    r[op->src2] = static_cast<uint32_t>(op->b) >> 16 & 0x7fff;
     if (value != static_cast<uint16_t>(op->b)) {
         JUMP(op->c);
     }
