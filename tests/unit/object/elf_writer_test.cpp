@@ -189,10 +189,12 @@ TEST(ElfWriter, IsAcceptedByBpftool) {
     auto bytes = write_elf(*object);
     ASSERT_TRUE(bytes);
     ASSERT_TRUE(write_file(scratch / "o.o", *bytes, "write"));
-    // A bpf file system of our own, in a mount namespace of our own: nothing stays behind.
-    const std::string command = "unshare -m sh -c 'mount -t bpf none " + scratch.path() +
-                                " 2>&1 && bpftool prog loadall /proc/self/fd/9 " + scratch.path() +
-                                "/x 2>&1' 9<" + scratch.path() + "/o.o";
+    // A bpf file system of our own, in a mount namespace of our own: nothing stays behind. A chroot's root is
+    // no mount point that could be made private, and need not be.
+    const std::string command = "unshare -m --propagation unchanged sh -c '(mount --make-rprivate / || true) "
+                                "2>/dev/null; mount -t bpf none " +
+                                scratch.path() + " 2>&1 && bpftool prog loadall /proc/self/fd/9 " +
+                                scratch.path() + "/x 2>&1' 9<" + scratch.path() + "/o.o";
     EXPECT_EQ(std::system((command + " >/dev/null").c_str()), 0) << command;
 }
 
