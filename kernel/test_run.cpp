@@ -2,6 +2,7 @@
 // BPF_PROG_TEST_RUN (net/bpf/test_run.c): one packet, many packets.
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include <sched.h>
@@ -18,6 +19,7 @@ namespace mimicsh::kernel {
 namespace {
 
 constexpr size_t kMinPacket = 14;
+constexpr size_t kSkBuffSize = 192; ///< struct __sk_buff
 /// Room for what a program may add: headroom in front, tailroom and a page of fragments behind.
 constexpr size_t kGrowth = 3 * 4096;
 
@@ -50,24 +52,47 @@ class PinnedCpu {
     bool pinned_ = false;
 };
 
-/// Context of an XDP run; the test run wants data_end to be the input's length.
-Expected<abi::XdpMd> context_in(const std::string& name, ByteView packet, const RunOptions& options) {
-    abi::XdpMd md;
-    if (!options.context.empty()) {
-        if (options.context.size() != sizeof md) {
-            return Error{EINVAL,
-                         "run",
-                         name + ": context has " + std::to_string(options.context.size()) +
-                             " bytes, struct xdp_md has " + std::to_string(sizeof md),
-                         {},
-                         {}};
+/// Bytes of the context struct of a program type; 0 when its test run has none.
+size_t context_size(abi::ProgType type) {
+    using abi::ProgType;
+    switch (type) {
+    case ProgType::Xdp:
+        return sizeof(abi::XdpMd);
+    case ProgType::SchedCls:
+    case ProgType::SchedAct:
+    case ProgType::SocketFilter:
+    case ProgType::CgroupSkb:
+    case ProgType::LwtIn:
+    case ProgType::LwtOut:
+    case ProgType::LwtXmit:
+        return kSkBuffSize;
+    default:
+        return 0;
+    }
+}
+
+/// Context to give to a run: the caller's bytes, or nothing for the defaults. An XDP test run wants data_end
+/// to be the input's length.
+Expected<ByteVec> context_in(const LinkedProgram& program, ByteView packet, const RunOptions& options) {
+    const bool is_xdp = program.spec.type == abi::ProgType::Xdp;
+    const size_t size = context_size(program.spec.type);
+    if (!options.context.empty() && options.context.size() != size) {
+        return Error{EINVAL,
+                     "run",
+                     program.name + ": context has " + std::to_string(options.context.size()) + " bytes, " +
+                         (is_xdp ? "struct xdp_md" : "struct __sk_buff") + " has " + std::to_string(size),
+                     {},
+                     {}};
+    }
+    ByteVec context = options.context;
+    if (is_xdp) {
+        context.resize(size);
+        uint8_t* data_end = context.data() + offsetof(abi::XdpMd, data_end);
+        if (load<uint32_t>(data_end) == 0) {
+            store(data_end, static_cast<uint32_t>(packet.size()));
         }
-        std::memcpy(&md, options.context.data(), sizeof md);
     }
-    if (md.data_end == 0) {
-        md.data_end = static_cast<uint32_t>(packet.size());
-    }
-    return md;
+    return context;
 }
 
 Error run_error(int code, const std::string& name, ByteView packet) {
@@ -89,10 +114,9 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
                      "load(\"vm\") can",
                      {}};
     }
-    const bool is_xdp = type() == abi::ProgType::Xdp;
-    auto md = context_in(linked_.name, packet, options);
-    if (!md) {
-        return md.error();
+    auto context = context_in(linked_, packet, options);
+    if (!context) {
+        return context.error();
     }
     PinnedCpu pinned(options.cpu);
     if (!pinned.ok()) {
@@ -100,18 +124,20 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
     }
     RunResult result;
     result.packet.resize(packet.size() + kGrowth);
-    abi::XdpMd md_out;
+    result.context.resize(context_size(type()));
     LIBBPF_OPTS(bpf_test_run_opts, opts);
     opts.data_in = packet.data();
     opts.data_size_in = static_cast<uint32_t>(packet.size());
     opts.data_out = result.packet.data();
     opts.data_size_out = static_cast<uint32_t>(result.packet.size());
     opts.repeat = static_cast<int>(options.repeat);
-    if (is_xdp) {
-        opts.ctx_in = &*md;
-        opts.ctx_size_in = sizeof *md;
-        opts.ctx_out = &md_out;
-        opts.ctx_size_out = sizeof md_out;
+    if (!context->empty()) {
+        opts.ctx_in = context->data();
+        opts.ctx_size_in = static_cast<uint32_t>(context->size());
+    }
+    if (!result.context.empty()) {
+        opts.ctx_out = result.context.data();
+        opts.ctx_size_out = static_cast<uint32_t>(result.context.size());
     }
     if (bpf_prog_test_run_opts(fd(), &opts) != 0) {
         return run_error(errno, linked_.name, packet);
@@ -119,14 +145,14 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
     result.ret = opts.retval;
     result.duration_ns = opts.duration;
     result.packet.resize(opts.data_size_out);
-    if (is_xdp) {
+    if (type() == abi::ProgType::Xdp) {
         // What comes back starts with the metadata; the context says how much that is.
-        const size_t meta = std::min<size_t>(md_out.data, result.packet.size());
+        uint8_t* md = result.context.data();
+        const size_t meta = std::min<size_t>(mimicsh::load<uint32_t>(md), result.packet.size());
         result.packet.erase(result.packet.begin(), result.packet.begin() + static_cast<ptrdiff_t>(meta));
         // The program saw the loopback device when none was named; the kernel returns the 0 it was given.
-        md_out.ingress_ifindex = md_out.ingress_ifindex == 0 ? 1 : md_out.ingress_ifindex;
-        result.context.resize(sizeof md_out);
-        std::memcpy(result.context.data(), &md_out, sizeof md_out);
+        uint8_t* ifindex = md + offsetof(abi::XdpMd, ingress_ifindex);
+        store(ifindex, std::max(mimicsh::load<uint32_t>(ifindex), 1u));
     }
     return result;
 }

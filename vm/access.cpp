@@ -2,7 +2,7 @@
 // The slow, exact side of memory: what the interpreter's one compare did not settle is decided here.
 #include <algorithm>
 
-#include "vm/context/xdp_md.h"
+#include "vm/context/context.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -64,13 +64,17 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
               region.was == RegionKind::Packet ? "load ctx->data and ctx->data_end again after the call" : "",
               addr);
         return {};
-    case RegionKind::Context:
+    case RegionKind::Context: {
+        const ContextKind* kind = code->program->context();
+        const std::string structure(kind == nullptr ? "the context" : kind->struct_name);
         fault(FaultKind::Permission,
               verb(access, size, what) + " at " + place("context", offset_of(addr)) +
-                  (access == Access::Write ? ": struct xdp_md is read only"
-                                           : ": only whole 4-byte fields at 0, 4, ... 20 can be loaded"),
+                  (kind == nullptr           ? ": this program type has no context here"
+                   : access == Access::Write ? ": " + structure + " cannot be written there"
+                                             : ": " + std::string(kind->loads)),
               {}, addr);
         return {};
+    }
     default:
         fault(FaultKind::Permission,
               verb(access, size, what) + " through a pointer to a " + name(region.kind), {}, addr);
@@ -111,6 +115,12 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
         out_of_bounds(region, addr, size, access, what);
         return {};
     }
+    if (access == Access::Write && !region.writable) {
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " to the packet, which programs of this type may only read", {},
+              addr);
+        return {};
+    }
     if (q + size > window.proven) {
         const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
         warn(verb(access, size, what) + " at " + place("packet", from_start) +
@@ -125,16 +135,39 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
 // -- Loads and stores --
 
 bool Machine::load_context(uint64_t addr, uint32_t size, uint64_t& value) {
-    const ContextField* field = find_field(xdp_md_fields(), offset_of(addr), size);
+    const ContextKind* kind = code->program->context();
+    const ContextField* field = kind == nullptr ? nullptr : kind->find(offset_of(addr), size, false);
     if (field == nullptr) {
         (void)resolve(addr, size, Access::Read, nullptr);
         return false;
     }
-    value = context[field->index];
+    if (field->role > FieldRole::PacketMeta) {
+        value = 0;
+        std::memcpy(&value, context_image.data() + field->read_from(offset_of(addr), size), size);
+        return true;
+    }
+    value = packet_pointers[static_cast<size_t>(field->role)];
     if (field->role == FieldRole::PacketEnd) {
         // Not seen by the analysis, so comparisons with it are not recognised either.
         window.prove(window.size);
     }
+    return true;
+}
+
+bool Machine::store_context(uint64_t addr, uint32_t size, uint64_t value) {
+    const ContextKind* kind = code->program->context();
+    const ContextField* field = kind == nullptr ? nullptr : kind->find(offset_of(addr), size, true);
+    if (field == nullptr) {
+        (void)resolve(addr, size, Access::Write, nullptr);
+        return false;
+    }
+    if (field->role == FieldRole::Number && field->width == 2) {
+        if (field->ignored_from != 0 && static_cast<uint32_t>(value) >= field->ignored_from) {
+            return true;
+        }
+        value = static_cast<uint16_t>(value);
+    }
+    std::memcpy(context_image.data() + offset_of(addr), &value, size);
     return true;
 }
 
@@ -153,6 +186,9 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
 
 bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
     const uint32_t handle = handle_of(addr);
+    if (handle == kContextHandle) {
+        return store_context(addr, size, value);
+    }
     if (handle < regions.size()) {
         Region& region = regions.at(handle);
         const uint32_t q = static_cast<uint32_t>(addr) - region.base;
@@ -175,8 +211,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
-    if (const uint64_t place = addr - window.address;
-        size <= window.proven && place <= window.proven - size) {
+    if (const uint64_t place = addr - window.address; size <= window.proven &&
+                                                      place <= window.proven - size &&
+                                                      (access == Access::Read || packet.writable)) {
         return window.host + place;
     }
     if (access == Access::Read) {

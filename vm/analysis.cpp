@@ -7,7 +7,7 @@
 #include <deque>
 #include <map>
 
-#include "vm/context/xdp_md.h"
+#include "vm/context/context.h"
 
 namespace mimicsh::vm {
 
@@ -79,7 +79,8 @@ const char* describe(Kind kind) {
 
 class Flow {
   public:
-    explicit Flow(const LinkedProgram& program) : program_(program), insns_(program.insns) {
+    explicit Flow(const LinkedProgram& program)
+        : program_(program), insns_(program.insns), context_(context_kind(program.spec.type)) {
         result_.slots.resize(insns_.size());
         for (const LinkedRef& ref : program.refs) {
             refs_[ref.insn] = &ref;
@@ -88,7 +89,7 @@ class Flow {
 
     Analysis run() {
         State entry;
-        entry.regs[1] = {program_.spec.type == abi::ProgType::Xdp ? Kind::Context : Kind::Unknown, 0};
+        entry.regs[1] = {context_ != nullptr ? Kind::Context : Kind::Unknown, 0};
         enter(0, entry);
         while (!work_.empty()) {
             const uint32_t slot = work_.front();
@@ -489,14 +490,14 @@ class Flow {
         }
         const int64_t offset = int64_t{base.value} + insn.off;
         const uint32_t size = access_size(insn.code);
-        const ContextField* field = find_field(xdp_md_fields(), offset, size);
+        const ContextField* field = context_->find(offset, size, false);
         if (field == nullptr || form.kind == InsnKind::LoadAcquire) {
             refuse(slot, "context access of " + std::to_string(size) + " bytes at offset " +
-                             std::to_string(offset) +
-                             ": struct xdp_md has only whole 4-byte fields at 0, 4, ... 20");
+                             std::to_string(offset) + " of " + std::string(context_->struct_name) + ": " +
+                             std::string(context_->loads));
             return {Kind::Unknown, 0};
         }
-        if (form.kind == InsnKind::LoadSx && field->role != FieldRole::Number) {
+        if (form.kind == InsnKind::LoadSx && field->role <= FieldRole::PacketMeta) {
             refuse(slot, "sign-extending load of the packet pointer " + std::string(field->name));
         }
         if (field->name == "egress_ifindex" && program_.spec.attach_type != abi::AttachType::XdpDevmap) {
@@ -517,12 +518,27 @@ class Flow {
         }
     }
 
+    void check_context_store(uint32_t slot, const Insn& insn, const InsnForm& form, Value base) {
+        const int64_t offset = int64_t{base.value} + insn.off;
+        if (base.value == kNoOffset || form.kind == InsnKind::StoreRelease ||
+            context_->find(offset, access_size(insn.code), true) == nullptr) {
+            refuse(slot,
+                   "write to the context: " + std::string(context_->struct_name) +
+                       (base.value == kNoOffset ? " at a variable offset"
+                                                : " has no field at offset " + std::to_string(offset) +
+                                                      " that programs of this type may write like that"));
+        }
+    }
+
     void store(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
         const Value base = state.regs[insn.dst];
         const Value value = form.kind == InsnKind::StoreImm ? Value{Kind::Scalar, 0} : state.regs[insn.src];
         check_base(slot, insn.dst, base, true);
         if (base.kind == Kind::Context) {
-            refuse(slot, "write to the context: struct xdp_md is read only");
+            check_context_store(slot, insn, form, base);
+        }
+        if (is_packet(base.kind) && context_ != nullptr && !context_->packet_writable) {
+            refuse(slot, "write to the packet, which programs of this type may only read");
         }
         SlotFacts& facts = result_.slots[slot];
         facts.target = is_packet(base.kind) ? SlotFacts::Target::Packet : SlotFacts::Target::Unknown;
@@ -667,6 +683,7 @@ class Flow {
 
     const LinkedProgram& program_;
     const std::vector<Insn>& insns_;
+    const ContextKind* context_;
     std::map<uint32_t, const LinkedRef*> refs_;
     std::map<uint32_t, State> states_;
     std::deque<uint32_t> work_;

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-#include "vm/context/xdp_md.h"
+#include "vm/context/context.h"
 #include "vm/fuse.h"
 #include "vm/interp.h"
 #include "vm/machine.h"
@@ -257,7 +257,11 @@ class Decoder {
     void add_memory(Draft& draft, uint32_t slot, const Insn& insn, const InsnForm& form) {
         const SlotFacts& facts = analysis_.slots[slot];
         const bool on_stack = facts.target == SlotFacts::Target::Stack;
-        const bool in_packet = facts.target == SlotFacts::Target::Packet && !options_.traced;
+        // A store to a packet that may only be read takes the way that finds it out.
+        const ContextKind* context = context_kind(program_.spec.type);
+        const bool is_store = form.kind == InsnKind::StoreReg || form.kind == InsnKind::StoreImm;
+        const bool in_packet = facts.target == SlotFacts::Target::Packet && !options_.traced &&
+                               !(is_store && !context->packet_writable);
         const auto pick = [&](OpCode anywhere, OpCode stack, OpCode packet) {
             return sized(on_stack ? stack : in_packet ? packet : anywhere, insn.code);
         };
@@ -271,8 +275,7 @@ class Decoder {
         case InsnKind::Load:
         case InsnKind::LoadAcquire:
             if (facts.target == SlotFacts::Target::Context) {
-                draft.code = OpCode::ctx_load;
-                draft.op.src = find_field(xdp_md_fields(), facts.value, access_size(insn.code))->index;
+                add_context_load(draft, insn, facts.value);
                 return;
             }
             draft.code = pick(OpCode::ldx8, OpCode::load_stack8, OpCode::ldp8);
@@ -288,6 +291,19 @@ class Decoder {
         default:
             draft.code = pick(OpCode::stx8, OpCode::store_stack8, OpCode::stp8);
             return;
+        }
+    }
+
+    /// A load of a whole or partial field that the analysis has placed.
+    void add_context_load(Draft& draft, const Insn& insn, int32_t offset) const {
+        const uint32_t size = access_size(insn.code);
+        const ContextField* field = context_kind(program_.spec.type)->find(offset, size, false);
+        if (field->role <= FieldRole::PacketMeta) {
+            draft.code = OpCode::ctx_load;
+            draft.op.src = static_cast<uint8_t>(field->role);
+        } else {
+            draft.code = plus(OpCode::ctx_number8, log2_size(insn.code));
+            draft.op.a = field->read_from(offset, size);
         }
     }
 

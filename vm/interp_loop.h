@@ -480,8 +480,8 @@ do_lddw:
 #undef X
 #endif
 do_ctx_load_two:
-    r[op->dst] = machine.context[op->src];
-    r[op->dst2] = machine.context[op->src2];
+    r[op->dst] = machine.packet_pointers[op->src];
+    r[op->dst2] = machine.packet_pointers[op->src2];
     NEXT();
 // How clang reads a 16-bit field of a packed header: high byte, shift, low byte, or.
 // The sign of `b` says that the low byte came first: what is read first warns first.
@@ -613,8 +613,16 @@ do_lookup : {
     }
     NEXT();
 }
+#define X(bits)                                                                                              \
+    do_ctx_number##bits : r[op->dst] = mimicsh::load<uint##bits##_t>(machine.context_image.data() + op->a);  \
+    NEXT();
+    X(8)
+    X(16)
+    X(32)
+    X(64)
+#undef X
 do_ctx_load:
-    r[op->dst] = machine.context[op->src];
+    r[op->dst] = machine.packet_pointers[op->src];
     NEXT();
 do_atomic:
     machine.at = op;

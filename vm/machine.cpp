@@ -64,17 +64,6 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
 
 // -- A run --
 
-void Machine::set_context(const abi::XdpMd& md) {
-    // BPF_PROG_TEST_RUN's ctx_in: `data` is the length of the metadata that the input starts with; it takes
-    // headroom.
-    // Since Linux 6.18 `data_end` says how much of the input is linear; the rest becomes fragments.
-    metadata_ = md.data;
-    linear_limit_ = md.data_end != 0 ? md.data_end : UINT32_MAX;
-    context[3] = md.ingress_ifindex;
-    context[4] = md.rx_queue_index;
-    context[5] = md.egress_ifindex;
-}
-
 void Machine::forget_last_run() {
     touched = false;
     random_at_start_ = random_state_;
@@ -136,11 +125,6 @@ bool Machine::rewind() {
     random_state_ = random_at_start_;
     clock_ns = clock_at_start_;
     return true;
-}
-
-void Machine::copy_packet(ByteVec& out) const {
-    out.assign(packet.buffer.begin() + packet.start, packet.buffer.begin() + packet.end);
-    out.insert(out.end(), packet.fragments.begin(), packet.fragments.end());
 }
 
 // -- Faults and warnings --

@@ -13,6 +13,8 @@
 
 #include "object/target.h"
 #include "vm/code.h"
+#include "vm/context/context.h"
+#include "vm/context/sk_buff.h"
 #include "vm/journal.h"
 #include "vm/maps/map.h"
 #include "vm/memory.h"
@@ -39,9 +41,11 @@ inline constexpr uint32_t kXdpFrameSize = 40;
 /// Linear bytes of an XDP test run: a page less headroom and struct skb_shared_info.
 inline constexpr uint32_t kXdpMaxLinear = 3520;
 inline constexpr uint32_t kXdpBuffer = kXdpHeadroom + kXdpMaxLinear;
-inline constexpr uint32_t kMinPacket = 14; ///< ETH_HLEN
 /// Largest packet of a test run: linear part and MAX_SKB_FRAGS (17) pages.
 inline constexpr uint32_t kXdpMaxPacket = kXdpMaxLinear + 17 * 4096;
+/// Bytes of the packet buffer: the longest socket buffer that a program can make of one (the loopback
+/// device's MTU and a header) and room for headers in front.
+inline constexpr uint32_t kPacketBuffer = 72 * 1024;
 
 enum class Access : uint8_t { Read, Write };
 
@@ -58,13 +62,16 @@ struct PendingFault {
 /// The packet of a run. Offsets count from the start of `buffer`; guest addresses of packet bytes are
 /// make_addr(handle, offset).
 struct PacketState {
-    std::array<uint8_t, kXdpBuffer> buffer{};
+    ByteVec buffer = ByteVec(kPacketBuffer);
     ByteVec fragments; ///< bytes behind the linear part (multi-buffer XDP)
     uint32_t meta = kXdpHeadroom;
     uint32_t start = kXdpHeadroom;
     uint32_t end = kXdpHeadroom;
     uint32_t handle = kPacketHandle;
-    uint32_t lowest = kXdpHeadroom; ///< bytes from here on may be other than 0: what earlier runs reached
+    uint32_t lowest = kXdpHeadroom;     ///< bytes from here on may be other than 0: what earlier runs reached
+    uint32_t linear_limit = UINT32_MAX; ///< bytes of an input that may be linear (XDP)
+    uint32_t metadata = 0;              ///< bytes of metadata that every input starts with (XDP)
+    bool writable = true;               ///< by stores
 };
 
 /// What accesses to the packet look at first: as much of it as comparisons with data_end have proven.
@@ -110,19 +117,16 @@ class Machine {
     [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
 
     // -- A run --
-    /// The numbers of the context and the length of the metadata that packets start with; holds for all
-    /// packets that follow.
-    void set_context(const abi::XdpMd& md);
-    /// Puts a packet of kMinPacket to kXdpMaxPacket bytes in.
-    void set_packet(ByteView bytes) {
-        const size_t room = std::min<size_t>(linear_limit_, kXdpMaxLinear + metadata_);
+    /// Puts an XDP packet of kMinPacket to kXdpMaxPacket bytes in.
+    void set_xdp_packet(ByteView bytes) {
+        const size_t room = std::min<size_t>(packet.linear_limit, kXdpMaxLinear + packet.metadata);
         const size_t linear = std::min<size_t>(bytes.size(), room);
         if (packet.lowest < kXdpHeadroom) [[unlikely]] {
             // Programs may make headroom part of the packet, and a test run's headroom is zeroed.
             std::memset(packet.buffer.data() + packet.lowest, 0, kXdpHeadroom - packet.lowest);
         }
         packet.start = kXdpHeadroom;
-        packet.meta = packet.lowest = kXdpHeadroom - metadata_;
+        packet.meta = packet.lowest = kXdpHeadroom - packet.metadata;
         packet.end = packet.meta + static_cast<uint32_t>(linear);
         std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
         if (linear < bytes.size() || !packet.fragments.empty()) [[unlikely]] {
@@ -162,8 +166,6 @@ class Machine {
     }
     /// Takes the run's effects on maps, clock and random numbers back; false when that cannot be done.
     [[nodiscard]] bool rewind();
-    /// Copies the packet out: linear part and fragments.
-    void copy_packet(ByteVec& out) const;
 
     // -- Memory, slow and exact. False: a fault is pending --
     [[nodiscard]] bool load(uint64_t addr, uint32_t size, uint64_t& value);
@@ -220,6 +222,7 @@ class Machine {
     void move_packet(const char* helper);
     void sync_packet_context() {
         Region& region = regions.at(packet.handle);
+        region.writable = packet.writable;
         region.base = kOrigin + packet.meta;
         region.host = packet.buffer.data() + packet.meta;
         region.size = packet.end - packet.meta;
@@ -231,9 +234,9 @@ class Machine {
         if (!code->tracks_bounds) {
             window.prove(window.size);
         }
-        context[0] = make_addr(packet.handle, packet.start);
-        context[1] = make_addr(packet.handle, packet.end);
-        context[2] = window.address;
+        packet_pointers[0] = make_addr(packet.handle, packet.start);
+        packet_pointers[1] = make_addr(packet.handle, packet.end);
+        packet_pointers[2] = window.address;
     }
     /// Call before changing redirect, log, open_records or the random state.
     void note_effect() { touched = true; }
@@ -269,7 +272,9 @@ class Machine {
     std::array<Frame, kMaxFrames> frames{};
     alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, kMaxFrames> stack{};
     std::array<std::array<uint64_t, abi::kStackSize / 64>, kMaxFrames> stack_init{};
-    std::array<uint64_t, 6> context{}; ///< values of the context's fields, in order
+    std::array<uint64_t, 3> packet_pointers{};                ///< by FieldRole
+    alignas(8) std::array<uint8_t, kSkbSize> context_image{}; ///< numbers of the context, at their offsets
+    ByteVec context_given; ///< ctx_in of a run on a socket buffer; empty = defaults
     uint64_t budget = 0;
     uint32_t tail_calls = 0;
     uint64_t may_goto_left = 0;
@@ -277,6 +282,7 @@ class Machine {
     // -- The rest of the world --
     Journal journal;
     PacketState packet;
+    SkBuffState skb;
     uint32_t cpu = 0;
     uint64_t clock_ns = 0;
     std::vector<std::string> log;
@@ -304,6 +310,7 @@ class Machine {
     [[nodiscard]] Resolved resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
                                            const char* what);
     [[nodiscard]] bool load_context(uint64_t addr, uint32_t size, uint64_t& value);
+    [[nodiscard]] bool store_context(uint64_t addr, uint32_t size, uint64_t value);
     void out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what);
     void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
     [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
@@ -313,8 +320,6 @@ class Machine {
     std::array<uint64_t, 2> random_state_{};
     std::array<uint64_t, 2> random_at_start_{};
     uint64_t clock_at_start_ = 0;
-    uint32_t linear_limit_ = UINT32_MAX;                ///< bytes of an input that may be linear
-    uint32_t metadata_ = 0;                             ///< bytes of metadata that every packet starts with
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
     std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
     std::vector<VmMap*> deleted_from_;                  ///< maps that lost entries in this run

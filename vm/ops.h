@@ -106,6 +106,10 @@
     X(swap64)                                                                                                \
     X(lddw)                                                                                                  \
     X(ctx_load)                                                                                              \
+    X(ctx_number8)                                                                                           \
+    X(ctx_number16)                                                                                          \
+    X(ctx_number32)                                                                                          \
+    X(ctx_number64)                                                                                          \
     X(ctx_load_two)                                                                                          \
     X(exit_with)                                                                                             \
     X(exit_with_64)                                                                                          \

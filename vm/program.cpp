@@ -14,48 +14,6 @@
 
 namespace mimicsh::vm {
 
-namespace {
-
-constexpr uint32_t kLoopback = 1; ///< ingress_ifindex of a test run
-
-/// The context a run starts with: given bytes, or the test run's defaults.
-Expected<abi::XdpMd> context_of(const RunOptions& options) {
-    abi::XdpMd md;
-    md.ingress_ifindex = kLoopback;
-    if (options.context.empty()) {
-        return md;
-    }
-    if (options.context.size() != sizeof md) {
-        return Error{EINVAL,
-                     "run",
-                     "context has " + std::to_string(options.context.size()) + " bytes, struct xdp_md has " +
-                         std::to_string(sizeof md),
-                     {},
-                     {}};
-    }
-    std::memcpy(&md, options.context.data(), sizeof md);
-    if (md.ingress_ifindex == 0) {
-        if (md.rx_queue_index != 0) {
-            return Error{EINVAL, "run", "rx_queue_index needs an ingress_ifindex", {}, {}};
-        }
-        md.ingress_ifindex = kLoopback;
-    }
-    return md;
-}
-
-ByteVec context_after(const Machine& machine) {
-    abi::XdpMd md;
-    md.data = machine.packet.start - machine.packet.meta;
-    md.data_end = machine.packet.end - machine.packet.meta; // the linear part only
-    md.ingress_ifindex = static_cast<uint32_t>(machine.context[3]);
-    md.rx_queue_index = static_cast<uint32_t>(machine.context[4]);
-    ByteVec bytes(sizeof md);
-    std::memcpy(bytes.data(), &md, sizeof md);
-    return bytes;
-}
-
-} // namespace
-
 const Code* tail_call_target(Machine& machine, bool traced) {
     VmMap* map = machine.map_at(machine.regs[2], "bpf_tail_call");
     if (map == nullptr) {
@@ -116,39 +74,16 @@ const Code& LoadedProgram::code(bool traced) {
     return traced_;
 }
 
-Status LoadedProgram::check_input(ByteView packet, const abi::XdpMd& md) const {
-    const auto refuse = [&](std::string why, int code = EINVAL) -> Status {
-        return Error{code, "run", linked_.name + ": " + std::move(why), {}, {}};
-    };
-    if (packet.size() < kMinPacket) {
-        return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at least 14");
-    }
-    if (packet.size() > kXdpMaxPacket) {
-        return refuse("packet of " + std::to_string(packet.size()) + " bytes, a test run takes at most " +
-                          std::to_string(kXdpMaxPacket),
-                      ENOMEM);
-    }
-    constexpr uint32_t kMaxMeta = kXdpHeadroom - kXdpFrameSize;
-    if (md.data_meta != 0 || md.data > kMaxMeta || md.data % 4 != 0 || md.data > packet.size() - kMinPacket) {
-        return refuse("context: data is the length of the metadata in front (a multiple of 4, at most " +
-                      std::to_string(kMaxMeta) + "), data_meta 0");
-    }
-    if (md.data_end != 0 && (md.data_end > packet.size() || md.data_end < md.data)) {
-        return refuse(
-            "context: data_end is how much of the input is linear: at least the metadata, at most all");
-    }
-    if (md.egress_ifindex != 0) {
-        return refuse("context: egress_ifindex cannot be given");
-    }
-    return {};
-}
-
 Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& options) {
-    auto md = context_of(options);
-    if (!md) {
-        return md.error();
+    if (context_ == nullptr) {
+        return Error{ENOTSUP,
+                     "run",
+                     linked_.name + ": the vm has no context for " +
+                         std::string(abi::name(linked_.spec.type)) + " programs",
+                     {},
+                     {}};
     }
-    if (auto ok = check_input(packet, *md); !ok) {
+    if (auto ok = context_->check(linked_.name, packet, options.context); !ok) {
         return ok.error();
     }
     if (options.cpu && *options.cpu >= machine_.options.cpus) {
@@ -168,8 +103,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     RunResult result;
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t repeat = std::max(options.repeat, 1u);
-    machine_.set_context(*md);
-    machine_.set_packet(packet);
+    context_->set_context(machine_, options.context);
+    context_->set_packet(machine_, packet);
     for (uint32_t i = 0; i < repeat; ++i) {
         machine_.begin_run(entry);
         (void)machine_.execute(machine_, entry, 0);
@@ -188,8 +123,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     result.warnings = machine_.warnings;
     result.log = machine_.log;
     result.redirect = machine_.redirect;
-    result.context = context_after(machine_);
-    machine_.copy_packet(result.packet);
+    result.context = context_->context_after(machine_);
+    context_->packet_after(machine_, result.packet);
     if (machine_.pending) {
         const PendingFault first = *machine_.pending;
         if (options.trace) {
@@ -198,7 +133,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
             // The packet is no longer what the first run was given, so this run cannot be made again.
             result.fault = make_fault(machine_, first, nullptr);
         } else {
-            result.fault = explain(packet, *md, first);
+            result.fault = explain(packet, options.context, first);
         }
     }
     if (options.trace) {
@@ -211,7 +146,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     return result;
 }
 
-Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first) {
+Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFault& first) {
     const bool can_repeat = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
     if (!can_repeat || !machine_.rewind()) {
         return make_fault(machine_, first, nullptr);
@@ -221,8 +156,8 @@ Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const P
     machine_.tracer = &tracer;
     machine_.execute = execute_traced;
     const Code& entry = code(true);
-    machine_.set_context(context);
-    machine_.set_packet(packet);
+    context_->set_context(machine_, context);
+    context_->set_packet(machine_, packet);
     machine_.begin_run(entry);
     (void)machine_.execute(machine_, entry, 0);
     machine_.finish_run();
@@ -233,8 +168,9 @@ Fault LoadedProgram::explain(ByteView packet, const abi::XdpMd& context, const P
 }
 
 Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const BatchOptions& options) {
-    abi::XdpMd md;
-    md.ingress_ifindex = kLoopback;
+    if (context_ == nullptr) {
+        return run({}, {}).error();
+    }
     machine_.cpu = machine_.options.cpu;
     machine_.stop = options.stop;
     machine_.tracer = nullptr;
@@ -242,9 +178,11 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
     out_.clear();
     std::vector<std::pair<size_t, size_t>> places;
     size_t done = 0;
-    machine_.set_context(md);
+    const bool is_xdp = linked_.spec.type == abi::ProgType::Xdp;
+    context_->set_context(machine_, {});
     for (BatchItem& item : items) {
-        item.faulted = item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket;
+        item.faulted = is_xdp ? item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket
+                              : !context_->check(linked_.name, item.in, {});
         if (item.faulted) {
             if (options.want_packets) {
                 places.emplace_back(out_.size(), item.in.size());
@@ -253,7 +191,12 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             ++done;
             continue;
         }
-        machine_.set_packet(item.in);
+        // Most replays are of XDP programs: worth a direct call.
+        if (is_xdp) [[likely]] {
+            machine_.set_xdp_packet(item.in);
+        } else {
+            context_->set_packet(machine_, item.in);
+        }
         machine_.begin_run(fast_);
         (void)execute(machine_, fast_, 0);
         machine_.finish_run();
@@ -266,17 +209,16 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
                 break;
             }
             if (options.first_fault != nullptr && !*options.first_fault) {
-                *options.first_fault = explain(item.in, md, first);
+                *options.first_fault = explain(item.in, {}, first);
             }
         }
         if (options.warnings != nullptr && !machine_.warnings.empty()) {
             add_warnings(*options.warnings);
         }
         if (options.want_packets) {
-            const PacketState& state = machine_.packet;
-            places.emplace_back(out_.size(), state.end - state.start + state.fragments.size());
-            out_.insert(out_.end(), state.buffer.begin() + state.start, state.buffer.begin() + state.end);
-            out_.insert(out_.end(), state.fragments.begin(), state.fragments.end());
+            const size_t before = out_.size();
+            context_->packet_after(machine_, out_);
+            places.emplace_back(before, out_.size() - before);
         }
         machine_.end_run();
         ++done;

@@ -6,6 +6,7 @@
 
 #include "object/target.h"
 #include "vm/code.h"
+#include "vm/context/context.h"
 #include "vm/decode.h"
 #include "vm/machine.h"
 
@@ -13,12 +14,16 @@ namespace mimicsh::vm {
 
 class LoadedProgram final : public Program {
   public:
-    LoadedProgram(LinkedProgram linked, Machine& machine) : linked_(std::move(linked)), machine_(machine) {}
+    LoadedProgram(LinkedProgram linked, Machine& machine)
+        : linked_(std::move(linked)), machine_(machine), context_(context_kind(linked_.spec.type)) {}
 
     [[nodiscard]] const LinkedProgram& linked() const override { return linked_; }
     [[nodiscard]] Expected<RunResult> run(ByteView packet, const RunOptions& options) override;
     [[nodiscard]] Expected<size_t> run_batch(std::span<BatchItem> items,
                                              const BatchOptions& options) override;
+
+    /// What the program gets in r1; null for a type that the vm has no context for (permissive mode).
+    [[nodiscard]] const ContextKind* context() const { return context_; }
 
     /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
     [[nodiscard]] Status prepare();
@@ -28,14 +33,14 @@ class LoadedProgram final : public Program {
   private:
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left
     /// them.
-    [[nodiscard]] Fault explain(ByteView packet, const abi::XdpMd& context, const PendingFault& first);
+    [[nodiscard]] Fault explain(ByteView packet, ByteView context, const PendingFault& first);
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
     /// Adds the warnings of the last run to those already there, once per site.
     void add_warnings(std::vector<Warning>& all) const;
-    [[nodiscard]] Status check_input(ByteView packet, const abi::XdpMd& context) const;
 
     LinkedProgram linked_;
     Machine& machine_;
+    const ContextKind* context_;
     Code fast_;
     Code traced_;
     ByteVec out_; ///< packets of the last batch, back to back

@@ -2,6 +2,7 @@
 // Rows of the support table and the page made from them.
 #include "vm/support.h"
 
+#include <algorithm>
 #include <array>
 
 #include "vm/helpers/helpers.h"
@@ -52,9 +53,26 @@ constexpr std::array kMaps{
     MapRow{abi::MapType::Ringbuf, "HelperParity.Ringbuf", ""},
 };
 
-/// Helpers that XDP programs can call, as a bit set (104 of them).
-constexpr std::array<uint64_t, 4> kXdpHelpers{0xc8142812c3d1ee, 0x296f661863f10022, 0xf0779e3976303f7c,
-                                              0xffffc};
+/// Helpers that programs of a type can call, as a bit set by id (Linux 6.18, measured).
+struct Callable {
+    abi::ProgType type = abi::ProgType::Unspec;
+    std::array<uint64_t, 4> helpers{};
+};
+
+using abi::ProgType;
+
+constexpr std::array<uint64_t, 4> kTcHelpers{0x85cfeff7ffffee, 0x3d6f7e1fe3f98034, 0x80779e397fb03ffc,
+                                             0xffffd};
+constexpr std::array kCallable{
+    Callable{ProgType::SocketFilter, {0x80c4280643d1ee, 0x2d6f260063810010, 0x80779e3176303f7c, 0xf0ffc}},
+    Callable{ProgType::SchedCls, kTcHelpers},
+    Callable{ProgType::SchedAct, kTcHelpers},
+    Callable{ProgType::Xdp, {0xc8142812c3d1ee, 0x296f661863f10022, 0xf0779e3976303f7c, 0xffffc}},
+    Callable{ProgType::CgroupSkb, {0x80c4280643d1ee, 0x2d6f3e0fe3fb8010, 0x80779e3176303f7f, 0xf0ffc}},
+    Callable{ProgType::LwtIn, {0x8004ae1743d1ee, 0x296f260063810200, 0x80779e3176303f7c, 0xf0ffc}},
+    Callable{ProgType::LwtOut, {0x8004ae1743d1ee, 0x296f260063810000, 0x80779e3176303f7c, 0xf0ffc}},
+    Callable{ProgType::LwtXmit, {0x800fee77f3ffee, 0x296f260063810200, 0x80779e3176303ffc, 0xf0ffc}},
+};
 
 std::string row(std::initializer_list<std::string> cells) {
     std::string line = "|";
@@ -84,10 +102,8 @@ HelperFn helper_function(uint32_t id) {
 }
 
 bool helper_allowed(abi::ProgType type, uint32_t id) {
-    if (type != abi::ProgType::Xdp || id >= abi::kHelperCount) {
-        return false;
-    }
-    return (kXdpHelpers[id / 64] >> (id % 64) & 1) != 0;
+    const auto row = std::ranges::find(kCallable, type, &Callable::type);
+    return row != kCallable.end() && id < abi::kHelperCount && (row->helpers[id / 64] >> (id % 64) & 1) != 0;
 }
 
 State insn_state(const InsnForm& form) {

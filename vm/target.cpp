@@ -58,11 +58,11 @@ class VmInstance final : public Instance {
     Status load_programs(const LinkOptions& options) {
         for (uint32_t index : object_->programs()) {
             const Function& function = object_->functions[index];
-            if (function.spec->type != abi::ProgType::Xdp && machine_.options.mode == Mode::Strict) {
+            if (context_kind(function.spec->type) == nullptr && machine_.options.mode == Mode::Strict) {
                 return Error{ENOTSUP,
                              "load",
                              function.name + ": " + std::string(abi::name(function.spec->type)) +
-                                 " programs are not emulated yet, only xdp",
+                                 " programs are not emulated",
                              "load(\"kernel\") runs it for real",
                              {}};
             }

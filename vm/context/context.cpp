@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#include "vm/context/context.h"
+
+namespace mimicsh::vm {
+
+const ContextField* ContextKind::find(int64_t offset, uint32_t access, bool writes) const {
+    for (const ContextField& field : fields) {
+        const int64_t inner = offset - field.offset;
+        if (inner < 0 || inner + access > field.size || (offset % access) != 0) {
+            continue;
+        }
+        const bool parts = field.narrow && (!writes || field.role == FieldRole::Bytes);
+        const bool allowed = ((writes ? field.writers : field.readers) & user) != 0;
+        return allowed && (access == field.size || parts) ? &field : nullptr;
+    }
+    return nullptr;
+}
+
+const ContextKind* context_kind(abi::ProgType type) {
+    return type == abi::ProgType::Xdp ? &xdp_md_kind() : sk_buff_kind(type);
+}
+
+} // namespace mimicsh::vm
