@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "object/object.h"
+#include "tests/bpf_sources.h"
 
 namespace mimicsh::test {
 
@@ -41,16 +41,15 @@ class ScratchDir {
     std::string path_;
 };
 
-/// Names of all test programs, without ".bpf.c".
+/// Names of the programs of tests/data/bpf, without ".bpf.c".
 inline std::vector<std::string> program_names() {
+    const std::string folder = "tests/data/bpf/";
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(data_dir())) {
-        const std::string name = entry.path().filename().string();
-        if (name.ends_with(".bpf.c")) {
-            names.push_back(name.substr(0, name.size() - 6));
+    for (const std::string& path : bpf_sources()) {
+        if (path.starts_with(folder)) {
+            names.push_back(path.substr(folder.size(), path.size() - folder.size() - 6));
         }
     }
-    std::sort(names.begin(), names.end());
     return names;
 }
 
