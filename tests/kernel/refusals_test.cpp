@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What the emulator refuses in strict mode the kernel refuses too, and what the kernel loads the emulator
 // loads.
-#include <filesystem>
+#include <set>
 
 #include "tests/kernel/parity.h"
+#include "tests/unit/vm/fault_cases.h"
 #include "tests/unit/vm/refusal_cases.h"
 
 namespace mimicsh::test {
@@ -21,52 +22,56 @@ TEST_F(RefusalParity, KernelRefusesWhatTheEmulatorRefuses) {
     }
 }
 
-TEST_F(RefusalParity, KernelLoadsTheNeighbours) {
+TEST_F(RefusalParity, KernelRunsTheNeighbours) {
     for (const RefusalCase& one : accepted_cases()) {
-        const auto object = one.make();
-        ASSERT_NE(object, nullptr) << one.name;
-        const auto there = kernel_target()->load(object, {});
-        EXPECT_TRUE(there) << one.name << ": " << there.error().message() << "\n" << there.error().log;
+        SCOPED_TRACE(one.name);
+        open(one.make());
+        ASSERT_TRUE(ready());
+        run_both("main", packet_of(64));
     }
 }
 
-/// The object with only its XDP programs; the others are not the emulator's business yet.
-std::shared_ptr<const Object> only_xdp(const Object& object) {
-    auto copy = std::make_shared<Object>(object);
-    for (Function& function : copy->functions) {
-        if (function.spec && function.spec->type != abi::ProgType::Xdp) {
-            function.spec.reset();
-        }
-    }
-    return copy->programs().empty() ? nullptr : copy;
+void expect_refused(const std::string& source) {
+    const auto object = compile_text(source);
+    ASSERT_NE(object, nullptr);
+    EXPECT_FALSE(kernel_target()->load(object, {})) << "the kernel loads it";
 }
 
-TEST_F(RefusalParity, XdpProgramsOfTheTestDataLoadOnBoth) {
-    size_t loaded = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(MIMICSH_SOURCE_DIR "/tests/data/bpf")) {
-        const std::string name = entry.path().filename().string();
-        if (!name.ends_with(".bpf.c")) {
-            continue;
-        }
-        const auto whole = compile_case("../data/bpf/" + name);
-        ASSERT_NE(whole, nullptr);
-        const auto object = only_xdp(*whole);
-        if (object == nullptr) {
-            continue;
-        }
-        const auto there = kernel_target()->load(object, {});
-        const auto here = vm::make_target()->load(object, {});
-        // What is not emulated is said by name; then the kernel's answer does not matter.
-        if (!here && here.error().code == ENOTSUP) {
-            EXPECT_NE(here.error().message().find("not emulated"), std::string::npos)
-                << here.error().message();
-            continue;
-        }
-        EXPECT_EQ(here.has_value(), there.has_value())
-            << name << ": " << (here ? "" : here.error().message()) << (there ? "" : there.error().message());
-        loaded += here && there ? 1 : 0;
+TEST_F(RefusalParity, KernelRefusesWhatFaults) {
+    for (const FaultCase& one : fault_cases()) {
+        SCOPED_TRACE(one.name);
+        expect_refused(fault_source(one));
     }
-    EXPECT_GE(loaded, 2u);
+}
+
+TEST_F(RefusalParity, KernelRunsWhatWarnsUnlessTheWarningSaysItWillRefuse) {
+    // What these store is uninitialised stack.
+    const std::set<std::string> differ{"uninitialised stack", "half initialised stack"};
+    const std::set<std::string> refused{"unchecked access", "unchecked access, ten times",
+                                        "access past what was checked"};
+    for (const FaultCase& one : warning_cases()) {
+        SCOPED_TRACE(one.name);
+        if (refused.contains(one.name)) {
+            expect_refused(fault_source(one));
+            continue;
+        }
+        open(compile_text(fault_source(one)));
+        ASSERT_TRUE(ready());
+        if (differ.contains(one.name)) {
+            run_both_apart_from_maps("filter", packet_of(one.packet));
+        } else {
+            run_both("filter", packet_of(one.packet));
+        }
+    }
+}
+
+TEST_F(RefusalParity, KernelRunsTheirCleanRelatives) {
+    for (const FaultCase& one : clean_cases()) {
+        SCOPED_TRACE(one.name);
+        open(compile_text(fault_source(one)));
+        ASSERT_TRUE(ready());
+        run_both("filter", packet_of(one.packet));
+    }
 }
 
 } // namespace

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// The tables of programs that fault or warn.
+#include "tests/unit/vm/fault_cases.h"
+
+namespace mimicsh::test {
+
+namespace {
+
+constexpr const char* kGlobals = R"(
+#define NOINLINE static __attribute__((noinline))
+struct value { __u32 a, b, c; };
+#define MAP(name, kind, entries) struct { __uint(type, kind); __uint(max_entries, entries); \
+	__type(key, __u32); __type(value, struct value); } name SEC(".maps")
+MAP(hash, BPF_MAP_TYPE_HASH, 4);
+MAP(array, BPF_MAP_TYPE_ARRAY, 4);
+MAP(percpu, BPF_MAP_TYPE_PERCPU_ARRAY, 4);
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } ring SEC(".maps");
+volatile const __u32 constants[4] = { 1, 2, 3, 4 };
+volatile __u64 number = 0x1234;
+volatile __u64 kept;
+char LICENSE[] SEC("license") = "GPL";
+/* Hides from the compiler what a pointer or number is. */
+#define HIDE(x) asm volatile("" : "+r"(x))
+NOINLINE __u64 keep(__u64 x) { kept = x; return kept; }
+)";
+
+} // namespace
+
+std::string fault_source(const FaultCase& one) {
+    return std::string(kPrelude) + kGlobals + "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" +
+           "\tchar *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;\n\t__u32 key = 1; "
+           "(void)data; "
+           "(void)end; (void)key;\n" +
+           one.body + "\n}\n";
+}
+
+const std::vector<FaultCase>& fault_cases() {
+    static const std::vector<FaultCase> kCases{
+        // -- Bounds, one byte off at both ends of every kind of region --
+        {"packet past the end", FaultKind::OutOfBounds, "return *(__u8 *)(data + 64); // here",
+         "read of 1 byte at packet+64, 1 byte past its end (length 64)", "if (data + 65 > data_end) return",
+         "r"},
+        {"packet wider than what is left", FaultKind::OutOfBounds, "return *(__u32 *)(data + 61); // here",
+         "read of 4 bytes at packet+61, 1 byte past its end (length 64)", "if (data + 65 > data_end)"},
+        {"short packet", FaultKind::OutOfBounds, "return *(__u16 *)(data + 14); // here",
+         "read of 2 bytes at packet+14, 2 bytes past its end (length 14)", "if (data + 16 > data_end)", "",
+         14},
+        {"packet before the start", FaultKind::OutOfBounds, "return *(__u8 *)(data - 1); // here",
+         "read of 1 byte at packet-1, 1 byte before its start"},
+        {"packet written past the end", FaultKind::OutOfBounds,
+         "*(__u64 *)(data + 57) = 1; // here\nreturn 2;",
+         "write of 8 bytes at packet+57, 1 byte past its end (length 64)"},
+        {"stack past the frame", FaultKind::OutOfBounds,
+         "char local[16]; char *p = local; HIDE(p); p += number & 4; asm volatile(\"\" :: \"r\"(local) : "
+         "\"memory\");\n"
+         "return p[(number & 4) + 512]; // here",
+         "past its end (length 512)"},
+        {"stack before the frame", FaultKind::OutOfBounds,
+         "char local[16]; char *p = local; HIDE(p); asm volatile(\"\" :: \"r\"(local) : \"memory\");\n"
+         "p -= 512 + (number & 4); HIDE(p);\nreturn *p; // here",
+         "before its start"},
+        {"map value past its end", FaultKind::OutOfBounds,
+         "struct value *v = bpf_map_lookup_elem(&array, &key);\nif (!v) return 0;\nreturn *((__u8 *)v + 12); "
+         "// here",
+         "read of 1 byte at value of map array+12, 1 byte past its end (length 12)", "", "call"},
+        {"map value before its start", FaultKind::OutOfBounds,
+         "struct value *v = bpf_map_lookup_elem(&array, &key);\nif (!v) return 0;\nreturn *((__u8 *)v - 1); "
+         "// here",
+         "at value of map array-1, 1 byte before its start"},
+        {"hash value past its end", FaultKind::OutOfBounds,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (!v) return 0;\n((__u8 *)v)[12] = 1; // "
+         "here\nreturn 2;",
+         "write of 1 byte at value of map hash+12, 1 byte past its end"},
+        {"per-CPU value past its end", FaultKind::OutOfBounds,
+         "struct value *v = bpf_map_lookup_elem(&percpu, &key);\nif (!v) return 0;\nkeep(*(volatile __u64 "
+         "*)(&v->c)); // here\nreturn 2;",
+         "at value of map percpu+12, 4 bytes past its end"},
+        {"record past its end", FaultKind::OutOfBounds,
+         "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\nr[16] = 1; // "
+         "here\nbpf_ringbuf_submit(r, 0);\nreturn 2;",
+         "write of 1 byte at ring-buffer record+16, 1 byte past its end (length 16)"},
+        {"record before its start", FaultKind::OutOfBounds,
+         "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\nr[-1] = 1; // "
+         "here\nbpf_ringbuf_submit(r, 0);\nreturn 2;",
+         "write of 1 byte at ring-buffer record-1, 1 byte before its start"},
+        // -- Pointers that are none, or no longer --
+        {"stale packet pointer", FaultKind::BadPointer,
+         "if (data + 20 > end) return 0;\nbpf_xdp_adjust_head(ctx, 4);\nreturn *(__u8 *)data; // here",
+         "read of 1 byte through a stale packet pointer: bpf_xdp_adjust_head made it invalid",
+         "load ctx->data"},
+        {"submitted record", FaultKind::BadPointer,
+         "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\nbpf_ringbuf_submit(r, 0);\nr[0] = "
+         "1; // here\nreturn 2;",
+         "write of 1 byte through a stale ring-buffer record pointer: bpf_ringbuf_submit made it invalid"},
+        {"look-up result not tested", FaultKind::NullPointer,
+         "key = 99; HIDE(key);\nstruct value *v = bpf_map_lookup_elem(&hash, &key);\nreturn v->a; // here",
+         "read of 4 bytes through a null pointer", "test the result of the look-up for NULL"},
+        {"member of a look-up result not tested", FaultKind::NullPointer,
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\nreturn v->c; // here",
+         "read of 4 bytes at null+8", "NULL"},
+        // -- Permissions --
+        {"constant data", FaultKind::Permission, "*(volatile __u32 *)&constants[1] = 5; // here\nreturn 2;",
+         "of map .rodata, which programs may only read"},
+        // -- Helper arguments --
+        {"key past the stack", FaultKind::OutOfBounds,
+         "char *p = (char *)&key; HIDE(p); p += 512; HIDE(p);\nreturn bpf_map_lookup_elem(&hash, p) != 0; // "
+         "here",
+         "map key: read of 4 bytes at stack"},
+        {"key is null", FaultKind::NullPointer,
+         "void *p = 0; HIDE(p);\nreturn bpf_map_lookup_elem(&hash, p) != 0; // here",
+         "map key: read of 4 bytes through a null pointer"},
+        {"buffer longer than the packet data it points to", FaultKind::OutOfBounds,
+         "return (int)bpf_xdp_load_bytes(ctx, 0, data + 60, 8); // here",
+         "buffer: write of 8 bytes at packet+60, 4 bytes past its end"},
+        {"length 0", FaultKind::BadCall,
+         "__u32 n = 0; HIDE(n);\nreturn (int)bpf_xdp_load_bytes(ctx, 0, &key, n); // here", "length is 0"},
+        {"no context", FaultKind::BadCall,
+         "void *p = &key; HIDE(p);\nreturn (int)bpf_xdp_adjust_head(p, 4); // here",
+         "bpf_xdp_adjust_head: the first argument is not the context"},
+        {"no map", FaultKind::BadCall,
+         "void *p = ctx; HIDE(p);\nreturn bpf_map_lookup_elem(p, &key) != 0; // here",
+         "bpf_map_lookup_elem: the first argument is no map"},
+        {"no record", FaultKind::BadCall,
+         "void *p = &key; HIDE(p);\nbpf_ringbuf_submit(p, 0); // here\nreturn 2;",
+         "bpf_ringbuf_submit: the argument is no reserved record"},
+        {"record submitted twice", FaultKind::BadCall,
+         "char *r = bpf_ringbuf_reserve(&ring, 8, 0);\nif (!r) return 0;\nbpf_ringbuf_submit(r, "
+         "0);\nbpf_ringbuf_discard(r, 0); // here\nreturn 2;",
+         "the argument is no reserved record"},
+        {"ring where a prog array belongs", FaultKind::BadCall,
+         "bpf_tail_call(ctx, &hash, 0); // here\nreturn 2;", "hash is no prog_array"},
+        // -- Running on and on --
+        {"budget", FaultKind::Budget, "for (;;) {\nif (!number) break; } // here\nreturn 2;",
+         "which is its budget", "raise budget="},
+        {"record left open", FaultKind::Strict,
+         "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\nr[0] = 1;\nreturn 2;",
+         "neither submitted nor discarded"},
+        {"fault after changes of maps", FaultKind::OutOfBounds,
+         "struct value x = {7, 8, 9};\nbpf_map_update_elem(&hash, &key, &x, 0);\nkey = 2;\n"
+         "bpf_map_update_elem(&hash, &key, &x, 0);\nbpf_map_delete_elem(&hash, &key);\n"
+         "struct value *v = bpf_map_lookup_elem(&array, &key);\nif (!v) return 0;\nv->a += 5;\n"
+         "__sync_fetch_and_add(&v->b, 3);\nkeep(kept + 1);\nnumber++;\n"
+         "bpf_ringbuf_output(&ring, &x, sizeof(x), 0);\nreturn *(__u8 *)(data + 64); // here",
+         "read of 1 byte at packet+64, 1 byte past its end"},
+    };
+    return kCases;
+}
+
+const std::vector<FaultCase>& warning_cases() {
+    static const std::vector<FaultCase> kCases{
+        {"uninitialised stack", FaultKind::Strict,
+         "__u64 local; char *p = (char *)&local; HIDE(p);\nkeep(*(volatile __u64 *)p); // here\nreturn 2;",
+         "8 of them never written"},
+        {"half initialised stack", FaultKind::Strict,
+         "__u64 local; char *p = (char *)&local; HIDE(p);\n*(volatile __u32 *)p = 1;\nkeep(*(volatile __u64 "
+         "*)p); // here\nreturn 2;",
+         "4 of them never written"},
+        {"uninitialised key", FaultKind::Strict,
+         "__u32 other; __u32 *p = &other; HIDE(p);\nreturn bpf_map_lookup_elem(&hash, p) ? 1 : 2; // here",
+         "4 of them never written"},
+        {"deleted map value", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (!v) return 0;\nbpf_map_delete_elem(&hash, "
+         "&key);\n"
+         "keep(v->b); // here\nreturn 2;",
+         "map value of hash used after its key was deleted"},
+        {"deleted map value written", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (!v) return 0;\nv->a = "
+         "5;\nbpf_map_delete_elem(&hash, &key);\n"
+         "v->a = 6; // here\nreturn 2;",
+         "map value of hash used after its key was deleted"},
+        {"unchecked access", FaultKind::Strict, "keep(*(__u8 *)(data + 20)); // here\nreturn 2;",
+         "unchecked access, the kernel will refuse"},
+        {"access past what was checked", FaultKind::Strict,
+         "if (data + 14 > end) return 0;\nkeep(*(__u32 *)(data + 12)); // here\nreturn 2;",
+         "read of 4 bytes at packet+12 without a comparison with data_end that covers it"},
+        {"unchecked access, ten times", FaultKind::Strict,
+         "for (int i = 0; i < 10; i++) { HIDE(i); char *p = data + (i & 15);\nkeep(*(__u8 *)p); } // here\n"
+         "return 2;",
+         "unchecked access, the kernel will refuse"},
+    };
+    return kCases;
+}
+
+const std::vector<FaultCase>& clean_cases() {
+    static const std::vector<FaultCase> kCases{
+        {"checked access", FaultKind::Strict,
+         "if (data + 34 > end) return 0;\nkeep(*(__u32 *)(data + 30));\nreturn 2;", ""},
+        {"initialised stack", FaultKind::Strict,
+         "__u64 local = number; char *p = (char *)&local; HIDE(p);\nkeep(*(volatile __u64 *)p);\nreturn 2;",
+         ""},
+    };
+    return kCases;
+}
+
+} // namespace mimicsh::test

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Programs in C that fault or warn when they run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/unit/vm/raw.h"
+
+namespace mimicsh::test {
+
+/// What a program says when it runs. The line that is to be named carries the comment "// here".
+struct FaultCase {
+    std::string name;
+    FaultKind kind;
+    const char* body; ///< of the XDP program; the globals come with `fault_source`
+    const char* cause;
+    const char* hint = "";
+    const char* origin = "";
+    size_t packet = 64;
+};
+
+/// End in a fault; no kernel loads them.
+[[nodiscard]] const std::vector<FaultCase>& fault_cases();
+/// Give one warning and XDP_PASS.
+[[nodiscard]] const std::vector<FaultCase>& warning_cases();
+/// Relatives of both that have nothing to complain about; their cause is empty.
+[[nodiscard]] const std::vector<FaultCase>& clean_cases();
+
+/// The whole C text of a case.
+[[nodiscard]] std::string fault_source(const FaultCase& one);
+
+} // namespace mimicsh::test
