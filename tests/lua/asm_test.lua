@@ -24,7 +24,14 @@ out:
     exit
 half:
     r0 = r1
-    r0 s/= 2
+    r0 s>>= 1
+    exit
+]]
+
+-- The kernel's verifier refuses this one.
+local UNCHECKED = [[
+    r2 = *(u32 *)(r1 + 0)
+    r0 = *(u8 *)(r2 + 200)
     exit
 ]]
 
@@ -94,14 +101,14 @@ test.case("options choose name, type and licence; wrong ones raise", function()
 end)
 
 test.case("a fault in assembled code shows the assembler line", function()
-    local text = [[
-        r2 = *(u32 *)(r1 + 0)
-        r0 = *(u8 *)(r2 + 200)
-        exit
-    ]]
-    local inst = assert(assert(bpf.asm(text)):load "vm")
+    local inst = assert(assert(bpf.asm(UNCHECKED)):load "vm")
     local result = inst.progs.main:run(pkt.eth{} / pkt.ip{})
     assert(result.fault)
-    test.eq(result.fault.line, first_line_of(text) + 1)
+    test.eq(result.fault.line, first_line_of(UNCHECKED) + 1)
     test.eq(result.fault.source, "r0 = *(u8 *)(r2 + 200)")
 end)
+
+test.xdp{ object = assert(bpf.asm(SOURCE)), program = "count",
+    { name = "an assembled program counts", input = pkt.eth{} / pkt.ip{}, verdict = "PASS", after = { hits = { [1] = 1 } } } }
+test.xdp{ object = assert(bpf.asm(UNCHECKED)), program = "main",
+    { name = "an assembled program without its check", input = pkt.eth{} / pkt.ip{}, verdict = "fault" } }

@@ -73,6 +73,9 @@ for _, doc in ipairs(help.all()) do
     end
 end
 
+test.xdp{ object = context().obj, program = "count",
+    { name = "the program that the examples use", input = require("pkt").eth{}, verdict = "PASS" } }
+
 test.case("there are examples", function()
     assert(count > 20)
 end)
