@@ -22,6 +22,28 @@ TEST_F(RefusalParity, KernelRefusesWhatTheEmulatorRefuses) {
     }
 }
 
+void expect_refused(const std::string& source) {
+    const auto object = compile_text(source);
+    ASSERT_NE(object, nullptr);
+    EXPECT_FALSE(kernel_target()->load(object, {})) << "the kernel loads it";
+}
+
+TEST_F(RefusalParity, KernelRefusesWhatTheEmulatorRefusesInC) {
+    for (const SourceRefusal& one : source_refusals()) {
+        SCOPED_TRACE(one.body);
+        expect_refused(refused_source(one));
+    }
+}
+
+TEST_F(RefusalParity, KernelRefusesWhatOnlyPermissiveModeRuns) {
+    for (const PermissiveCase& one : permissive_cases()) {
+        RawObject raw;
+        raw.add(one.insns);
+        EXPECT_FALSE(kernel_target()->load(raw.share(), {})) << one.what;
+        EXPECT_FALSE(vm::make_target()->load(raw.share(), {})) << one.what << " in strict mode";
+    }
+}
+
 TEST_F(RefusalParity, KernelRunsTheNeighbours) {
     for (const RefusalCase& one : accepted_cases()) {
         SCOPED_TRACE(one.name);
@@ -29,12 +51,6 @@ TEST_F(RefusalParity, KernelRunsTheNeighbours) {
         ASSERT_TRUE(ready());
         run_both("main", packet_of(64));
     }
-}
-
-void expect_refused(const std::string& source) {
-    const auto object = compile_text(source);
-    ASSERT_NE(object, nullptr);
-    EXPECT_FALSE(kernel_target()->load(object, {})) << "the kernel loads it";
 }
 
 TEST_F(RefusalParity, KernelRefusesWhatFaults) {

@@ -313,4 +313,33 @@ const std::vector<RefusalCase>& accepted_cases() {
     return kCases;
 }
 
+const std::vector<SourceRefusal>& source_refusals() {
+    static const std::vector<SourceRefusal> kCases{
+        {"asm volatile(\"w1 += 4\" ::: \"w1\"); return 2;", "32-bit arithmetic"},
+        {"return bpf_skb_load_bytes(ctx, 0, 0, 4);", "bpf_skb_load_bytes cannot be called from xdp programs"},
+        {"*(volatile int *)ctx = 1; return 2;", "write to the context"},
+        {"return *(volatile __u8 *)ctx;", "context access"},
+    };
+    return kCases;
+}
+
+std::string refused_source(const SourceRefusal& one) {
+    return std::string(kPrelude) + "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" + one.body +
+           "\n}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n";
+}
+
+const std::vector<PermissiveCase>& permissive_cases() {
+    static const std::vector<PermissiveCase> kCases{
+        {"shift count is masked", {mov(0, 3), insn(op::kAlu64 | op::kLsh, 0, 0, 0, 65), exit_insn()}, 6},
+        {"division by constant 0", {mov(0, 3), insn(op::kAlu64 | op::kDiv, 0, 0, 0, 0), exit_insn()}, 0},
+        {"modulo by constant 0", {mov(0, 3), insn(op::kAlu64 | op::kMod, 0, 0, 0, 0), exit_insn()}, 3},
+        {"unset register reads 0", {mov_reg(0, 7), exit_insn()}, 0},
+        {"packet load", {insn(op::kLd | op::kAbs | op::kH, 0, 0, 0, 12), exit_insn()}, 0x0800},
+        {"packet load past the end",
+         {insn(op::kLd | op::kAbs | op::kW, 0, 0, 0, 61), mov(0, 5), exit_insn()},
+         0},
+    };
+    return kCases;
+}
+
 } // namespace mimicsh::test

@@ -20,4 +20,22 @@ struct RefusalCase {
 [[nodiscard]] const std::vector<RefusalCase>& refusal_cases();
 [[nodiscard]] const std::vector<RefusalCase>& accepted_cases();
 
+/// A refused program in C.
+struct SourceRefusal {
+    const char* body; ///< line 5 of the source
+    const char* text; ///< part of the emulator's message
+};
+
+[[nodiscard]] const std::vector<SourceRefusal>& source_refusals();
+[[nodiscard]] std::string refused_source(const SourceRefusal& one);
+
+/// A program that only permissive mode runs, on `packet_of(64)`.
+struct PermissiveCase {
+    const char* what;
+    std::vector<Insn> insns;
+    uint32_t result;
+};
+
+[[nodiscard]] const std::vector<PermissiveCase>& permissive_cases();
+
 } // namespace mimicsh::test

@@ -32,20 +32,8 @@ TEST(Refusals, NeighboursLoad) {
 }
 
 TEST(Refusals, NameTheSourceLine) {
-    struct Case {
-        const char* body;
-        const char* text;
-    };
-    for (const Case& one : {
-             Case{"asm volatile(\"w1 += 4\" ::: \"w1\"); return 2;", "32-bit arithmetic"},
-             Case{"return bpf_skb_load_bytes(ctx, 0, 0, 4);",
-                  "bpf_skb_load_bytes cannot be called from xdp programs"},
-             Case{"*(volatile int *)ctx = 1; return 2;", "write to the context"},
-             Case{"return *(volatile __u8 *)ctx;", "context access"},
-         }) {
-        const std::string source = std::string(kPrelude) +
-                                   "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" + one.body +
-                                   "\n}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n";
+    for (const SourceRefusal& one : source_refusals()) {
+        const std::string source = refused_source(one);
         const auto object = compile_text(source);
         ASSERT_NE(object, nullptr);
         const auto loaded = vm::make_target()->load(object, {});
@@ -57,27 +45,7 @@ TEST(Refusals, NameTheSourceLine) {
 }
 
 TEST(Refusals, PermissiveModeExecutesWhatHasAMeaning) {
-    struct Case {
-        const char* what;
-        std::vector<Insn> insns;
-        uint32_t result;
-    };
-    for (const Case& one : {
-             Case{"shift count is masked",
-                  {mov(0, 3), insn(op::kAlu64 | op::kLsh, 0, 0, 0, 65), exit_insn()},
-                  6},
-             Case{"division by constant 0",
-                  {mov(0, 3), insn(op::kAlu64 | op::kDiv, 0, 0, 0, 0), exit_insn()},
-                  0},
-             Case{"modulo by constant 0",
-                  {mov(0, 3), insn(op::kAlu64 | op::kMod, 0, 0, 0, 0), exit_insn()},
-                  3},
-             Case{"unset register reads 0", {mov_reg(0, 7), exit_insn()}, 0},
-             Case{"packet load", {insn(op::kLd | op::kAbs | op::kH, 0, 0, 0, 12), exit_insn()}, 0x0800},
-             Case{"packet load past the end",
-                  {insn(op::kLd | op::kAbs | op::kW, 0, 0, 0, 61), mov(0, 5), exit_insn()},
-                  0},
-         }) {
+    for (const PermissiveCase& one : permissive_cases()) {
         RawObject raw;
         raw.add(one.insns);
         vm::Options options;
