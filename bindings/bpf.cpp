@@ -309,7 +309,9 @@ int object_load(lua_State* L) {
 }
 
 int instance_close(lua_State* L) {
-    check<InstanceOwner>(L, 1, "instance").instance.reset();
+    InstanceOwner& owner = check<InstanceOwner>(L, 1, "instance");
+    wake_ring_waits(owner); // first: their polls use descriptors of the instance
+    owner.instance.reset();
     return 0;
 }
 
@@ -356,6 +358,7 @@ void open_bpf(lua_State* L) {
     lua_newtable(L);
     set_functions(L, "bpf.", kFunctions);
     set_functions(L, "bpf.", map_functions());
+    set_functions(L, "bpf.", ring_functions());
     set_functions(L, "bpf.", run_functions());
     set_functions(L, "bpf.", replay_functions());
 }

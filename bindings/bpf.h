@@ -4,16 +4,20 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bindings/lua_glue.h"
 #include "object/target.h"
 
 namespace mimicsh::lua {
 
+struct RingWait;
+
 /// A loaded instance. Closing it ends its programs and maps for every holder.
 struct InstanceOwner {
     std::unique_ptr<Target> target;
-    std::unique_ptr<Instance> instance; ///< null when closed
+    std::unique_ptr<Instance> instance;         ///< null when closed
+    std::vector<std::weak_ptr<RingWait>> waits; ///< tasks that wait for records of its ring buffers
 };
 
 struct ProgramRef {
@@ -49,6 +53,10 @@ inline constexpr const char* kTypeName<MapCursor> = "map cursor";
 [[nodiscard]] Program& check_program(lua_State* L, int index);
 [[nodiscard]] Map& check_map(lua_State* L, int index);
 
+/// Wakes the tasks that wait for records of the instance's ring buffers: they look again. After each run on
+/// the vm, whose rings have no descriptor to poll, and before the instance closes.
+void wake_ring_waits(InstanceOwner& owner);
+
 /// Pushes a type as nested tables that lua/types.lua builds ctypes from; raises on types that have no layout.
 void push_btf_type(lua_State* L, const Btf& btf, uint32_t id);
 
@@ -63,6 +71,7 @@ void push_warnings(lua_State* L, const std::vector<Warning>& warnings);
 
 // Functions of the module by source file, all guarded.
 [[nodiscard]] std::span<const Function> map_functions();
+[[nodiscard]] std::span<const Function> ring_functions();
 [[nodiscard]] std::span<const Function> run_functions();
 [[nodiscard]] std::span<const Function> replay_functions();
 

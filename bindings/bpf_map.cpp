@@ -167,30 +167,12 @@ int map_put_program(lua_State* L) {
     return 1;
 }
 
-/// map_consume(map) -> list of records as bytes. Collected first: no Lua runs inside the target's walk.
-int map_consume(lua_State* L) {
-    Map& map = check_map(L, 1);
-    std::vector<ByteVec> records;
-    const auto count =
-        map.consume([&records](ByteView record) { records.emplace_back(record.begin(), record.end()); });
-    if (!count) {
-        return push_failure(L, count.error());
-    }
-    lua_createtable(L, static_cast<int>(records.size()), 0);
-    for (size_t i = 0; i < records.size(); i++) {
-        push_bytes(L, records[i]);
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
-    }
-    return 1;
-}
-
 constexpr Function kFunctions[] = {
     {"map_info", &guard<&map_info>},           {"map_types", &guard<&map_types>},
     {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
     {"map_update", &guard<&map_update>},       {"map_erase", &guard<&map_erase>},
     {"map_cursor", &guard<&map_cursor>},       {"map_batch", &guard<&map_batch>},
     {"map_freeze", &guard<&map_freeze>},       {"map_put_program", &guard<&map_put_program>},
-    {"map_consume", &guard<&map_consume>},
 };
 
 } // namespace

@@ -158,18 +158,18 @@ int program_replay(lua_State* L) {
     const auto owner = check<ProgramRef>(L, 1, "program").owner;
     std::unique_ptr<PacketSource> source;
     uint64_t total = limit.value_or(0);
-    const net::PcapReader* file = nullptr;
+    const CaptureSource* capture = nullptr;
     if (has_packets) {
         total = packets.size();
         source = std::make_unique<ListSource>(std::move(packets));
     } else {
-        auto reader = net::PcapReader::open(*pcap);
+        auto reader = net::PcapReader::open(*pcap, &interrupt_flag());
         if (!reader) {
             return push_failure(L, reader.error());
         }
-        auto capture = std::make_unique<CaptureSource>(std::move(*reader));
-        file = &capture->reader();
-        source = std::move(capture);
+        auto made = std::make_unique<CaptureSource>(std::move(*reader));
+        capture = made.get();
+        source = std::move(made);
     }
     std::unique_ptr<VerdictWriter> writer;
     if (out) {
@@ -182,12 +182,13 @@ int program_replay(lua_State* L) {
             return writer->write(index, verdict, packet);
         };
     }
-    Progress line(total, file);
+    Progress line(total, capture != nullptr ? &capture->reader() : nullptr);
     if (progress) {
         replay_options.on_progress = [&line](const ReplayReport& report) { line.update(report); };
     }
     replay_options.stop = &interrupt_flag();
     auto report = replay(*owner->instance, program, *source, replay_options);
+    wake_ring_waits(*owner);
     if (!report) {
         return push_failure(L, report.error());
     }
@@ -196,6 +197,7 @@ int program_replay(lua_State* L) {
             return push_failure(L, closed.error());
         }
     }
+    report->interrupted = report->interrupted || (capture != nullptr && capture->is_stopped());
     if (report->interrupted) {
         consume_interrupt(L); // ^C has done its work: the script goes on with what was counted so far
     }

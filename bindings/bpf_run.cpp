@@ -93,6 +93,7 @@ int program_run(lua_State* L) {
     options.finish();
     run.stop = &interrupt_flag();
     const auto result = program.run(packet, run);
+    wake_ring_waits(*check<ProgramRef>(L, 1, "program").owner);
     if (!result) {
         return push_failure(L, result.error());
     }

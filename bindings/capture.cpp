@@ -3,6 +3,7 @@
 #include "bindings/capture.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 namespace mimicsh::lua {
@@ -10,7 +11,8 @@ namespace mimicsh::lua {
 Status CaptureSource::next(std::vector<ByteView>& packets, size_t limit) {
     packets.clear();
     if (auto done = reader_->read(records_, std::max<size_t>(limit, 1)); !done) {
-        return done.error();
+        is_stopped_ = done.error().code == EINTR;
+        return is_stopped_ ? Status{} : done;
     }
     for (const auto& record : records_) {
         packets.push_back(record.data);

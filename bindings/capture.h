@@ -16,12 +16,15 @@ namespace mimicsh::lua {
 class CaptureSource : public PacketSource {
   public:
     explicit CaptureSource(std::unique_ptr<net::PcapReader> reader) : reader_(std::move(reader)) {}
+    /// A stopped wait for the capture reads as its end; `is_stopped` tells them apart.
     Status next(std::vector<ByteView>& packets, size_t limit) override;
+    [[nodiscard]] bool is_stopped() const { return is_stopped_; }
     [[nodiscard]] const net::PcapReader& reader() const { return *reader_; }
 
   private:
     std::unique_ptr<net::PcapReader> reader_;
     std::vector<net::PacketRecord> records_;
+    bool is_stopped_ = false;
 };
 
 /// Writes packets to DIR/<verdict>.pcap; files appear with their first packet.

@@ -26,8 +26,13 @@ lua_State* volatile g_state = nullptr;
 void (*volatile g_second)() = nullptr;
 volatile time_t g_last = 0;
 
+/// Only a task is there to be interrupted: outside of one nothing would catch the error, so the flag stays
+/// for the loop.
 void raise_interrupted(lua_State* L, lua_Debug*) {
     lua_sethook(L, nullptr, 0, 0);
+    if (Loop::of(L).current() == nullptr) {
+        return;
+    }
     g_interrupt = false;
     push_error(L, Error{EINTR, "", g_timeout ? "timed out" : "interrupted", "", ""});
     lua_error(L);
@@ -171,6 +176,7 @@ bool Loop::wake(const Wake& wake, lua_State* from, int values) {
         lua_pop(from, values);
         return false;
     }
+    task->waits_on.reset();
     lua_xmove(from, task->co, values);
     task->arguments = values;
     task->state = Task::State::Ready;
@@ -207,7 +213,7 @@ void Loop::resume(const std::shared_ptr<Task>& task) {
     }
     current_ = task;
     task->state = Task::State::Running;
-    if (task->interrupt) {
+    if (task->interrupt || g_interrupt) {
         task->interrupt = false;
         arm(L_);
     }
@@ -263,12 +269,12 @@ Loop::Outcome Loop::run(const std::function<bool()>& done) {
             ready_.pop_front();
             resume(task);
         }
-        if (done()) {
-            return Outcome::Done;
-        }
-        if (g_interrupt) {
+        if (g_interrupt) { // before done(): what follows must not find it pending
             consume_interrupt(L_);
             return Outcome::Interrupted;
+        }
+        if (done()) {
+            return Outcome::Done;
         }
         const bool is_alive = uv_run(&uv_, ready_.empty() ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0;
         if (!is_alive && ready_.empty() && !g_interrupt) {
@@ -299,6 +305,10 @@ void Loop::catch_signals(void (*second)()) {
     g_state = L_;
     g_second = second;
     install(SIGINT);
+}
+
+void Loop::forget_interrupt() {
+    g_last = 0;
 }
 
 void Loop::set_timeout(double seconds) {

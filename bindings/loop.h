@@ -36,6 +36,7 @@ struct Task {
     bool interrupt = false;  ///< raise "interrupted" as soon as it runs again
     bool is_watched = false; ///< somebody looks at the outcome: not reported by the loop
     std::vector<std::pair<std::weak_ptr<Task>, uint64_t>> joiners;
+    std::shared_ptr<void> waits_on; ///< what the block holds (handles of the loop); let go when it ends
 
     Task() = default;
     Task(const Task&) = delete;
@@ -104,6 +105,8 @@ class Loop {
     /// Installs the SIGINT handler and the wake-up it uses. `second` (async-signal-safe) runs on a second ^C
     /// within two seconds, before the process leaves with 130.
     void catch_signals(void (*second)());
+    /// The next ^C counts as a first one: what the last one was for is over.
+    static void forget_interrupt();
     /// Raises "timed out" in whatever runs after that many seconds, and leaves with 142 two seconds later.
     void set_timeout(double seconds);
     [[nodiscard]] bool timed_out() const;

@@ -2,6 +2,7 @@
 // Module pcap: capture files, read and written packet by packet.
 #include <cerrno>
 
+#include "bindings/loop.h"
 #include "bindings/modules.h"
 #include "bindings/pkt.h"
 #include "net/dissect.h"
@@ -33,7 +34,7 @@ namespace {
 
 int open(lua_State* L) {
     const std::string path(check_string(L, 1, "path"));
-    auto file = net::PcapReader::open(path);
+    auto file = net::PcapReader::open(path, &interrupt_flag());
     if (!file) {
         return push_failure(L, file.error());
     }

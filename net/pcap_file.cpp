@@ -15,17 +15,21 @@ namespace mimicsh::net {
 PcapReader::PcapReader(std::unique_ptr<PcapParser> parser) : parser_(std::move(parser)) {}
 PcapReader::~PcapReader() = default;
 
-Expected<std::unique_ptr<PcapReader>> PcapReader::open(const std::string& path) {
+Expected<std::unique_ptr<PcapReader>> PcapReader::open(const std::string& path,
+                                                       const std::atomic<bool>* stop) {
     bool is_stdin = path == "-";
-    Fd fd(is_stdin ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // With a stop flag the wait for the writer of a named pipe is BlockInput's, not that of open(2).
+    const int flags = O_RDONLY | O_CLOEXEC | (stop != nullptr ? O_NONBLOCK : 0);
+    Fd fd(is_stdin ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(path.c_str(), flags));
     if (!fd.valid()) {
         return errno_error(errno, "open capture", is_stdin ? "standard input" : path);
     }
-    return from_fd(std::move(fd), is_stdin ? "standard input" : path);
+    return from_fd(std::move(fd), is_stdin ? "standard input" : path, stop);
 }
 
-Expected<std::unique_ptr<PcapReader>> PcapReader::from_fd(Fd fd, std::string name) {
-    auto parser = make_pcap_parser(BlockInput(std::move(fd), std::move(name)));
+Expected<std::unique_ptr<PcapReader>> PcapReader::from_fd(Fd fd, std::string name,
+                                                          const std::atomic<bool>* stop) {
+    auto parser = make_pcap_parser(BlockInput(std::move(fd), std::move(name), stop));
     if (!parser) {
         return parser.error();
     }

@@ -2,6 +2,7 @@
 // Capture files: reading pcap and pcapng in batches, writing both.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,9 +48,13 @@ struct PcapParser; // internal: the format-specific half
 class PcapReader {
   public:
     /// Opens a path, or standard input for "-"; reads enough to know the format and refuses others.
-    [[nodiscard]] static Expected<std::unique_ptr<PcapReader>> open(const std::string& path);
+    /// `stop` (may be null, else outlives the reader) ends the wait for a silent pipe with EINTR once it is
+    /// set.
+    [[nodiscard]] static Expected<std::unique_ptr<PcapReader>> open(const std::string& path,
+                                                                    const std::atomic<bool>* stop = nullptr);
     /// The same for a descriptor; `name` is used in errors.
-    [[nodiscard]] static Expected<std::unique_ptr<PcapReader>> from_fd(Fd fd, std::string name);
+    [[nodiscard]] static Expected<std::unique_ptr<PcapReader>>
+    from_fd(Fd fd, std::string name, const std::atomic<bool>* stop = nullptr);
     /// The same for bytes in memory, which must outlive the reader.
     [[nodiscard]] static Expected<std::unique_ptr<PcapReader>> from_bytes(ByteView bytes, std::string name);
     ~PcapReader();

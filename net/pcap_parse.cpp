@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,23 +14,42 @@ namespace mimicsh::net {
 namespace {
 
 constexpr const char* kOp = "read capture";
+constexpr int kStopPollMs = 50; // how often a wait looks at its stop flag
 
 } // namespace
 
 /* -- Block buffer --------------------------------------------------------- */
 
-BlockInput::BlockInput(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {
+BlockInput::BlockInput(Fd fd, std::string name, const std::atomic<bool>* stop)
+    : fd_(std::move(fd)), name_(std::move(name)), stop_(stop) {
     buffer_.resize(kWindow + kStep); // a rest below one window, and one step
     data_ = buffer_.data();
     struct stat st {};
-    if (::fstat(fd_.get(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+    if (::fstat(fd_.get(), &st) == 0 && S_ISREG(st.st_mode)) {
         file_size_ = static_cast<uint64_t>(st.st_size);
+        stop_ = nullptr;
     }
 }
 
 BlockInput::BlockInput(ByteView bytes, std::string name)
     : name_(std::move(name)), data_(bytes.data()), end_(bytes.size()), file_size_(bytes.size()),
       is_memory_(true) {}
+
+Status BlockInput::wait() const {
+    pollfd ready{fd_.get(), POLLIN, 0};
+    while (true) {
+        if (*stop_) {
+            return Error{EINTR, kOp, name_ + ": interrupted", {}, {}};
+        }
+        const int count = ::poll(&ready, 1, kStopPollMs);
+        if (count > 0) {
+            return {};
+        }
+        if (count < 0 && errno != EINTR) {
+            return errno_error(errno, kOp, name_);
+        }
+    }
+}
 
 Expected<bool> BlockInput::fill() {
     if (is_memory_) {
@@ -44,12 +64,17 @@ Expected<bool> BlockInput::fill() {
     }
     size_t room = std::min(kStep, buffer_.size() - end_);
     while (true) {
+        if (stop_ != nullptr) {
+            if (auto ok = wait(); !ok) {
+                return ok.error();
+            }
+        }
         ssize_t got = ::read(fd_.get(), buffer_.data() + end_, room);
         if (got >= 0) {
             end_ += static_cast<size_t>(got);
             return got > 0;
         }
-        if (errno != EINTR) {
+        if (errno != EINTR && errno != EAGAIN) {
             return errno_error(errno, kOp, name_);
         }
     }

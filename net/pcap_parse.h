@@ -2,6 +2,7 @@
 // Internal to net/: the block buffer under the capture readers and the two formats on top of it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ class BlockInput {
     /// faster than 1 MiB on a Xeon of 2019, pcap_bench).
     static constexpr size_t kStep = size_t{1} << 18;
 
-    BlockInput(Fd fd, std::string name);
+    /// `stop` (may be null) ends a wait for bytes of a pipe with EINTR once it is set.
+    BlockInput(Fd fd, std::string name, const std::atomic<bool>* stop = nullptr);
     BlockInput(ByteView bytes, std::string name);
 
     /// What is buffered and not consumed.
@@ -35,8 +37,12 @@ class BlockInput {
     [[nodiscard]] const std::string& name() const { return name_; }
 
   private:
+    /// Returns when a pipe has bytes or has ended; EINTR when told to stop.
+    [[nodiscard]] Status wait() const;
+
     Fd fd_;
     std::string name_;
+    const std::atomic<bool>* stop_ = nullptr; ///< null also for regular files, which never keep one waiting
     ByteVec buffer_;
     const uint8_t* data_ = nullptr;
     size_t begin_ = 0;

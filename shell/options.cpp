@@ -16,6 +16,7 @@ namespace {
 
 constexpr const char* kAbout =
     "A scriptable shell for packet processing with eBPF.\nUsage: mimicsh [options] [script.lua [args...]]";
+constexpr double kMaxTimeout = 1e9;
 constexpr const char* kFooter =
     "Everything after the script's name is the script's. Exit codes: 0 done, 1 error, 2 usage,\n"
     "3 test failures, 77 all tests skipped, 128+n ended by signal n.";
@@ -41,7 +42,12 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
         ->transform(CLI::CheckedTransformer(colors));
     app.add_option("--seed", line.seed, "Seed of everything random (1)");
     app.add_option("--timeout", line.timeout, "End the program after that many seconds")
-        ->check(CLI::PositiveNumber);
+        ->check([](const std::string& text) {
+            double seconds = 0;
+            return CLI::detail::lexical_cast(text, seconds) && seconds > 0 && seconds <= kMaxTimeout
+                       ? std::string()
+                       : "expected seconds, more than 0 and up to 1e9, got " + text;
+        });
     app.add_option("-j", jit, "on or off: LuaJIT's compiler")->check(CLI::IsMember({"on", "off"}));
     app.add_option("--dump-lua", dump, "Write the Lua halves of the modules to this folder and end");
     bool support = false;

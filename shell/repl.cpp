@@ -2,6 +2,7 @@
 // The prompt in its plain form: whole lines from a terminal, a pipe or a file.
 #include "shell/repl.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <unistd.h>
@@ -83,6 +84,8 @@ void open_globals(lua_State* L) {
 // -- Input: standard input, waited for in the loop where the kernel can poll it --
 
 struct Repl::Input {
+    static constexpr size_t kMaxLine = size_t{64} << 20;
+
     explicit Input(uv_loop_t* loop) : poll(new uv_poll_t) {
         if (uv_poll_init(loop, poll, STDIN_FILENO) != 0) { // a regular file or /dev/null
             delete poll;
@@ -117,10 +120,16 @@ struct Repl::Input {
         }
     }
 
-    [[nodiscard]] bool has_line() const { return buffer.find('\n', start) != std::string::npos; }
+    [[nodiscard]] bool has_line() {
+        const size_t end = buffer.find('\n', std::max(start, scanned));
+        scanned = end == std::string::npos ? buffer.size() : end;
+        return end != std::string::npos;
+    }
+
+    [[nodiscard]] bool is_too_long() const { return buffer.size() - start > kMaxLine; }
 
     bool take(std::string& line) {
-        const size_t end = buffer.find('\n', start);
+        const size_t end = has_line() ? scanned : std::string::npos;
         if (end == std::string::npos && (!is_end || start == buffer.size())) {
             return false;
         }
@@ -129,6 +138,7 @@ struct Repl::Input {
         if (start > (size_t{1} << 16)) {
             buffer.erase(0, start);
             start = 0;
+            scanned = 0;
         }
         return true;
     }
@@ -136,6 +146,7 @@ struct Repl::Input {
     uv_poll_t* poll;
     std::string buffer;
     size_t start = 0;
+    size_t scanned = 0; ///< no line break between start and here
     bool is_end = false;
 };
 
@@ -149,22 +160,30 @@ Repl::Repl(lua::State& state, Reporter& reporter, bool quiet)
 
 Repl::~Repl() = default;
 
+bool Repl::is_line_over() const {
+    return input_->is_end || input_->has_line() || input_->is_too_long();
+}
+
 Repl::Read Repl::read_line(std::string& line) {
+    Loop::forget_interrupt();
     if (input_->take(line)) {
         return Read::Line;
     }
     input_->wait(true);
     auto outcome = Loop::Outcome::Done;
     if (input_->poll != nullptr) {
-        outcome = state_.loop().run([this] { return input_->is_end || input_->has_line(); });
+        outcome = state_.loop().run([this] { return is_line_over(); });
     } else {
-        while (!input_->is_end && !input_->has_line()) {
+        while (!is_line_over()) {
             input_->fill();
         }
     }
     input_->wait(false);
     if (outcome == Loop::Outcome::Interrupted) {
         return Read::Interrupted;
+    }
+    if (input_->is_too_long() && !input_->has_line()) {
+        return Read::TooLong;
     }
     return input_->take(line) ? Read::Line : Read::End;
 }
@@ -238,6 +257,11 @@ int Repl::run() {
             std::puts("");
             statement.clear();
             continue;
+        }
+        if (read == Read::TooLong) {
+            std::fflush(stdout);
+            std::fprintf(stderr, "stdin:%d: line of more than %zu bytes\n", number + 1, Input::kMaxLine);
+            return kExitError;
         }
         if (read == Read::End) {
             if (!statement.empty()) {

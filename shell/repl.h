@@ -33,8 +33,9 @@ class Repl {
 
   private:
     struct Input;
-    enum class Read : uint8_t { Line, End, Interrupted };
+    enum class Read : uint8_t { Line, End, Interrupted, TooLong };
     Read read_line(std::string& line);
+    [[nodiscard]] bool is_line_over() const;
     bool evaluate(const std::string& text, int first_line);
     int drain();
 

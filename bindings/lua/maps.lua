@@ -316,20 +316,58 @@ function Events:consume()
     return M.raw.map_consume(self.map)
 end
 
---- Walks over the records that are there, and those that come meanwhile.
-function Events:each()
-    return function()
-        if not self.queue[self.head] then
-            local list, err = M.raw.map_consume(self.map)
-            if not list then
-                core.fail(tostring(err))
-            end
-            self.queue, self.head = list, 1
+--- The next record; waits for one, nil after the timeout or when the events or the instance were closed.
+local function next_record(self, timeout)
+    local limit = timeout and M.raw.ring_clock() + timeout
+    while not self.queue[self.head] do
+        if self.is_closed then
+            return nil
         end
-        local record = self.queue[self.head]
-        self.queue[self.head] = nil
-        self.head = self.head + 1
-        return record
+        local list, err = M.raw.map_consume(self.map)
+        if not list then
+            core.fail(tostring(err))
+        end
+        self.queue, self.head = list, 1
+        if not list[1] then
+            local left = limit and limit - M.raw.ring_clock()
+            if left and left <= 0 then
+                return nil
+            end
+            local is_woken, failed = M.raw.ring_wait(self.map, left)
+            if failed then
+                core.fail(tostring(failed))
+            elseif not is_woken or not M.raw.ring_is_open(self.map) then
+                return nil
+            end
+        end
+    end
+    local record = self.queue[self.head]
+    self.queue[self.head] = nil
+    self.head = self.head + 1
+    return record
+end
+
+function Events:each(timeout)
+    timeout = timeout and core.duration(timeout, "timeout")
+    return function() return next_record(self, timeout) end
+end
+
+--- A task that calls fn with each record until the events are closed.
+function Events:on(fn)
+    if type(fn) ~= "function" then
+        core.fail("bad argument 'fn': expected function, got " .. type(fn))
+    end
+    return require("task").spawn(function()
+        for record in self:each() do
+            fn(record)
+        end
+    end)
+end
+
+function Events:close()
+    self.is_closed = true
+    if M.raw.ring_is_open(self.map) then
+        M.raw.ring_wake(self.map)
     end
 end
 
@@ -539,10 +577,23 @@ The records that are there; each is handed out once.
 prog:run(pkt.eth{}/pkt.ip{})
 print(#ring:events():consume(), #ring:events():consume()) --> 1	0]])
 core.doc("events:each", Events.each, [[
-for bytes in e:each() do ... end
-Walks over the records that are there, and those that come meanwhile.
+for bytes in e:each([timeout]) do ... end
+Walks over the records, waiting for more; ends when none came for timeout seconds (0: those that are there), or at close.
 prog:run(pkt.eth{}/pkt.ip{})
-for bytes in ring:events():each() do print(#bytes) end --> 4]])
+for bytes in ring:events():each(0) do print(#bytes) end --> 4]])
+core.doc("events:on", Events.on, [[
+e:on(fn) -> task
+Calls fn(bytes) with each record, in a task of its own, until e:close().
+local e = ring:events()
+local t = e:on(function(bytes) print(#bytes) e:close() end)
+prog:run(pkt.eth{}/pkt.ip{})
+t:join() --> 4]])
+core.doc("events:close", Events.close, [[
+e:close()
+Ends each() and on() of these events; the map stays.
+local e = ring:events()
+e:close()
+for bytes in e:each() do print(#bytes) end]])
 
 M.methods, M.Events = methods, Events
 

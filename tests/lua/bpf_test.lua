@@ -2,6 +2,7 @@
 -- Objects, instances, maps and programs as scripts use them; what programs compute is checked by the targets' tests.
 local test = require "test"
 local bpf, pkt, json = require "bpf", require "pkt", require "json"
+local task, timer = require "task", require "timer"
 
 local SOURCE = [[
 #include <linux/bpf.h>
@@ -266,13 +267,60 @@ test.case("ring buffers hand out each record once", function()
         inst.progs.short_ones:run(SHORT)
     end
     local events, n = inst.maps.ring:events(), 0
-    for record in events:each() do
+    for record in events:each(0) do
         n = n + 1
         test.eq({ #record, record:byte(1) }, { 4, SHORT.len })
     end
     test.eq({ n, #events:consume() }, { 3, 0 })
     test.raises(function() inst.maps.flows:events() end, "only ring buffers have events")
+    test.raises(function() events:each(-1) end, "timeout")
+    test.raises(function() events:on() end, "bad argument 'fn': expected function, got nil")
 end)
+
+for _, target in ipairs{ "vm", "kernel" } do
+    test.case("events wait for records of later runs, until they or the instance close: " .. target, function()
+        local inst, err = obj:load(target)
+        if not inst and target == "kernel" and err.code == "EPERM" then
+            test.skip(err.msg)
+        end
+        assert(inst, err)
+        local function run()
+            assert(inst.progs.short_ones:run(SHORT))
+        end
+        local events, seen = inst.maps.ring:events(), {}
+        local reader = task.spawn(function()
+            for record in events:each() do
+                seen[#seen + 1] = #record
+            end
+            return "over"
+        end)
+        timer.sleep(0)
+        run()
+        timer.sleep(0.01)
+        run()
+        for _ = 1, 1000 do
+            if #seen == 2 then
+                break
+            end
+            timer.sleep(0.005)
+        end
+        test.eq(seen, { 4, 4 })
+        events:close()
+        test.eq(reader:join(), "over")
+
+        local got = task.channel(1)
+        local late = inst.maps.ring:events()
+        local on = late:on(function(record) got:send(#record) end)
+        timer.sleep(0)
+        run()
+        test.eq(got:recv(5), 4)
+        for _ in inst.maps.ring:events():each(0.01) do
+            error "a record is handed out once"
+        end
+        inst:close()
+        test.eq({ on:join() }, {})
+    end)
+end
 
 test.case("results say verdict, bytes and context; faults have none", function()
     local inst = vm()

@@ -35,6 +35,26 @@ local function with_script(text, fn)
     os.remove(path)
 end
 
+test.case("a line without end is refused", function()
+    if not binary then
+        test.skip "MIMICSH does not name the binary"
+    end
+    local endless = "head -c 70000000 /dev/zero | tr '\\0' ' ' | cat - /dev/zero"
+    local pipe = assert(io.popen(("%s | %s 2>&1; echo \"code $?\""):format(endless, quote(binary))))
+    local out = pipe:read "*a"
+    pipe:close()
+    test.eq(out, "stdin:1: line of more than 67108864 bytes\ncode 1\n")
+end)
+
+test.case("a timeout is a positive number of seconds", function()
+    for _, text in ipairs{ "-1", "0", "soon", "1e300", "nan" } do
+        local result = run("--timeout " .. text)
+        test.eq(result.code, 2)
+        test.eq(result.err, "mimicsh: --timeout: expected seconds, more than 0 and up to 1e9, got " .. text ..
+            "\nhint: mimicsh --help lists the options\n")
+    end
+end)
+
 test.case("exit codes say how it went", function()
     for _, case in ipairs{
         { "-e ''", 0 }, { "-e 'error(1)'", 1 }, { "--nonsense", 2 }, { "--color sometimes", 2 }, { "--seed x", 2 },

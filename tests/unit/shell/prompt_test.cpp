@@ -2,10 +2,14 @@
 // The prompt on a real terminal: ^C, background output, leaving. Everything waits for text with a deadline.
 #include <chrono>
 #include <csignal>
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <string>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -120,6 +124,109 @@ TEST(Prompt, SecondInterruptLeavesWith130) {
     terminal.until("round\r\n");
     terminal.type("\3");
     EXPECT_EQ(terminal.leave(), 130);
+}
+
+/// A name for a named pipe that exists while the object does.
+class NamedPipe {
+  public:
+    NamedPipe() {
+        if (mkdtemp(folder_) == nullptr || mkfifo(path().c_str(), 0600) != 0) {
+            ADD_FAILURE() << "no named pipe in " << folder_;
+        }
+    }
+    ~NamedPipe() {
+        unlink(path().c_str());
+        rmdir(folder_);
+    }
+    NamedPipe(const NamedPipe&) = delete;
+    NamedPipe& operator=(const NamedPipe&) = delete;
+    [[nodiscard]] std::string path() const { return std::string(folder_) + "/pipe"; }
+
+  private:
+    char folder_[32] = "/tmp/mimicsh-prompt.XXXXXX";
+};
+
+/// Loads one program, `text`, as P.
+void load_program(Terminal& terminal, const std::string& text) {
+    terminal.until(kPrompt);
+    terminal.type("i = assert(assert(bpf.asm '" + text + "'):load('vm', {budget = 2^52}))\n");
+    terminal.until(kPrompt);
+    terminal.type("for _, p in pairs(i.progs) do P = p end\n");
+    terminal.until(kPrompt);
+}
+
+TEST(Prompt, InterruptStopsARunningProgram) {
+    Terminal terminal;
+    load_program(terminal, "l: goto l");
+    for (const char* call : {"P:run(('x'):rep(64))", "P:run(('x'):rep(64), {times = 2^31})",
+                             "P:replay{packets = {('x'):rep(64)}}.interrupted"}) {
+        terminal.type(std::string("io.write('ru', 'ns\\n') return ") + call + "\n");
+        terminal.until("runs\r\n");
+        terminal.type("\3");
+        const std::string answer = terminal.until(kPrompt);
+        EXPECT_NE(answer.find(kPrompt), std::string::npos) << call << ": " << answer;
+        EXPECT_TRUE(answer.find("interrupted") != std::string::npos ||
+                    answer.find("true") != std::string::npos)
+            << call << ": " << answer;
+    }
+}
+
+TEST(Prompt, InterruptEndsTheReplayOfASilentPipeWithItsReport) {
+    const NamedPipe pipe;
+    Terminal terminal;
+    load_program(terminal, "r0 = 2\\nexit");
+    terminal.type("r = P:replay '" + pipe.path() + "'\n");
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kDeadlineMs);
+    int writer = -1; // to be had once the replay has opened its end
+    while (writer < 0 && std::chrono::steady_clock::now() < deadline) {
+        writer = open(pipe.path().c_str(), O_WRONLY | O_NONBLOCK);
+        std::this_thread::yield();
+    }
+    ASSERT_GE(writer, 0);
+    // Header of a capture (little endian, Ethernet), then a packet of 60 zero bytes.
+    std::string bytes("\xd4\xc3\xb2\xa1\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0", 24);
+    bytes += std::string(8, '\0') + std::string("\x3c\0\0\0\x3c\0\0\0", 8) + std::string(60, '\0');
+    ASSERT_EQ(write(writer, bytes.data(), bytes.size()), ssize_t(bytes.size()));
+    int unread = 1;
+    while (unread > 0 && std::chrono::steady_clock::now() < deadline) {
+        ASSERT_EQ(ioctl(writer, FIONREAD, &unread), 0);
+        std::this_thread::yield();
+    }
+    terminal.type("\3");
+    terminal.until(kPrompt);
+    terminal.type("r.interrupted, r.packets\n");
+    EXPECT_NE(terminal.until(kPrompt).find("true\r\n1\r\n"), std::string::npos);
+    close(writer);
+}
+
+TEST(Prompt, InterruptEndsTheWaitForTheWriterOfAPipe) {
+    const NamedPipe pipe;
+    Terminal terminal;
+    terminal.until(kPrompt);
+    terminal.type("io.write('op', 'ens\\n') return pcap.open '" + pipe.path() + "'\n");
+    terminal.until("opens\r\n");
+    terminal.type("\3");
+    EXPECT_NE(terminal.until(kPrompt).find("interrupted"), std::string::npos);
+}
+
+TEST(Prompt, LineTypedRightBehindAnInterruptRuns) {
+    Terminal terminal;
+    terminal.until(kPrompt);
+    for (int i = 0; i < 10; i++) {
+        terminal.type("\3x = " + std::to_string(i) + "\n'x' .. x\n");
+        EXPECT_NE(terminal.until("\"x" + std::to_string(i) + "\"").find("\"x"), std::string::npos) << i;
+    }
+}
+
+TEST(Prompt, InterruptsAtTheEmptyPromptDoNotLeave) {
+    Terminal terminal;
+    for (int i = 0; i < 4; i++) {
+        terminal.until(kPrompt);
+        terminal.type("\3");
+    }
+    terminal.until(kPrompt);
+    terminal.type("1 + 1\n");
+    EXPECT_NE(terminal.until(kPrompt).find("2\r\n"), std::string::npos);
 }
 
 TEST(Prompt, TimersFireWhileItWaitsForInput) {
