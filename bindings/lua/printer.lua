@@ -236,10 +236,17 @@ function M.tbl_text(rows, cols)
     if type(rows) ~= "table" then
         core.fail("bad argument 'rows': expected a list of tables, got " .. type(rows))
     end
-    local names = cols
-    if not names then
-        names = sorted_keys(rows[1] or {})
+    if cols ~= nil and type(cols) ~= "table" then
+        core.fail("bad argument 'cols': expected a list of names, got " .. type(cols))
     end
+    local first = rows[1]
+    if type(first) == "cdata" then
+        first = require("mimicsh.types").to_table(first)
+    end
+    if first ~= nil and type(first) ~= "table" then
+        core.fail(("bad argument 'rows': row 1 is a %s, not a table"):format(type(first)))
+    end
+    local names = cols or sorted_keys(first or {})
     local lines, widths, numeric = { {} }, {}, {}
     for c, name in ipairs(names) do
         lines[1][c] = tostring(name)

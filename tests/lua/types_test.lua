@@ -185,3 +185,12 @@ test.case("random bit-fields keep to their own bits", function()
         end
     end
 end)
+
+test.case("tables print typed rows by their fields, and refuse what has none", function()
+    local printer = require "mimicsh.printer"
+    local row = types.decode(types.build(INNER), ("\1\0\0\0\2\0\0\0"))
+    test.eq(printer.tbl_text{ row }, "a  b\n1  2")
+    test.raises(function() tbl({ {} }, 1) end, "bad argument 'cols': expected a list of names, got number")
+    test.raises(function() tbl{ 1 } end, "bad argument 'rows': row 1 is a number, not a table")
+    test.raises(function() tbl{ 1ULL } end, "bad argument 'rows': row 1 is a cdata, not a table")
+end)
