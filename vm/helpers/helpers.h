@@ -25,6 +25,12 @@ uint64_t helper_loop(Machine& machine, const uint64_t* args);
 // print.cpp
 uint64_t helper_trace_printk(Machine& machine, const uint64_t* args);
 uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args);
+uint64_t helper_snprintf(Machine& machine, const uint64_t* args);
+
+// strings.cpp
+uint64_t helper_strtol(Machine& machine, const uint64_t* args);
+uint64_t helper_strtoul(Machine& machine, const uint64_t* args);
+uint64_t helper_strncmp(Machine& machine, const uint64_t* args);
 
 // checksum.cpp
 uint64_t helper_csum_diff(Machine& machine, const uint64_t* args);

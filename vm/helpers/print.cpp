@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// trace_printk and trace_vprintk: the kernel's subset of printf (bpf_bprintf_prepare in
+// trace_printk, trace_vprintk and snprintf: the kernel's subset of printf (bpf_bprintf_prepare in
 // kernel/bpf/helpers.c).
 #include <algorithm>
 #include <cctype>
@@ -13,7 +13,9 @@ namespace mimicsh::vm {
 namespace {
 
 constexpr size_t kMaxWidth = (1 << 23) - 1; // FIELD_WIDTH_MAX of lib/vsprintf.c
-constexpr size_t kMaxLine = 1024;           // MAX_BPRINTF_BUF: what is kept of a line
+constexpr size_t kMaxLine = 1024;           // MAX_BPRINTF_BUF: what is kept of a line that is printed
+constexpr size_t kMaxString = 512;          // MAX_BPRINTF_BIN_ARGS: all strings of a line together
+constexpr uint32_t kMaxArgs = 12;           // MAX_BPRINTF_VARARGS
 
 /// One conversion of a format, as text and in parts.
 struct Conversion {
@@ -63,10 +65,10 @@ bool read_conversion(std::string_view format, size_t& at, Conversion& out) {
     return std::string_view("diuxXcs").find(out.kind) != std::string_view::npos;
 }
 
-std::string guest_string(Machine& machine, uint64_t addr) {
+std::string guest_string(Machine& machine, uint64_t addr, size_t limit, const char* what) {
     std::string text;
-    while (text.size() < 512) {
-        const uint8_t* byte = machine.span(addr + text.size(), 1, Access::Read, "string");
+    while (text.size() < limit) {
+        const uint8_t* byte = machine.span(addr + text.size(), 1, Access::Read, what);
         if (byte == nullptr || *byte == 0) {
             break;
         }
@@ -100,12 +102,12 @@ std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg
         return std::string(1, static_cast<char>(arg));
     case 's':
         if (conversion.suffix.empty()) {
-            return guest_string(machine, arg);
+            return guest_string(machine, arg, kMaxString, "string");
         }
         break;
     case 'p':
         if (conversion.suffix == "ks" || conversion.suffix == "us") {
-            return guest_string(machine, arg);
+            return guest_string(machine, arg, kMaxString, "string");
         }
         if (conversion.suffix.size() == 2) {
             return address_text(machine, conversion.suffix, arg);
@@ -126,21 +128,27 @@ std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg
     return buffer;
 }
 
-/// A line as it grows: text up to what the kernel keeps, and the length it would have had.
+/// A line as it grows: text up to what is kept of it, and the length it would have had.
 struct Line {
+    size_t limit = kMaxLine;
     std::string text;
     uint64_t length = 0;
 
     void add(std::string_view more) {
         length += more.size();
-        text += more.substr(0, kMaxLine - std::min(kMaxLine, text.size()));
+        text += more.substr(0, limit - std::min(limit, text.size()));
     }
     void pad(size_t count, char with) {
         length += count;
-        text.append(std::min(count, kMaxLine - std::min(kMaxLine, text.size())), with);
+        text.append(std::min(count, limit - std::min(limit, text.size())), with);
     }
     /// Adds a converted argument, filled up to its width as printf does it.
     void add_padded(const Conversion& conversion, std::string_view more) {
+        const bool is_address = conversion.kind == 'p' && conversion.suffix.size() == 2 &&
+                                (conversion.suffix[1] == '4' || conversion.suffix[1] == '6');
+        if (is_address && length >= limit) {
+            return; // bstr_printf does not count an address once the room is used up
+        }
         const size_t missing = conversion.width - std::min(conversion.width, more.size());
         const bool left = conversion.flags.find('-') != std::string::npos;
         const bool numeric = conversion.kind != 'c' && conversion.kind != 's';
@@ -159,34 +167,45 @@ struct Line {
     }
 };
 
-/// Formats and logs; the result is the length of the line, or a negative errno as the kernel gives it.
-uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, size_t count) {
-    Line line;
+/// Formats into `line`; false when the kernel refuses the format.
+bool format_line(Machine& machine, std::string_view format, std::span<const uint64_t> args, Line& line) {
     size_t used = 0;
     for (size_t at = 0; at < format.size();) {
         const auto c = static_cast<unsigned char>(format[at++]);
         if (c != '%') {
             if (c <= 127 && std::isprint(c) == 0 && std::isspace(c) == 0) {
-                return errno_result(-EINVAL);
+                return false;
             }
             line.add(format.substr(at - 1, 1));
             continue;
         }
         Conversion conversion;
         if (!read_conversion(format, at, conversion)) {
-            return errno_result(-EINVAL);
+            return false;
         }
         if (conversion.kind == '%') {
             line.add("%");
             continue;
         }
-        if (used == count) {
-            return errno_result(-EINVAL);
+        if (used == args.size()) {
+            return false;
         }
         line.add_padded(conversion, convert(machine, conversion, args[used++]));
         if (machine.faulted()) {
-            return 0;
+            return true;
         }
+    }
+    return true;
+}
+
+/// Formats and logs; the result is the length of the line, or a negative errno as the kernel gives it.
+uint64_t print(Machine& machine, std::string_view format, std::span<const uint64_t> args) {
+    Line line;
+    if (!format_line(machine, format, args, line)) {
+        return errno_result(-EINVAL);
+    }
+    if (machine.faulted()) {
+        return 0;
     }
     while (!line.text.empty() && line.text.back() == '\n') {
         line.text.pop_back();
@@ -194,6 +213,20 @@ uint64_t print(Machine& machine, std::string_view format, const uint64_t* args, 
     machine.note_effect();
     machine.log.push_back(std::move(line.text));
     return line.length;
+}
+
+/// Arguments given as an array of `size` bytes; nothing when the size is refused or a fault is pending.
+std::optional<std::vector<uint64_t>> arguments_at(Machine& machine, uint64_t addr, uint32_t size) {
+    if (size % 8 != 0 || size > kMaxArgs * 8 || (size != 0 && addr == 0)) {
+        return std::nullopt;
+    }
+    const uint8_t* data = machine.span(addr, size, Access::Read, "arguments");
+    if (data == nullptr) {
+        return std::nullopt;
+    }
+    std::vector<uint64_t> values(size / 8);
+    std::memcpy(values.data(), data, size);
+    return values;
 }
 
 /// The format argument up to its NUL; the kernel insists on one inside the given size.
@@ -211,7 +244,7 @@ std::optional<std::string> format_at(Machine& machine, uint64_t addr, uint64_t s
 
 uint64_t helper_trace_printk(Machine& machine, const uint64_t* args) {
     const auto format = format_at(machine, args[0], args[1]);
-    return format ? print(machine, *format, args + 2, 3) : errno_result(-EINVAL);
+    return format ? print(machine, *format, {args + 2, 3}) : errno_result(-EINVAL);
 }
 
 uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args) {
@@ -219,17 +252,35 @@ uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args) {
     if (!format) {
         return errno_result(-EINVAL);
     }
-    const auto size = static_cast<uint32_t>(args[3]);
-    if (size % 8 != 0 || size > 12 * 8 || (size != 0 && args[2] == 0)) {
+    const auto values = arguments_at(machine, args[2], static_cast<uint32_t>(args[3]));
+    return values ? print(machine, *format, *values) : errno_result(-EINVAL);
+}
+
+uint64_t helper_snprintf(Machine& machine, const uint64_t* args) {
+    const auto size = static_cast<uint32_t>(args[1]);
+    const auto values = arguments_at(machine, args[3], static_cast<uint32_t>(args[4]));
+    if (!values) {
         return errno_result(-EINVAL);
     }
-    uint64_t values[12] = {};
-    const uint8_t* data = machine.span(args[2], size, Access::Read, "arguments");
-    if (data == nullptr) {
+    const std::string format = guest_string(machine, args[2], UINT32_MAX, "format");
+    if (machine.faulted()) {
         return 0;
     }
-    std::memcpy(values, data, size);
-    return print(machine, *format, values, size / 8);
+    Line line{size, {}, 0};
+    if (!format_line(machine, format, *values, line)) {
+        return machine.fault(FaultKind::Strict,
+                             "bpf_snprintf: the kernel refuses the format \"" + format + "\"");
+    }
+    uint8_t* out = machine.span(args[0], size, Access::Write, "text");
+    if (out == nullptr) {
+        return 0;
+    }
+    if (size != 0) {
+        const size_t kept = std::min<size_t>(line.text.size(), size - 1);
+        std::memcpy(out, line.text.data(), kept);
+        out[kept] = 0;
+    }
+    return line.length + 1;
 }
 
 } // namespace mimicsh::vm
