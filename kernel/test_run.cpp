@@ -20,8 +20,9 @@ namespace {
 
 constexpr size_t kMinPacket = 14;
 constexpr size_t kSkBuffSize = 192; ///< struct __sk_buff
-/// Room for what a program may add: headroom in front, tailroom and a page of fragments behind.
-constexpr size_t kGrowth = 3 * 4096;
+/// Room for what a program may add: to an XDP packet headroom, tailroom and a page of fragments, to a socket
+/// buffer all up to BPF_SKB_MAX_LEN.
+constexpr size_t kGrowth = 4 * 4096;
 
 /// Pins the calling thread to a CPU and restores its mask.
 class PinnedCpu {

@@ -148,6 +148,10 @@ inline constexpr uint32_t kXdpPass = 2;
 inline constexpr uint32_t kXdpTx = 3;
 inline constexpr uint32_t kXdpRedirect = 4;
 
+// -- tc return codes that helpers give --
+inline constexpr uint32_t kTcShot = 2;
+inline constexpr uint32_t kTcRedirect = 7;
+
 inline constexpr uint32_t kObjNameLen = 16; ///< BPF_OBJ_NAME_LEN: at most 15 characters and a NUL
 inline constexpr uint32_t kMaxInsns =
     1'000'000; ///< instructions of one privileged program (BPF_COMPLEXITY_LIMIT_INSNS)

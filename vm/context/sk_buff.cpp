@@ -175,6 +175,7 @@ void set_packet(Machine& machine, ByteView packet, bool l2) {
     skb.network = kSkbHeadroom + kEthHeader;
     state.fragments.clear();
     state.start = state.meta = l2 ? skb.mac : skb.network;
+    skb.headroom = state.start;
     state.end = kSkbHeadroom + static_cast<uint32_t>(packet.size());
     std::memcpy(state.buffer.data() + kSkbHeadroom, packet.data(), packet.size());
 

@@ -62,7 +62,12 @@ struct SkBuffState {
     IpSummed ip_summed = IpSummed::None;
     uint8_t csum_level = 0;
     uint32_t csum = 0;
-    bool l2 = true; ///< the program sees the link-layer header
+    bool l2 = true;            ///< the program sees the link-layer header
+    bool encapsulated = false; ///< adjust_room made an outer header
+    uint32_t headroom = 0;     ///< bytes that the kernel's buffer has in front of data
+    /// The transport header from the start of the kernel's buffer; all ones = not set. When a buffer is made anew
+    /// for headroom the kernel moves it along even so (skb_headers_offset_update), and it counts as set then.
+    uint16_t transport = 0xffff;
 };
 
 } // namespace mimicsh::vm

@@ -44,6 +44,29 @@ uint64_t helper_xdp_get_buff_len(Machine& machine, const uint64_t* args);
 uint64_t helper_xdp_load_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_xdp_store_bytes(Machine& machine, const uint64_t* args);
 
+// skb.cpp
+uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_load_bytes(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_load_bytes_relative(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_pull_data(Machine& machine, const uint64_t* args);
+uint64_t helper_l3_csum_replace(Machine& machine, const uint64_t* args);
+uint64_t helper_l4_csum_replace(Machine& machine, const uint64_t* args);
+uint64_t helper_csum_update(Machine& machine, const uint64_t* args);
+uint64_t helper_csum_level(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_vlan_pop(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_change_type(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_change_proto(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_change_tail(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_change_head(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_adjust_room(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_ecn_set_ce(Machine& machine, const uint64_t* args);
+uint64_t helper_set_hash_invalid(Machine& machine, const uint64_t* args);
+uint64_t helper_set_hash(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_set_tstamp(Machine& machine, const uint64_t* args);
+uint64_t helper_redirect_peer(Machine& machine, const uint64_t* args);
+uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args);
+
 // ringbuf.cpp
 uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args);

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/program.h"
 
 namespace mimicsh::vm {
 
@@ -102,12 +103,14 @@ int64_t adjust_fragments(PacketState& packet, int64_t delta) {
 } // namespace
 
 uint64_t helper_redirect(Machine& machine, const uint64_t* args) {
-    if (args[1] != 0) {
-        return abi::kXdpAborted;
+    constexpr uint64_t kIngress = 1;
+    const bool is_xdp = machine.code->program->linked().spec.type == abi::ProgType::Xdp;
+    if ((args[1] & ~(is_xdp ? 0 : kIngress)) != 0) {
+        return is_xdp ? abi::kXdpAborted : abi::kTcShot;
     }
     machine.note_effect();
-    machine.redirect = Redirect{"ifindex", static_cast<uint32_t>(args[0]), 0};
-    return abi::kXdpRedirect;
+    machine.redirect = Redirect{"ifindex", static_cast<uint32_t>(args[0]), args[1]};
+    return is_xdp ? abi::kXdpRedirect : abi::kTcRedirect;
 }
 
 uint64_t helper_xdp_adjust_head(Machine& machine, const uint64_t* args) {
