@@ -234,8 +234,12 @@ TEST_F(SkbHelpers, AdjustRoom) {
 }
 
 TEST_F(SkbHelpers, EcnSetCe) {
+    std::vector<ByteVec> packets = frames();
+    packets.push_back(tagged({0x8100}, 0x0800, 60));
+    packets.push_back(tagged({0x88a8, 0x8100}, 0x86dd, 74));
+    packets.push_back(tagged({0x8100}, 0x86dd, 50));
     for (const char* program : {"ecn", "ecn_cgroup"}) {
-        for (ByteVec packet : frames()) {
+        for (ByteVec packet : packets) {
             for (int bits = 0; packet.size() > 16 && bits < 8; ++bits) {
                 const int shift = packet[12] == 0x86 ? 4 : 0;
                 packet[15] = static_cast<uint8_t>(bits << shift);

@@ -63,6 +63,7 @@ struct SkBuffState {
     uint8_t csum_level = 0;
     uint32_t csum = 0;
     bool l2 = true;            ///< the program sees the link-layer header
+    uint32_t mac_len = 0;      ///< skb->mac_len, which a test run leaves 0 until a helper sets it
     bool encapsulated = false; ///< adjust_room made an outer header
     uint32_t headroom = 0;     ///< bytes that the kernel's buffer has in front of data
     /// The transport header from the start of the kernel's buffer; all ones = not set. When a buffer is made anew

@@ -171,6 +171,7 @@ int64_t take_tag(Call& call) {
     if (call.network() < kEthHeader) {
         call.skb().network = call.packet().start + kEthHeader;
     }
+    call.skb().mac_len = call.mac_length();
     return tci;
 }
 
@@ -183,6 +184,20 @@ void set_card_tag(Call& call, uint16_t protocol, uint16_t tci) {
 
 bool is_vlan(uint16_t protocol) {
     return protocol == kVlan || protocol == kVlanAd;
+}
+
+/// The protocol behind all tags (skb_protocol with skip_vlan); 0 when the packet ends in them.
+uint16_t protocol_behind_tags(Call& call) {
+    constexpr uint32_t kMaxTags = 8;
+    uint16_t protocol = call.protocol();
+    uint32_t at = call.skb().mac_len >= kVlanTag ? call.skb().mac_len - kVlanTag : kEthHeader;
+    for (uint32_t tags = 0; is_vlan(protocol); ++tags, at += kVlanTag) {
+        if (tags == kMaxTags || !call.has(uint64_t{at} + kVlanTag)) {
+            return 0;
+        }
+        protocol = load_be<uint16_t>(call.data() + at + 2);
+    }
+    return protocol;
 }
 
 // -- Room --
@@ -490,6 +505,7 @@ uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args) {
         store_be(data + kMacs, protocol);
         store_be(data + kMacs + 2, static_cast<uint16_t>(call.get(kSkbVlanTci)));
         machine.skb.mac -= kVlanTag;
+        machine.skb.mac_len += kVlanTag;
         call.set_protocol(protocol);
     }
     set_card_tag(call, is_vlan(wanted) ? wanted : kVlan, static_cast<uint16_t>(args[2]));
@@ -602,6 +618,7 @@ uint64_t helper_skb_change_head(Machine& machine, const uint64_t* args) {
     call.push(room);
     std::memset(call.data(), 0, room);
     machine.skb.mac = machine.packet.start;
+    machine.skb.mac_len = call.mac_length();
     return call.changed(0);
 }
 
@@ -618,9 +635,9 @@ uint64_t helper_skb_ecn_set_ce(Machine& machine, const uint64_t* args) {
     if (!call.good()) {
         return 0;
     }
-    const uint16_t protocol = call.protocol();
+    const uint16_t protocol = protocol_behind_tags(call);
     const uint32_t header = protocol == kIp ? kIpHeader : protocol == kIp6 ? kIp6Header : 0;
-    if (header == 0 || machine.skb.network + header > machine.packet.end) {
+    if (header == 0 || !call.has(header) || machine.skb.network + header > machine.packet.end) {
         return call.done(0);
     }
     uint8_t* ip = call.buffer(machine.skb.network);

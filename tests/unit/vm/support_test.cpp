@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "vm/support.h"
@@ -58,15 +59,27 @@ TEST(Support, PageInDocsIsTheTables) {
     EXPECT_TRUE(as_text(*page) == vm::support_page()) << "write it anew: mimicsh --support > docs/support.md";
 }
 
-TEST(Support, EmulatedHelpersAreAllowedForXdp) {
+TEST(Support, EmulatedHelpersCanBeCalledBySomeProgram) {
+    using abi::ProgType;
+    // Counted on Linux 6.18.
+    const std::vector<std::pair<ProgType, size_t>> counts{
+        {ProgType::Xdp, 104},         {ProgType::SchedCls, 139},  {ProgType::SchedAct, 139},
+        {ProgType::SocketFilter, 88}, {ProgType::CgroupSkb, 103}, {ProgType::LwtIn, 90},
+        {ProgType::LwtOut, 89},       {ProgType::LwtXmit, 104},   {ProgType::Kprobe, 0}};
+    std::set<uint32_t> callable;
+    for (const auto& [type, count] : counts) {
+        size_t allowed = 0;
+        for (uint32_t id = 0; id < abi::kHelperCount; ++id) {
+            if (vm::helper_allowed(type, id)) {
+                callable.insert(id);
+                ++allowed;
+            }
+        }
+        EXPECT_EQ(allowed, count) << abi::name(type);
+    }
     for (const vm::HelperRow& helper : vm::helper_rows()) {
-        EXPECT_TRUE(vm::helper_allowed(abi::ProgType::Xdp, helper.id)) << abi::helper_name(helper.id);
+        EXPECT_TRUE(callable.contains(helper.id)) << abi::helper_name(helper.id);
     }
-    size_t allowed = 0;
-    for (uint32_t id = 0; id < abi::kHelperCount; ++id) {
-        allowed += vm::helper_allowed(abi::ProgType::Xdp, id) ? 1 : 0;
-    }
-    EXPECT_EQ(allowed, 104u); // counted on Linux 6.18
 }
 
 } // namespace
