@@ -5,31 +5,14 @@ local core = require "mimicsh.core"
 local config = require "mimicsh.config"
 local types = require "mimicsh.types"
 local maps = require "mimicsh.maps"
+local contexts = require "mimicsh.contexts"
 
 local bpf = {}
 maps.raw = raw
+local check_options = core.check_options
 
 local function fail_value(code, op, msg, hint)
     return nil, core.error_object{ code = code, op = op, msg = msg, hint = hint }
-end
-
---- Raises on options that are not in the list; returns the table (empty without one).
-local function check_options(options, what, known)
-    if options == nil then
-        return {}
-    elseif type(options) ~= "table" then
-        core.fail(("bad argument '%s': expected table of options, got %s"):format(what, type(options)))
-    end
-    local names = {}
-    for name in known:gmatch "%S+" do
-        names[name] = true
-    end
-    for name in next, options do
-        if not names[tostring(name)] then
-            core.fail(("%s: unknown option '%s' (known: %s)"):format(what, tostring(name), known:gsub(" ", ", ")))
-        end
-    end
-    return options
 end
 
 -- -- Packets: strings of bytes, or packets where module pkt is there --
@@ -230,30 +213,6 @@ function Warning.__tostring(warning)
     return ("%s%s"):format(position(warning), warning.cause or "?")
 end
 
-local XDP_FIELDS = { "data", "data_end", "data_meta", "ingress_ifindex", "rx_queue_index", "egress_ifindex" }
-local WORD = types.build{ kind = "int", size = 4, name = "__u32" }
-
-local function decode_context(bytes)
-    local ctx = {}
-    for i, name in ipairs(XDP_FIELDS) do
-        if #bytes >= i * 4 then
-            ctx[name] = types.decode(WORD, bytes, (i - 1) * 4)
-        end
-    end
-    return ctx
-end
-
---- struct xdp_md for a run: data is the length of the metadata in front, data_end that of all bytes.
-local function encode_context(ctx, packet)
-    check_options(ctx, "ctx", "ingress_ifindex rx_queue_index egress_ifindex meta")
-    local meta = ctx.meta or ""
-    local words = { #meta, #meta + #packet, 0, ctx.ingress_ifindex or 0, ctx.rx_queue_index or 0, ctx.egress_ifindex or 0 }
-    for i, word in ipairs(words) do
-        words[i] = types.encode(WORD, word, "ctx." .. XDP_FIELDS[i])
-    end
-    return table.concat(words), meta .. packet
-end
-
 local Result = { __name = "result" }
 
 function Result.__index(result, name)
@@ -262,7 +221,7 @@ function Result.__index(result, name)
         rawset(result, "pkt", packet)
         return packet
     elseif name == "ctx" and rawget(result, "context") then
-        local ctx = decode_context(result.context)
+        local ctx = contexts.decode(result.context)
         rawset(result, "ctx", ctx)
         return ctx
     end
@@ -325,7 +284,7 @@ function program_methods.run(prog, packet, options)
     local bytes = packet_bytes(packet)
     local passed = { times = options.times, trace = options.trace, cpu = options.cpu }
     if options.ctx then
-        passed.context, bytes = encode_context(options.ctx, bytes)
+        passed.context, bytes = contexts.encode(raw.program_info(prog).type, options.ctx, bytes)
     end
     local result, err = raw.program_run(prog, bytes, passed)
     if not result then

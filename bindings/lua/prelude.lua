@@ -164,6 +164,25 @@ u64 = setmetatable({}, {
     end,
 })
 
+--- Raises on options that are not in the list; returns the table (empty without one).
+function core.check_options(options, what, known)
+    if options == nil then
+        return {}
+    elseif type(options) ~= "table" then
+        core.fail(("bad argument '%s': expected table of options, got %s"):format(what, type(options)))
+    end
+    local names = {}
+    for name in known:gmatch "%S+" do
+        names[name] = true
+    end
+    for name in next, options do
+        if not names[tostring(name)] then
+            core.fail(("%s: unknown option '%s' (known: %s)"):format(what, tostring(name), known:gsub(" ", ", ")))
+        end
+    end
+    return options
+end
+
 --- Makes the built-in modules visible as globals (prompt and -e); each is loaded when first named.
 function core.open_globals()
     local names = {}
