@@ -246,7 +246,7 @@ int object_disasm(lua_State* L) {
 
 // -- Targets --
 
-std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
+Expected<std::unique_ptr<Target>> make_vm(lua_State* L, Options& options) {
     vm::Options vm;
     vm.seed = options.number("seed", 0, UINT64_MAX).value_or(vm.seed);
     vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, 4096).value_or(vm.cpus));
@@ -262,6 +262,13 @@ std::unique_ptr<Target> make_vm(lua_State* L, Options& options) {
     }
     vm.mode = mode == "strict" ? vm::Mode::Strict : vm::Mode::Permissive;
     vm.sanitize_fault = sanitize == "fault";
+    if (const auto text = options.string("world")) {
+        auto world = vm::parse_world(*text);
+        if (!world) {
+            return world.error();
+        }
+        vm.world = std::move(*world);
+    }
     return vm::make_target(vm);
 }
 
@@ -288,7 +295,11 @@ int object_load(lua_State* L) {
     lua_pop(L, 1);
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
-        owner->target = make_vm(L, options);
+        auto vm = make_vm(L, options);
+        if (!vm) {
+            return push_failure(L, vm.error());
+        }
+        owner->target = std::move(*vm);
     } else if (target_name == "kernel") {
         owner->target = make_kernel();
     } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Internal to net/: text forms of field values: addresses, names, flags, option lists.
+// Text forms of field values: addresses, names, flags, option lists.
 #pragma once
 
 #include <optional>

@@ -33,6 +33,8 @@ std::string_view name(FaultKind kind) {
         return "budget";
     case FaultKind::Strict:
         return "strict";
+    case FaultKind::MissingValue:
+        return "missing value";
     case FaultKind::Interrupted:
         return "interrupted";
     }

@@ -89,6 +89,7 @@ enum class FaultKind : uint8_t {
     BadCall,        ///< helper called with arguments the kernel refuses
     Budget,         ///< more instructions than the run may execute
     Strict,         ///< refused in strict mode: the kernel's verifier would not accept it
+    MissingValue,   ///< a helper asks for something that the scripted world does not give
     Interrupted,    ///< stopped from outside (^C)
 };
 

@@ -28,8 +28,12 @@ uint64_t splitmix(uint64_t& state) {
 
 Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     options.cpus = cpus;
+    if (options.world == nullptr) {
+        options.world = std::make_shared<const World>();
+    }
+    options.cpu = options.world->cpu.value_or(options.cpu);
     cpu = options.cpu;
-    clock_ns = options.clock_ns;
+    clock_ns = options.world->clock_ns.value_or(options.clock_ns);
     uint64_t seed = options.seed;
     random_state_ = {splitmix(seed), splitmix(seed)};
 
@@ -166,6 +170,12 @@ bool Machine::refill(uint32_t& ticks) {
     ticks = static_cast<uint32_t>(std::min<uint64_t>(budget, kTicksPerRefill));
     budget -= ticks;
     return true;
+}
+
+uint32_t Machine::device_index() const {
+    const bool is_xdp = code->program->linked().spec.type == abi::ProgType::Xdp;
+    const size_t offset = is_xdp ? offsetof(abi::XdpMd, ingress_ifindex) : size_t{kSkbIfindex};
+    return mimicsh::load<uint32_t>(context_image.data() + offset);
 }
 
 // -- Calls --

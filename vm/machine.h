@@ -246,6 +246,19 @@ class Machine {
     uint64_t fault(FaultKind kind, std::string cause, std::string hint = {},
                    std::optional<uint64_t> address = {});
     void warn(std::string cause);
+    /// What is scripted; an empty world when nothing is.
+    [[nodiscard]] const World& world() const { return *options.world; }
+    /// Whether a scripted value is there; when not, a fault that names its field is pending.
+    template <typename T>
+    [[nodiscard]] bool given(const std::optional<T>& value, const std::string& field) {
+        if (!value) {
+            fault(FaultKind::MissingValue, "the scripted world has no " + field,
+                  "give it at load: load(\"vm\", {world = {...}})");
+        }
+        return value.has_value();
+    }
+    /// Index of the interface that the packet came in on.
+    [[nodiscard]] uint32_t device_index() const;
     [[nodiscard]] bool faulted() const { return pending.has_value(); }
     /// Counts one step of the budget in chunks; refills `ticks`. False: a fault (budget or interrupt) is
     /// pending.

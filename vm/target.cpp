@@ -93,11 +93,11 @@ class VmTarget final : public Target {
     Expected<std::unique_ptr<Instance>> load(std::shared_ptr<const Object> object,
                                              const LoadOptions& load_options) override {
         const uint32_t cpus = options_.cpus != 0 ? options_.cpus : possible_cpus();
-        if (cpus > 1024 || options_.cpu >= cpus) {
+        const uint32_t cpu = options_.world ? options_.world->cpu.value_or(options_.cpu) : options_.cpu;
+        if (cpus > 1024 || cpu >= cpus) {
             return Error{EINVAL,
                          "load",
-                         "cpu " + std::to_string(options_.cpu) + " of " + std::to_string(cpus) +
-                             " (at most 1024)",
+                         "cpu " + std::to_string(cpu) + " of " + std::to_string(cpus) + " (at most 1024)",
                          {},
                          {}};
         }

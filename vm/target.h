@@ -7,6 +7,7 @@
 #include <string>
 
 #include "object/target.h"
+#include "vm/world.h"
 
 namespace mimicsh::vm {
 
@@ -24,7 +25,8 @@ struct Options {
         1'000'000'000; ///< what ktime_get_ns answers; stands still unless a helper advances it
     uint64_t memory_limit = uint64_t{4} << 30; ///< bytes of map storage of one instance
     Mode mode = Mode::Strict;
-    bool sanitize_fault = false; ///< warnings become faults
+    bool sanitize_fault = false;        ///< warnings become faults
+    std::shared_ptr<const World> world; ///< null = nothing is scripted
 };
 
 [[nodiscard]] std::unique_ptr<Target> make_target(const Options& options = {});

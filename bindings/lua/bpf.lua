@@ -6,6 +6,7 @@ local config = require "mimicsh.config"
 local types = require "mimicsh.types"
 local maps = require "mimicsh.maps"
 local contexts = require "mimicsh.contexts"
+local json = require "json"
 
 local bpf = {}
 maps.raw = raw
@@ -80,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars"
+local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars world"
 
 local make_instance
 
@@ -95,6 +96,7 @@ function object_methods.load(obj, target, options)
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "sanitize" } do
             passed[name] = options[name]
         end
+        passed.world = type(options.world) == "table" and assert(json.encode(options.world)) or options.world
     end
     local inst, err = raw.object_load(obj, target, passed)
     if not inst then
@@ -510,8 +512,8 @@ Assembles kernel-style instruction text; errors point at its lines in the script
 local o = assert(bpf.asm "drop: r0 = 1\nexit")
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=}]) -> instance | nil, err
-Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm.
+obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=}]) -> instance | nil, err
+Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm: docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[
 obj:disasm([program | {program=, full=, labels=true, source=true, slots=}]) -> text | nil, err

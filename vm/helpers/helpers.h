@@ -67,6 +67,10 @@ uint64_t helper_skb_set_tstamp(Machine& machine, const uint64_t* args);
 uint64_t helper_redirect_peer(Machine& machine, const uint64_t* args);
 uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args);
 
+// network.cpp
+uint64_t helper_fib_lookup(Machine& machine, const uint64_t* args);
+uint64_t helper_check_mtu(Machine& machine, const uint64_t* args);
+
 // ringbuf.cpp
 uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args);

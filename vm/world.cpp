@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: MIT
+// Reading a scripted world from JSON, and what follows from it: loopback, local and connected routes.
+#include "vm/world.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "net/field_text.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+using nlohmann::json;
+
+// -- Values --
+
+constexpr std::array<std::string_view, 13> kStates{
+    "",      "established", "syn_sent", "syn_recv", "fin_wait1", "fin_wait2",   "time_wait",
+    "close", "close_wait",  "last_ack", "listen",   "closing",   "new_syn_recv"};
+constexpr uint8_t kEstablished = 1, kClose = 7, kListen = 10;
+
+constexpr std::array<std::string_view, 8> kRouteTypes{"unicast",   "local",       "broadcast", "anycast",
+                                                      "blackhole", "unreachable", "prohibit",  "throw"};
+
+constexpr std::array<TcpField, 26> kTcpFields{{
+    {"snd_cwnd", 0},
+    {"srtt_us", 4},
+    {"rtt_min", 8},
+    {"snd_ssthresh", 12},
+    {"rcv_nxt", 16},
+    {"snd_nxt", 20},
+    {"snd_una", 24},
+    {"mss_cache", 28},
+    {"ecn_flags", 32},
+    {"rate_delivered", 36},
+    {"rate_interval_us", 40},
+    {"packets_out", 44},
+    {"retrans_out", 48},
+    {"total_retrans", 52},
+    {"segs_in", 56},
+    {"data_segs_in", 60},
+    {"segs_out", 64},
+    {"data_segs_out", 68},
+    {"lost_out", 72},
+    {"sacked_out", 76},
+    {"bytes_received", 80, 8},
+    {"bytes_acked", 88, 8},
+    {"dsack_dups", 96},
+    {"delivered", 100},
+    {"delivered_ce", 104},
+    {"icsk_retransmits", 108},
+}};
+
+std::optional<IpAddress> ip_from(std::string_view text) {
+    IpAddress address;
+    address.v6 = text.find(':') != std::string_view::npos;
+    const auto bytes = net::parse_address(address.v6 ? net::FieldKind::kIp6 : net::FieldKind::kIp4, text);
+    if (!bytes) {
+        return std::nullopt;
+    }
+    std::copy(bytes->begin(), bytes->end(), address.bytes.begin());
+    return address;
+}
+
+// -- Reading --
+
+/// Collects the first problem; after it everything reads as missing.
+struct Problem {
+    std::optional<Error> error;
+
+    void refuse(const std::string& path, const std::string& why, std::string hint = {}) {
+        if (!error) {
+            error = Error{EINVAL, "load", path + ": " + why, std::move(hint), {}};
+        }
+    }
+};
+
+/// One JSON object, read by name; `finish` refuses what nobody asked for.
+class Fields {
+  public:
+    Fields(const json& value, std::string path, Problem& problem)
+        : value_(value), path_(std::move(path)), problem_(problem) {
+        if (!value.is_object()) {
+            problem.refuse(path_, "expected a table with named values");
+        }
+    }
+
+    [[nodiscard]] std::string at(std::string_view name) const { return path_ + "." + std::string(name); }
+    [[nodiscard]] const std::string& path() const { return path_; }
+    void refuse(std::string_view name, const std::string& why) { problem_.refuse(at(name), why); }
+
+    const json* find(const char* name) {
+        known_.insert(name);
+        if (!value_.is_object() || problem_.error) {
+            return nullptr;
+        }
+        const auto found = value_.find(name);
+        return found == value_.end() || found->is_null() ? nullptr : &*found;
+    }
+
+    /// Something that must be given.
+    template <typename T>
+    T need(const char* name, std::optional<T> value) {
+        if (!value && !problem_.error) {
+            refuse(name, "missing");
+        }
+        return value ? std::move(*value) : T{};
+    }
+
+    std::optional<uint64_t> number64(const char* name, uint64_t high = UINT64_MAX) {
+        const json* value = find(name);
+        if (value == nullptr) {
+            return std::nullopt;
+        }
+        if (!value->is_number_unsigned() || value->get<uint64_t>() > high) {
+            refuse(name,
+                   "expected a whole number from 0 to " + std::to_string(high) + ", got " + value->dump());
+            return std::nullopt;
+        }
+        return value->get<uint64_t>();
+    }
+
+    std::optional<uint32_t> number(const char* name, uint32_t high = UINT32_MAX) {
+        const auto value = number64(name, high);
+        return value ? std::optional<uint32_t>(static_cast<uint32_t>(*value)) : std::nullopt;
+    }
+
+    std::optional<bool> boolean(const char* name) {
+        const json* value = find(name);
+        if (value != nullptr && !value->is_boolean()) {
+            refuse(name, "expected true or false, got " + value->dump());
+            return std::nullopt;
+        }
+        return value == nullptr ? std::nullopt : std::optional<bool>(value->get<bool>());
+    }
+
+    std::optional<std::string> text(const char* name) {
+        const json* value = find(name);
+        if (value != nullptr && !value->is_string()) {
+            refuse(name, "expected a text, got " + value->dump());
+            return std::nullopt;
+        }
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value->get<std::string>());
+    }
+
+    std::optional<IpAddress> address(const char* name) {
+        const auto given = text(name);
+        const auto parsed = given ? ip_from(*given) : std::nullopt;
+        if (given && !parsed) {
+            refuse(name, "not an address: '" + *given + "'");
+        }
+        return parsed;
+    }
+
+    std::optional<MacAddress> mac(const char* name) {
+        const auto given = text(name);
+        if (!given) {
+            return std::nullopt;
+        }
+        const auto bytes = net::parse_address(net::FieldKind::kMac, *given);
+        if (!bytes) {
+            refuse(name, "not a MAC address: '" + *given + "'");
+            return std::nullopt;
+        }
+        MacAddress address;
+        std::copy(bytes->begin(), bytes->end(), address.begin());
+        return address;
+    }
+
+    /// "10.0.0.0/24"; without a length it is one address.
+    std::optional<IpPrefix> prefix(std::string_view name, const std::string& given) {
+        const size_t slash = given.find('/');
+        const auto address = ip_from(std::string_view(given).substr(0, slash));
+        if (!address) {
+            refuse(name, "not an address: '" + given + "'");
+            return std::nullopt;
+        }
+        const auto most = static_cast<uint32_t>(address->size() * 8);
+        const auto length = slash == std::string::npos
+                                ? std::optional<uint64_t>(most)
+                                : net::parse_number(std::string_view(given).substr(slash + 1));
+        if (!length || *length > most) {
+            refuse(name, "the length of a prefix is 0 to " + std::to_string(most) + ": '" + given + "'");
+            return std::nullopt;
+        }
+        return IpPrefix{*address, static_cast<uint32_t>(*length)};
+    }
+
+    /// "10.0.0.1:80" or "[2001:db8::1]:80".
+    std::optional<World::Endpoint> endpoint(const char* name) {
+        const auto given = text(name);
+        if (!given) {
+            return std::nullopt;
+        }
+        const size_t colon = std::min(given->rfind(':'), given->size());
+        const std::string_view host = std::string_view(*given).substr(0, colon);
+        const uint64_t port =
+            net::parse_number(std::string_view(*given).substr(std::min(colon + 1, given->size())))
+                .value_or(UINT64_MAX);
+        const bool brackets = host.starts_with('[') && host.ends_with(']');
+        const auto address = ip_from(brackets ? host.substr(1, host.size() - 2) : host);
+        if (!address || address->v6 != brackets || port > UINT16_MAX) {
+            refuse(name, "expected \"address:port\" or \"[address]:port\", got '" + *given + "'");
+            return std::nullopt;
+        }
+        return World::Endpoint{*address, static_cast<uint16_t>(port)};
+    }
+
+    /// Position of a word in a table of words.
+    template <size_t N>
+    std::optional<uint8_t> word(const char* name, const std::array<std::string_view, N>& words) {
+        const auto given = text(name);
+        if (!given) {
+            return std::nullopt;
+        }
+        const auto found = std::ranges::find(words, *given);
+        if (found == words.end() || given->empty()) {
+            std::string list;
+            for (const std::string_view one : words) {
+                list += one.empty() ? "" : (list.empty() ? "" : ", ") + std::string(one);
+            }
+            refuse(name, "'" + *given + "' is none of " + list);
+            return std::nullopt;
+        }
+        return static_cast<uint8_t>(found - words.begin());
+    }
+
+    /// Calls `each(element, path)`; an empty table counts as a list. False when there is none.
+    template <typename F>
+    bool list(const char* name, F each) {
+        const json* value = find(name);
+        if (value == nullptr) {
+            return false;
+        }
+        if (!value->is_array() && !(value->is_object() && value->empty())) {
+            refuse(name, "expected a list");
+            return false;
+        }
+        for (size_t i = 0; i < value->size() && !problem_.error; ++i) {
+            each((*value)[i], at(name) + "[" + std::to_string(i + 1) + "]");
+        }
+        return true;
+    }
+
+    void finish() {
+        if (!value_.is_object()) {
+            return;
+        }
+        for (const auto& [name, value] : value_.items()) {
+            if (!known_.contains(name)) {
+                std::string list;
+                for (const std::string& one : known_) {
+                    list += (list.empty() ? "" : ", ") + one;
+                }
+                problem_.refuse(at(name), "unknown word (known: " + list + ")");
+            }
+        }
+    }
+
+  private:
+    const json& value_;
+    std::string path_;
+    Problem& problem_;
+    std::set<std::string> known_;
+};
+
+// -- The parts --
+
+class WorldReader {
+  public:
+    WorldReader(const json& value, Problem& problem) : value_(value), problem_(problem) {}
+
+    std::shared_ptr<const World> read() {
+        Fields top(value_, "world", problem_);
+        read_interfaces(top);
+        read_routes(top);
+        read_neighbours(top);
+        read_sockets(top);
+        read_task(top);
+        read_machine(top);
+        top.finish();
+        return world_;
+    }
+
+  private:
+    void read_interfaces(Fields& top) {
+        std::vector<World::Interface> all;
+        const bool given = top.list("interfaces", [&](const json& value, const std::string& path) {
+            Fields fields(value, path, problem_);
+            World::Interface one;
+            one.path = path;
+            one.name = fields.need("name", fields.text("name"));
+            one.index = fields.need("index", fields.number("index", INT32_MAX));
+            one.mtu = fields.number("mtu");
+            one.mac = fields.mac("mac");
+            one.forwarding = fields.boolean("forwarding").value_or(true);
+            std::vector<IpPrefix> addresses;
+            if (fields.list("addresses", [&](const json& text, const std::string& at) {
+                    const auto prefix =
+                        text.is_string() ? fields.prefix(at.substr(path.size() + 1), text) : std::nullopt;
+                    if (prefix) {
+                        addresses.push_back(*prefix);
+                    } else {
+                        problem_.refuse(at, "expected \"address/length\"");
+                    }
+                })) {
+                one.addresses = std::move(addresses);
+            }
+            fields.finish();
+            if (one.index == 0) {
+                fields.refuse("index", "interfaces count from 1");
+            }
+            for (const World::Interface& other : all) {
+                if (other.index == one.index || other.name == one.name) {
+                    problem_.refuse(path, "same name or index as " + other.path);
+                }
+            }
+            all.push_back(std::move(one));
+        });
+        if (!given) {
+            return;
+        }
+        constexpr uint32_t kLoopback = 1;
+        if (std::ranges::find(all, kLoopback, &World::Interface::index) == all.end()) {
+            World::Interface lo{"lo", kLoopback, 65536, MacAddress{}, true, {}, "lo"};
+            lo.addresses = {{*ip_from("127.0.0.1"), 8}, {*ip_from("::1"), 128}};
+            all.push_back(std::move(lo));
+        }
+        world_->interfaces = std::move(all);
+    }
+
+    /// Index of the interface that a field names, or gives as a number; 0 when it is missing.
+    uint32_t interface_of(Fields& fields, const char* name) {
+        const json* value = fields.find(name);
+        if (value == nullptr) {
+            return 0;
+        }
+        for (const World::Interface& one : world_->interfaces.value_or(std::vector<World::Interface>{})) {
+            if ((value->is_string() && one.name == value->get<std::string>()) ||
+                (value->is_number_unsigned() && one.index == value->get<uint64_t>())) {
+                return one.index;
+            }
+        }
+        fields.refuse(name, "no interface " + value->dump() + " in world.interfaces");
+        return 0;
+    }
+
+    void read_routes(Fields& top) {
+        std::vector<World::Route> all;
+        const bool given = top.list("routes", [&](const json& value, const std::string& path) {
+            Fields fields(value, path, problem_);
+            World::Route one;
+            const std::string to = fields.need("to", fields.text("to"));
+            one.via = fields.address("via");
+            one.source = fields.address("source");
+            if (to == "default") {
+                one.to.address.v6 = one.via && one.via->v6;
+            } else if (const auto prefix = fields.prefix("to", to)) {
+                one.to = *prefix;
+            }
+            one.type = static_cast<RouteType>(fields.word("type", kRouteTypes).value_or(0));
+            one.interface = interface_of(fields, "dev");
+            one.table = fields.number("table").value_or(World::kMainTable);
+            one.metric = fields.number("metric").value_or(one.to.address.v6 ? kIp6Metric : 0);
+            one.mtu = fields.number("mtu").value_or(0);
+            one.encap = fields.boolean("encap").value_or(false);
+            fields.finish();
+            if (one.type == RouteType::Unicast && one.interface == 0) {
+                fields.refuse("dev", "a unicast route needs its interface");
+            }
+            if (one.source && one.source->v6 != one.to.address.v6) {
+                fields.refuse("source", "of another family than 'to'");
+            }
+            if (one.via && one.to.address.v6 && !one.via->v6) {
+                fields.refuse("via", "an IPv4 gateway for IPv6");
+            }
+            all.push_back(one);
+        });
+        if (!given) {
+            return;
+        }
+        for (const World::Interface& one : world_->interfaces.value_or(std::vector<World::Interface>{})) {
+            for (const IpPrefix& prefix : one.addresses.value_or(std::vector<IpPrefix>{})) {
+                add_implied(all, one, prefix);
+            }
+        }
+        world_->routes = std::move(all);
+    }
+
+    /// Routes that the kernel makes of an address: to itself, to its network, to its special addresses.
+    static void add_implied(std::vector<World::Route>& all, const World::Interface& owner,
+                            const IpPrefix& prefix) {
+        const auto bits = static_cast<uint32_t>(prefix.address.size() * 8);
+        const auto add = [&](const IpAddress& to, uint32_t length, RouteType type, uint32_t table) {
+            World::Route route;
+            route.to = {to, length};
+            route.type = type;
+            route.interface = owner.index;
+            route.table = table;
+            if (prefix.address.v6) {
+                route.metric = table == World::kLocalTable ? 0 : kIp6Connected;
+            } else {
+                route.source = prefix.address;
+            }
+            all.push_back(route);
+        };
+        IpAddress network = prefix.address;
+        IpAddress last = prefix.address;
+        for (uint32_t bit = prefix.length; bit < bits; ++bit) {
+            const auto mask = static_cast<uint8_t>(0x80 >> (bit % 8));
+            network.bytes[bit / 8] &= static_cast<uint8_t>(~mask);
+            last.bytes[bit / 8] |= mask;
+        }
+        add(prefix.address, bits, RouteType::Local, World::kLocalTable);
+        const bool loopback = !prefix.address.v6 && prefix.address.bytes[0] == 127;
+        if (loopback) {
+            add(network, prefix.length, RouteType::Local, World::kLocalTable);
+            add(last, bits, RouteType::Broadcast, World::kLocalTable);
+        } else if (prefix.address.v6 && prefix.length < bits) {
+            add(network, prefix.length, RouteType::Unicast, World::kMainTable);
+            if (prefix.length < 127 && owner.forwarding) {
+                add(network, bits, RouteType::Anycast, World::kLocalTable);
+            }
+        } else if (!prefix.address.v6 && prefix.length < bits) {
+            add(network, prefix.length, RouteType::Unicast, World::kMainTable);
+            if (prefix.length < 31) {
+                add(last, bits, RouteType::Broadcast, World::kLocalTable);
+            }
+        }
+    }
+
+    void read_neighbours(Fields& top) {
+        std::vector<World::Neighbour> all;
+        if (top.list("neighbours", [&](const json& value, const std::string& path) {
+                Fields fields(value, path, problem_);
+                World::Neighbour one;
+                one.address = fields.need("ip", fields.address("ip"));
+                one.mac = fields.need("mac", fields.mac("mac"));
+                one.interface = interface_of(fields, "dev");
+                fields.finish();
+                if (one.interface == 0) {
+                    fields.refuse("dev", "missing");
+                }
+                all.push_back(one);
+            })) {
+            world_->neighbours = std::move(all);
+        }
+    }
+
+    void read_sockets(Fields& top) {
+        std::vector<World::Socket> all;
+        if (top.list("sockets", [&](const json& value, const std::string& path) {
+                Fields fields(value, path, problem_);
+                all.push_back(read_socket(fields));
+                fields.finish();
+            })) {
+            world_->sockets = std::move(all);
+        }
+    }
+
+    World::Socket read_socket(Fields& fields) {
+        constexpr std::array<std::string_view, 2> kProtocols{"tcp", "udp"};
+        World::Socket one;
+        one.path = fields.path();
+        one.tcp = fields.need("proto", fields.word("proto", kProtocols)) == 0;
+        one.local = fields.need("local", fields.endpoint("local"));
+        one.peer = fields.endpoint("peer");
+        const uint8_t usual = one.peer ? kEstablished : one.tcp ? kListen : kClose;
+        one.state = fields.word("state", kStates).value_or(usual);
+        one.interface = interface_of(fields, "dev");
+        one.v6only = fields.boolean("v6only").value_or(false);
+        one.mark = fields.number("mark").value_or(0);
+        one.priority = fields.number("priority").value_or(0);
+        one.rx_queue = fields.number("rx_queue", UINT16_MAX - 1).value_or(UINT32_MAX);
+        one.mss = fields.number("mss", UINT16_MAX).value_or(0);
+        one.syn_queue_full = fields.boolean("syn_queue_full").value_or(false);
+        if (const json* values = fields.find("tcp")) {
+            Fields tcp(*values, fields.at("tcp"), problem_);
+            for (const TcpField& field : kTcpFields) {
+                const std::string name(field.name);
+                if (const auto number =
+                        tcp.number64(name.c_str(), field.size == 8 ? UINT64_MAX : UINT32_MAX)) {
+                    one.values[name] = *number;
+                }
+            }
+            tcp.finish();
+        }
+        if (one.peer && one.peer->address.v6 != one.local.address.v6) {
+            fields.refuse("peer", "of another family than 'local'");
+        }
+        if (one.state == kListen && (one.peer || !one.tcp)) {
+            fields.refuse("state", "only a TCP socket without a peer listens");
+        }
+        return one;
+    }
+
+    void read_task(Fields& top) {
+        if (const json* value = top.find("task")) {
+            Fields fields(*value, "world.task", problem_);
+            World::Task& task = world_->task;
+            task.pid = fields.number("pid", INT32_MAX);
+            task.tgid = fields.number("tgid", INT32_MAX);
+            task.uid = fields.number("uid");
+            task.gid = fields.number("gid");
+            task.comm = fields.text("comm");
+            if (task.comm && (task.comm->size() > 15 || task.comm->find('\0') != std::string::npos)) {
+                fields.refuse("comm", "a task's name has at most 15 characters");
+            }
+            if (const json* inner = fields.find("ns")) {
+                Fields ns(*inner, "world.task.ns", problem_);
+                task.pid_namespace = World::Task::PidNamespace{ns.need("dev", ns.number64("dev")),
+                                                               ns.need("ino", ns.number64("ino")),
+                                                               ns.need("pid", ns.number("pid", INT32_MAX)),
+                                                               ns.need("tgid", ns.number("tgid", INT32_MAX))};
+                ns.finish();
+            }
+            fields.finish();
+        }
+        if (const json* value = top.find("cgroup")) {
+            Fields fields(*value, "world.cgroup", problem_);
+            World::Cgroup& cgroup = world_->cgroup;
+            cgroup.id = fields.number64("id");
+            cgroup.classid = fields.number("classid");
+            std::vector<uint64_t> ids;
+            if (fields.list("ancestors", [&](const json& id, const std::string& path) {
+                    if (!id.is_number_unsigned()) {
+                        problem_.refuse(path, "expected the id of a cgroup");
+                        return;
+                    }
+                    ids.push_back(id.get<uint64_t>());
+                })) {
+                cgroup.ancestors = std::move(ids);
+            }
+            fields.finish();
+        }
+    }
+
+    void read_machine(Fields& top) {
+        world_->netns_cookie = top.number64("netns_cookie");
+        world_->numa_node = top.number("numa_node", 1023);
+        world_->route_realm = top.number("route_realm");
+        world_->tcp_syncookies = top.number("tcp_syncookies", 2);
+        world_->cpu = top.number("cpu", 1023);
+        if (const json* value = top.find("socket")) {
+            Fields fields(*value, "world.socket", problem_);
+            world_->socket = {fields.number64("cookie"), fields.number("uid")};
+            fields.finish();
+        }
+        if (const json* value = top.find("time")) {
+            Fields fields(*value, "world.time", problem_);
+            const uint64_t now = fields.need("ns", fields.number64("ns", INT64_MAX));
+            world_->clock_ns = now;
+            const auto offset = [&](const char* name) {
+                return static_cast<int64_t>(fields.number64(name, INT64_MAX).value_or(now) - now);
+            };
+            world_->boot_offset_ns = offset("boot_ns");
+            world_->tai_offset_ns = offset("tai_ns");
+            fields.finish();
+        }
+    }
+
+    static constexpr uint32_t kIp6Metric = 1024;   // IP6_RT_PRIO_USER
+    static constexpr uint32_t kIp6Connected = 256; // IP6_RT_PRIO_ADDRCONF
+
+    const json& value_;
+    Problem& problem_;
+    std::shared_ptr<World> world_ = std::make_shared<World>();
+};
+
+} // namespace
+
+bool IpPrefix::contains(const IpAddress& other) const {
+    if (other.v6 != address.v6) {
+        return false;
+    }
+    const size_t whole = length / 8;
+    if (!std::equal(other.bytes.begin(), other.bytes.begin() + static_cast<ptrdiff_t>(whole),
+                    address.bytes.begin())) {
+        return false;
+    }
+    const uint32_t rest = length % 8;
+    return rest == 0 || ((other.bytes[whole] ^ address.bytes[whole]) >> (8 - rest)) == 0;
+}
+
+const World::Interface* World::find_interface(uint32_t index) const {
+    if (!interfaces) {
+        return nullptr;
+    }
+    const auto found = std::ranges::find(*interfaces, index, &Interface::index);
+    return found == interfaces->end() ? nullptr : &*found;
+}
+
+const TcpField* find_tcp_field(uint32_t offset, uint32_t size) {
+    for (const TcpField& field : kTcpFields) {
+        if (field.offset == offset && field.size == size) {
+            return &field;
+        }
+    }
+    return nullptr;
+}
+
+Expected<std::shared_ptr<const World>> parse_world(std::string_view text) {
+    const json value = json::parse(text, nullptr, false);
+    if (value.is_discarded()) {
+        return Error{EINVAL, "load", "world: not JSON", {}, {}};
+    }
+    Problem problem;
+    auto world = WorldReader(value, problem).read();
+    if (problem.error) {
+        return *problem.error;
+    }
+    return world;
+}
+
+} // namespace mimicsh::vm
