@@ -73,7 +73,8 @@ TEST(World, EmptyTablesCountAsLists) {
     ASSERT_TRUE((*world)->interfaces);
     ASSERT_EQ((*world)->interfaces->size(), 1u);
     EXPECT_EQ((*world)->interfaces->front().name, "lo");
-    EXPECT_TRUE((*world)->routes->empty());
+    EXPECT_TRUE((*world)->routes);
+    EXPECT_TRUE((*world)->neighbours);
     EXPECT_FALSE((*world)->sockets);
 }
 
