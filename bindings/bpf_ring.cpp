@@ -56,8 +56,8 @@ namespace {
 int map_consume(lua_State* L) {
     Map& map = check_map(L, 1);
     std::vector<ByteVec> records;
-    const auto count =
-        map.consume([&records](ByteView record) { records.emplace_back(record.begin(), record.end()); });
+    const auto count = map.consume(
+        [&records](ByteView record, uint32_t) { records.emplace_back(record.begin(), record.end()); });
     if (!count) {
         return push_failure(L, count.error());
     }

@@ -16,6 +16,15 @@ extern "C" {
 
 namespace mimicsh::kernel {
 
+namespace {
+
+/// Maps without keys want a null pointer.
+const uint8_t* key_or_null(ByteView key) {
+    return key.empty() ? nullptr : key.data();
+}
+
+} // namespace
+
 Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& def, int btf_fd) {
     LIBBPF_OPTS(bpf_map_create_opts, opts);
     opts.map_flags = def.flags;
@@ -87,22 +96,31 @@ Status KernelMap::lookup(ByteView key, ByteSpan value) {
     if (auto ok = check_sizes("look up", key, value.size()); !ok) {
         return ok;
     }
-    return bpf_map_lookup_elem(fd(), key.data(), value.data()) == 0 ? Status{} : error(errno, "look up");
+    return bpf_map_lookup_elem(fd(), key_or_null(key), value.data()) == 0 ? Status{}
+                                                                          : error(errno, "look up");
 }
 
 Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
     if (auto ok = check_sizes("update", key, value.size()); !ok) {
         return ok;
     }
-    return bpf_map_update_elem(fd(), key.data(), value.data(), flags) == 0 ? Status{}
-                                                                           : error(errno, "update");
+    return bpf_map_update_elem(fd(), key_or_null(key), value.data(), flags) == 0 ? Status{}
+                                                                                 : error(errno, "update");
 }
 
 Status KernelMap::erase(ByteView key) {
     if (auto ok = check_sizes("delete", key, host_value_size(info_)); !ok) {
         return ok;
     }
-    return bpf_map_delete_elem(fd(), key.data()) == 0 ? Status{} : error(errno, "delete");
+    return bpf_map_delete_elem(fd(), key_or_null(key)) == 0 ? Status{} : error(errno, "delete");
+}
+
+Status KernelMap::take(ByteView key, ByteSpan value) {
+    if (auto ok = check_sizes("take", key, value.size()); !ok) {
+        return ok;
+    }
+    return bpf_map_lookup_and_delete_elem(fd(), key_or_null(key), value.data()) == 0 ? Status{}
+                                                                                     : error(errno, "take");
 }
 
 Expected<bool> KernelMap::next_key(ByteView key, ByteSpan next) {
@@ -215,11 +233,25 @@ Status KernelMap::put_program(uint32_t index, Program& program) {
 int KernelMap::on_record(void* self, void* data, size_t size) {
     auto* map = static_cast<KernelMap*>(self);
     ++map->consumed_;
-    (*map->consumer_)({static_cast<const uint8_t*>(data), size});
+    (*map->consumer_)({static_cast<const uint8_t*>(data), size}, 0);
     return 0;
 }
 
-Status KernelMap::open_ring() {
+Status KernelMap::put_map(ByteView key, Map& inner, uint64_t flags) {
+    auto* map = dynamic_cast<KernelMap*>(&inner);
+    if (map == nullptr || key.size() != info_.key_size || info_.value_size != 4) {
+        return Error{EINVAL,
+                     "put map",
+                     info_.name + (map == nullptr ? ": " + inner.info().name + " is not in the kernel"
+                                                  : ": it holds no maps, or the key has another size"),
+                     {},
+                     {}};
+    }
+    const int value = map->fd();
+    return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{} : error(errno, "put map");
+}
+
+Status KernelMap::listen() {
     if (info_.type != abi::MapType::Ringbuf) {
         return Error{EINVAL,
                      "consume",
@@ -233,8 +265,8 @@ Status KernelMap::open_ring() {
     return ring_ != nullptr ? Status{} : error(errno, "consume");
 }
 
-Expected<size_t> KernelMap::consume(const std::function<void(ByteView)>& record) {
-    if (auto ok = open_ring(); !ok) {
+Expected<size_t> KernelMap::consume(const RecordFn& record) {
+    if (auto ok = listen(); !ok) {
         return ok.error();
     }
     consumer_ = &record;

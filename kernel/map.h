@@ -22,12 +22,15 @@ class KernelMap final : public Map {
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
     [[nodiscard]] Status erase(ByteView key) override;
+    [[nodiscard]] Status take(ByteView key, ByteSpan value) override;
     [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
     [[nodiscard]] Expected<size_t> next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                               size_t limit) override;
     [[nodiscard]] Status freeze() override;
     [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
-    [[nodiscard]] Expected<size_t> consume(const std::function<void(ByteView)>& record) override;
+    [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
+    [[nodiscard]] Status listen() override;
+    [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
     [[nodiscard]] int event_fd() const override;
 
     [[nodiscard]] int fd() const { return fd_.get(); }
@@ -38,14 +41,13 @@ class KernelMap final : public Map {
     [[nodiscard]] Error error(int code, const char* op) const;
     [[nodiscard]] Expected<size_t> step_by_key(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                                size_t limit);
-    [[nodiscard]] Status open_ring();
     static int on_record(void* self, void* data, size_t size);
 
     MapInfo info_;
     Fd fd_;
     bool batch_works_ = true;
     ring_buffer* ring_ = nullptr;
-    const std::function<void(ByteView)>* consumer_ = nullptr;
+    const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;
 };
 

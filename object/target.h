@@ -47,6 +47,9 @@ struct MapCursor {
     bool done = false;
 };
 
+/// Gets a record of a ring buffer or perf event array and the CPU that wrote it (0 for ring buffers).
+using RecordFn = std::function<void(ByteView record, uint32_t cpu)>;
+
 /// One map. Keys and values are raw bytes in kernel layout. Errors carry the kernel's errno in `code`:
 /// ENOENT missing key, EEXIST/ENOENT by update flags, E2BIG full or out of range, EINVAL bad flags or
 /// operation.
@@ -58,6 +61,9 @@ class Map {
     [[nodiscard]] virtual Status lookup(ByteView key, ByteSpan value) = 0;
     [[nodiscard]] virtual Status update(ByteView key, ByteView value, uint64_t flags) = 0;
     [[nodiscard]] virtual Status erase(ByteView key) = 0;
+    /// Look-up and delete in one step. Queues and stacks have an empty key: for them this is pop, `lookup`
+    /// peek and `update` push. For a bloom filter `lookup` asks whether `value` is in it.
+    [[nodiscard]] virtual Status take(ByteView key, ByteSpan value) = 0;
     /// Key after `key` in the map's order; an empty view asks for the first. False at the end.
     [[nodiscard]] virtual Expected<bool> next_key(ByteView key, ByteSpan next) = 0;
     /// Appends up to `limit` entries (keys and host values back to back) and advances the cursor; returns the
@@ -68,9 +74,16 @@ class Map {
     [[nodiscard]] virtual Status freeze() = 0;
     /// Prog arrays: puts a program of the same target into a slot.
     [[nodiscard]] virtual Status put_program(uint32_t index, Program& program) = 0;
-    /// Ring buffers: hands out each committed record in order, then frees it; returns how many. The view is
-    /// valid during the call only.
-    [[nodiscard]] virtual Expected<size_t> consume(const std::function<void(ByteView)>& record) = 0;
+    /// Maps of maps: puts a map of the same target into a slot. EINVAL when it is not like the declared one.
+    [[nodiscard]] virtual Status put_map(ByteView key, Map& inner, uint64_t flags) = 0;
+    /// Perf event arrays: opens the buffer of each CPU; until then programs get ENOENT. Ring buffers are open
+    /// from the start.
+    [[nodiscard]] virtual Status listen() = 0;
+    /// Ring buffers and perf event arrays: hands out each record in order (CPU by CPU), then frees it;
+    /// returns how many. The view is valid during the call only.
+    [[nodiscard]] virtual Expected<size_t> consume(const RecordFn& record) = 0;
+    /// Perf event arrays: records that a full buffer lost, as far as `consume` has learnt of it.
+    [[nodiscard]] virtual uint64_t lost() const { return 0; }
     /// Descriptor that polls readable when `consume` has something; -1 when the target needs no waiting (vm).
     [[nodiscard]] virtual int event_fd() const { return -1; }
     /// Live bytes of a one-element or dense array map (data sections); empty when the target cannot map it.
@@ -119,9 +132,10 @@ struct Warning {
 };
 
 struct Redirect {
-    std::string kind; ///< "ifindex", later "devmap", "cpumap", ...
-    uint32_t index = 0;
+    std::string kind;   ///< "ifindex", or the map's type: "devmap", "devmap_hash", "cpumap", "xskmap"
+    uint32_t index = 0; ///< interface, or key in the map
     uint64_t flags = 0;
+    std::string map = {}; ///< empty for "ifindex"
 };
 
 struct RunOptions {

@@ -44,6 +44,7 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
     case RegionKind::Packet:
         return resolve_packet(region, addr, size, access, what);
     case RegionKind::Stack:
+    case RegionKind::MapKey:
     case RegionKind::Record: {
         const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);
         if (q > region.size || size > region.size - q) {
@@ -53,6 +54,12 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
         if (region.kind == RegionKind::Stack && region.owner > depth) {
             fault(FaultKind::BadPointer,
                   verb(access, size, what) + " in the stack frame of a function that returned", {}, addr);
+            return {};
+        }
+        if (access == Access::Write && !region.writable) {
+            fault(FaultKind::Permission,
+                  verb(access, size, what) + " of a " + name(region.kind) + ", which may only be read", {},
+                  addr);
             return {};
         }
         return {region.host + q, &region};

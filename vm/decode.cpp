@@ -335,6 +335,14 @@ class Decoder {
                               " programs");
         }
         const SlotFacts& facts = analysis_.slots[slot];
+        if (options_.mode == Mode::Strict && facts.target == SlotFacts::Target::Map) {
+            const MapInfo& map = options_.maps[static_cast<size_t>(facts.value)]->info();
+            if (!helper_takes_map(id, map.type)) {
+                return refuse(slot, EINVAL,
+                              name + " cannot be called on " + map.name + ", a map of type " +
+                                  std::string(abi::name(map.type)));
+            }
+        }
         if (id == kLookup && facts.target == SlotFacts::Target::Map) {
             VmMap* map = options_.maps[static_cast<size_t>(facts.value)].get();
             draft.code = OpCode::lookup;

@@ -80,6 +80,7 @@ void Machine::forget_last_run() {
     warned_.clear();
     warnings.clear();
     open_records.clear();
+    held_lock.reset();
     packet.handle = kPacketHandle;
     Region& region = regions.at(kPacketHandle);
     region.kind = RegionKind::Packet;
@@ -98,8 +99,13 @@ void Machine::move_packet(const char* helper) {
     sync_packet_context();
 }
 
-void Machine::report_open_records() {
-    if (!pending) {
+void Machine::report_left_open() {
+    if (!pending && held_lock) {
+        fault(FaultKind::Strict,
+              "the program ends while it holds the lock in a value of map " + held_lock->map,
+              "call bpf_spin_unlock on every path after the lock was taken at instruction " +
+                  std::to_string(held_lock->slot));
+    } else if (!pending && !open_records.empty()) {
         const Region& record = regions.at(open_records.back());
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",

@@ -154,8 +154,8 @@ class Machine {
     }
     /// Checks what the program had to give back; a fault may come of it. The state stays readable.
     void finish_run() {
-        if (!open_records.empty()) [[unlikely]] {
-            report_open_records();
+        if (touched) [[unlikely]] {
+            report_left_open();
         }
     }
     /// Forgets moved packets and records.
@@ -238,7 +238,7 @@ class Machine {
         packet_pointers[1] = make_addr(packet.handle, packet.end);
         packet_pointers[2] = window.address;
     }
-    /// Call before changing redirect, log, open_records or the random state.
+    /// Call before changing redirect, log, open_records, held_lock or the random state.
     void note_effect() { touched = true; }
 
     // -- Faults and warnings --
@@ -302,6 +302,12 @@ class Machine {
     std::optional<Redirect> redirect;
     std::optional<PendingFault> pending;
     std::vector<uint32_t> open_records; ///< handles of ring-buffer records not yet submitted
+    struct HeldLock {
+        uint64_t address = 0;
+        uint32_t slot = 0; ///< instruction that took it
+        std::string map;
+    };
+    std::optional<HeldLock> held_lock; ///< bpf_spin_lock
     std::vector<Warning> warnings;
     Tracer* tracer = nullptr;
     ExecuteFn execute = nullptr;
@@ -316,7 +322,7 @@ class Machine {
     };
     [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
     void forget_last_run();
-    void report_open_records();
+    void report_left_open();
     void close_run();
     [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
                                           const char* what);

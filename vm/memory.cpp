@@ -18,6 +18,8 @@ const char* name(RegionKind kind) {
         return "map value";
     case RegionKind::MapObject:
         return "map";
+    case RegionKind::MapKey:
+        return "map key";
     case RegionKind::Record:
         return "ring-buffer record";
     case RegionKind::Callback:

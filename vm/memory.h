@@ -18,6 +18,7 @@ enum class RegionKind : uint8_t {
     Packet,
     MapValues, ///< elements of one map, each with a power-of-two guest stride larger than its size
     MapObject, ///< what a map reference evaluates to: an address that only helpers take
+    MapKey,    ///< key that a callback is shown; read only
     Record,    ///< reserved ring-buffer record
     Callback,  ///< address of a function of the program
     Dead,      ///< was something earlier in this run; `was` and `death` say what

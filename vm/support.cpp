@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "vm/helpers/helpers.h"
 
@@ -41,6 +43,9 @@ constexpr std::array kHelpers{
     HelperRow{54, helper_xdp_adjust_meta, "HelperParity.AdjustMeta", ""},
     HelperRow{65, helper_xdp_adjust_tail, "HelperParity.AdjustTail", ""},
     HelperRow{68, helper_skb_load_bytes_relative, "SkbHelpers.LoadBytes", ""},
+    HelperRow{87, helper_map_push_elem, "MapParity.Queue", ""},
+    HelperRow{88, helper_map_pop_elem, "MapParity.Queue", ""},
+    HelperRow{89, helper_map_peek_elem, "MapParity.Queue", ""},
     HelperRow{97, helper_skb_ecn_set_ce, "SkbHelpers.EcnSetCe", ""},
     HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
     HelperRow{105, helper_strtol, "HelperParity.Strtol", ""},
@@ -57,6 +62,7 @@ constexpr std::array kHelpers{
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", ""},
     HelperRow{160, helper_ktime_get_coarse_ns, "Helpers.ClockIsVirtual", "virtual clock"},
     HelperRow{163, helper_check_mtu, "WorldParity.CheckMtu", "world.interfaces"},
+    HelperRow{164, helper_for_each_map_elem, "MapParity.ForEach", ""},
     HelperRow{165, helper_snprintf, "HelperParity.Snprintf", ""},
     HelperRow{177, helper_trace_vprintk, "Helpers.TracePrintkFormats", "lines go to the Result's log"},
     HelperRow{181, helper_loop, "HelperParity.Loop", ""},
@@ -77,6 +83,12 @@ constexpr std::array kMaps{
     MapRow{abi::MapType::PercpuArray, "MapParity.PercpuArray", ""},
     MapRow{abi::MapType::LruHash, "MapParity.LruKeepsRecentKeys",
            "exact LRU; the kernel's choice of victim is approximate"},
+    MapRow{abi::MapType::LruPercpuHash, "MapParity.LruKeepsRecentKeys", "as lru_hash"},
+    MapRow{abi::MapType::LpmTrie, "MapParity.LpmTrie", ""},
+    MapRow{abi::MapType::Queue, "MapParity.Queue", ""},
+    MapRow{abi::MapType::Stack, "MapParity.Queue", ""},
+    MapRow{abi::MapType::BloomFilter, "MapParity.BloomFilter",
+           "exact up to 16 times max_entries, then finds everything"},
     MapRow{abi::MapType::Ringbuf, "HelperParity.Ringbuf", ""},
 };
 
@@ -142,6 +154,55 @@ HelperFn helper_function(uint32_t id) {
 bool helper_allowed(abi::ProgType type, uint32_t id) {
     const auto row = std::ranges::find(kCallable, type, &Callable::type);
     return row != kCallable.end() && id < abi::kHelperCount && (row->helpers[id / 64] >> (id % 64) & 1) != 0;
+}
+
+/// check_map_func_compatibility (kernel/bpf/verifier.c), for the types and helpers that are emulated.
+bool helper_takes_map(uint32_t id, abi::MapType type) {
+    using abi::MapType;
+    using Ids = std::vector<uint32_t>;
+    using Types = std::vector<MapType>;
+    static const std::pair<MapType, Ids> kOnly[] = {
+        {MapType::ProgArray, {12}},
+        {MapType::PerfEventArray, {22, 25, 55, 111, 121}},
+        {MapType::ArrayOfMaps, {1}},
+        {MapType::HashOfMaps, {1}},
+        {MapType::Devmap, {1, 51}},
+        {MapType::DevmapHash, {1, 51}},
+        {MapType::Cpumap, {51}},
+        {MapType::Xskmap, {1, 51}},
+        {MapType::Queue, {87, 88, 89}},
+        {MapType::Stack, {87, 88, 89}},
+        {MapType::Ringbuf, {130, 131, 134, 198}},
+        {MapType::BloomFilter, {87, 89}},
+        {MapType::UserRingbuf, {209}},
+    };
+    static const std::pair<Ids, Types> kNeeds[] = {
+        {{12}, {MapType::ProgArray}},
+        {{25}, {MapType::PerfEventArray}},
+        {{51}, {MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap}},
+        {{87, 89}, {MapType::Queue, MapType::Stack, MapType::BloomFilter}},
+        {{88}, {MapType::Queue, MapType::Stack}},
+        {{130, 131, 134, 198}, {MapType::Ringbuf}},
+        {{164},
+         {MapType::Hash, MapType::Array, MapType::PercpuHash, MapType::PercpuArray, MapType::LruHash,
+          MapType::LruPercpuHash}},
+        {{195}, {MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash}},
+        {{209}, {MapType::UserRingbuf}},
+    };
+    const auto has = [](const auto& list, auto wanted) {
+        return std::ranges::find(list, wanted) != list.end();
+    };
+    for (const auto& [map, ids] : kOnly) {
+        if (map == type) {
+            return has(ids, id);
+        }
+    }
+    for (const auto& [ids, types] : kNeeds) {
+        if (has(ids, id)) {
+            return has(types, type);
+        }
+    }
+    return true;
 }
 
 State insn_state(const InsnForm& form) {

@@ -39,6 +39,8 @@ struct MapRow {
 [[nodiscard]] HelperFn helper_function(uint32_t id);
 /// Whether the kernel lets a privileged GPL program of this type call the helper (Linux 6.18, measured).
 [[nodiscard]] bool helper_allowed(abi::ProgType type, uint32_t id);
+/// Whether the kernel lets the helper be called on maps of this type; true for helpers that take no map.
+[[nodiscard]] bool helper_takes_map(uint32_t id, abi::MapType type);
 /// State of an instruction form.
 [[nodiscard]] State insn_state(const InsnForm& form);
 

@@ -130,6 +130,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
         (void)result.has_value();
         packet.resize(3600); // the second run has fragments
     }
-    (void)(*instance)->find_map("ring")->consume([](ByteView) {});
+    (void)(*instance)->find_map("ring")->consume([](ByteView, uint32_t) {});
     return 0;
 }

@@ -144,11 +144,15 @@ void ParityTest::expect_same_maps() {
         if (type == abi::MapType::ProgArray) {
             continue; // holds program ids, which only the kernel has
         }
+        if (here[i]->info().key_size == 0 && type != abi::MapType::Ringbuf) {
+            continue; // queues and filters cannot be walked
+        }
         if (type == abi::MapType::Ringbuf) {
             std::vector<std::string> records[2];
             for (Map* map : {here[i], there[i]}) {
                 auto& list = records[map == there[i] ? 1 : 0];
-                const auto count = map->consume([&](ByteView record) { list.push_back(to_hex(record)); });
+                const auto count =
+                    map->consume([&](ByteView record, uint32_t) { list.push_back(to_hex(record)); });
                 EXPECT_TRUE(count) << count.error().message();
                 EXPECT_EQ(count ? *count : 0, list.size());
             }

@@ -11,6 +11,12 @@ uint64_t helper_map_lookup_elem(Machine& machine, const uint64_t* args);
 uint64_t helper_map_update_elem(Machine& machine, const uint64_t* args);
 uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args);
 uint64_t helper_map_lookup_percpu_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_push_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_pop_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_map_peek_elem(Machine& machine, const uint64_t* args);
+uint64_t helper_for_each_map_elem(Machine& machine, const uint64_t* args);
+/// Map that a helper was given; null and a fault when it is none, or of a type that the helper does not take.
+[[nodiscard]] VmMap* map_argument(Machine& machine, uint64_t addr, uint32_t helper);
 
 // system.cpp
 uint64_t helper_ktime_get_ns(Machine& machine, const uint64_t* args);

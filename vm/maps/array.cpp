@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // array and percpu_array (kernel/bpf/arraymap.c): every element is there from the start.
 #include <cerrno>
+#include <numeric>
 
 #include "vm/maps/map.h"
 
@@ -78,6 +79,14 @@ class ArrayMap final : public VmMap {
         std::memcpy(this->value(element), value, info_.value_size);
         return 0;
     }
+
+    std::optional<std::vector<uint32_t>> entries() const override {
+        std::vector<uint32_t> all(info_.max_entries);
+        std::iota(all.begin(), all.end(), 0u);
+        return all;
+    }
+
+    void copy_key(uint32_t slot, uint8_t* to) const override { mimicsh::store(to, slot); }
 
     ByteSpan live_bytes() override {
         if (percpu_ || host_stride_ != info_.value_size) {

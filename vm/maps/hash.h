@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// hash, percpu_hash and lru_hash (kernel/bpf/hashtab.c): chained buckets over preallocated elements.
+// hash, percpu_hash, lru_hash and lru_percpu_hash (kernel/bpf/hashtab.c): chained buckets over preallocated
+// elements.
 #pragma once
 
 #include <cerrno>
@@ -54,7 +55,7 @@ class HashMap final : public VmMap {
     HashMap(MapInfo info, uint64_t seed, ZeroedBytes values, ZeroedBytes keys)
         : VmMap(std::move(info)), value_storage_(std::move(values)), keys_(std::move(keys)), seed_(seed) {
         percpu_ = abi::is_percpu(info_.type);
-        lru_ = info_.type == abi::MapType::LruHash;
+        lru_ = info_.type == abi::MapType::LruHash || info_.type == abi::MapType::LruPercpuHash;
         slots_ = slot_count(info_);
         values_ = value_storage_.data();
         host_stride_ = round_up(info_.value_size, 8u);
@@ -102,6 +103,16 @@ class HashMap final : public VmMap {
         }
         deleted_in_run_ = false;
         return {};
+    }
+
+    Status take(ByteView key, ByteSpan value) override {
+        if (auto ok = check_host_call("take", key, value.size(), true); !ok) {
+            return ok;
+        }
+        if (auto ok = lookup(key, value); !ok) {
+            return ok;
+        }
+        return erase(key);
     }
 
     Expected<bool> next_key(ByteView key, ByteSpan next) override {
@@ -181,6 +192,18 @@ class HashMap final : public VmMap {
         deleted_in_run_ = true;
         return 0;
     }
+
+    std::optional<std::vector<uint32_t>> entries() const override {
+        std::vector<uint32_t> all;
+        for (const uint32_t head : heads_) {
+            for (uint32_t slot = head; slot != kNoElement; slot = links_[slot].next) {
+                all.push_back(slot);
+            }
+        }
+        return all;
+    }
+
+    void copy_key(uint32_t slot, uint8_t* to) const override { std::memcpy(to, key(slot), info_.key_size); }
 
     bool is_live(uint32_t element) const override { return links_[element % slots_].live; }
 
@@ -364,6 +387,9 @@ class HashMap final : public VmMap {
             return -ENOENT;
         }
         if (old != kNoElement && percpu_) {
+            if (lru_) {
+                touch(old, journal);
+            }
             write(old);
             return 0;
         }

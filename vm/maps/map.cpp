@@ -34,6 +34,9 @@ Status VmMap::check_host_call(const char* op, ByteView key, size_t value_size, b
     if (writes && (frozen_ || (info_.flags & abi::kMapRdonly) != 0)) {
         return error(EPERM, op, "map is read only");
     }
+    if (!writes && (info_.flags & abi::kMapWronly) != 0) {
+        return error(EPERM, op, "map is write only");
+    }
     return {};
 }
 
@@ -86,6 +89,22 @@ Status VmMap::erase(ByteView) {
     return error(EINVAL, "delete", std::string(abi::name(info_.type)) + " maps do not delete");
 }
 
+Status VmMap::take(ByteView key, ByteSpan value) {
+    if (auto ok = check_host_call("take", key, value.size(), true); !ok) {
+        return ok;
+    }
+    return error(ENOTSUP, "take",
+                 std::string(abi::name(info_.type)) + " maps cannot look up and delete in one");
+}
+
+Status VmMap::put_map(ByteView, Map&, uint64_t) {
+    return error(EINVAL, "put map", std::string(abi::name(info_.type)) + " maps hold no maps");
+}
+
+Status VmMap::listen() {
+    return error(EINVAL, "listen", std::string(abi::name(info_.type)) + " maps hold no records");
+}
+
 Expected<bool> VmMap::next_key(ByteView, ByteSpan) {
     return error(EINVAL, "next key", std::string(abi::name(info_.type)) + " maps have no keys to walk");
 }
@@ -128,7 +147,7 @@ Status VmMap::put_program(uint32_t, Program&) {
     return error(EINVAL, "put program", std::string(abi::name(info_.type)) + " maps hold no programs");
 }
 
-Expected<size_t> VmMap::consume(const std::function<void(ByteView)>&) {
+Expected<size_t> VmMap::consume(const RecordFn&) {
     return error(EINVAL, "consume", std::string(abi::name(info_.type)) + " maps hold no records");
 }
 
@@ -142,6 +161,18 @@ int64_t VmMap::put(const uint8_t*, const uint8_t*, uint64_t, uint32_t, Journal*)
 
 int64_t VmMap::remove(const uint8_t*, Journal*) {
     return -EINVAL;
+}
+
+int64_t VmMap::push(const uint8_t*, uint64_t, Journal*) {
+    return -EOPNOTSUPP;
+}
+
+int64_t VmMap::pop(uint8_t*, Journal*) {
+    return -EOPNOTSUPP;
+}
+
+int64_t VmMap::peek(uint8_t*) {
+    return -EOPNOTSUPP;
 }
 
 // -- Regions --
@@ -195,6 +226,7 @@ Error refuse(const MapDef& def, int code, std::string reason, std::string hint =
 /// The kernel's alloc_check functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c) for the types the vm has.
 Status check_definition(const MapDef& def) {
     using abi::MapType;
+    const bool is_lru = def.type == MapType::LruHash || def.type == MapType::LruPercpuHash;
     constexpr uint32_t kCommonFlags =
         abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg | abi::kMapNumaNode;
     uint32_t allowed = kCommonFlags;
@@ -223,9 +255,30 @@ Status check_definition(const MapDef& def) {
                               " is no power of two of at least one page");
         }
         return (def.flags & ~allowed) != 0 ? refuse(def, EINVAL, "flags the kernel refuses") : Status{};
+    case MapType::LpmTrie:
+        allowed |= abi::kMapNoPrealloc;
+        if ((def.flags & abi::kMapNoPrealloc) == 0) {
+            return refuse(def, EINVAL, "an LPM trie wants the flag BPF_F_NO_PREALLOC");
+        }
+        if (def.key_size < 5 || def.key_size > 4 + 256) {
+            return refuse(def, EINVAL, "the key of an LPM trie is a prefix length and 1 to 256 bytes");
+        }
+        break;
+    case MapType::BloomFilter:
+        allowed |= abi::kMapZeroSeed;
+        if ((def.extra & ~uint64_t{0xf}) != 0) {
+            return refuse(def, EINVAL, "map_extra is the number of hash functions, 0 to 15");
+        }
+        [[fallthrough]];
+    case MapType::Queue:
+    case MapType::Stack:
+        if (def.key_size != 0) {
+            return refuse(def, EINVAL, std::string(abi::name(def.type)) + " maps have no keys");
+        }
+        break;
     default: // the hash family
         allowed |= abi::kMapZeroSeed;
-        if (def.type == MapType::LruHash) {
+        if (is_lru) {
             allowed |= abi::kMapNoCommonLru;
         } else {
             allowed |= abi::kMapNoPrealloc;
@@ -235,7 +288,7 @@ Status check_definition(const MapDef& def) {
         }
         break;
     }
-    if (def.type == MapType::LruHash && (def.flags & abi::kMapNoPrealloc) != 0) {
+    if (is_lru && (def.flags & abi::kMapNoPrealloc) != 0) {
         return refuse(def, EOPNOTSUPP, "an LRU map is always preallocated");
     }
     const auto both = [&](uint32_t flags) { return (def.flags & flags) == flags; };
@@ -272,6 +325,11 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
     case MapType::Hash:
     case MapType::PercpuHash:
     case MapType::LruHash:
+    case MapType::LruPercpuHash:
+    case MapType::LpmTrie:
+    case MapType::Queue:
+    case MapType::Stack:
+    case MapType::BloomFilter:
     case MapType::ProgArray:
     case MapType::Ringbuf:
         break;
@@ -285,8 +343,9 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
     const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
-    const uint64_t bytes = def.type == MapType::Ringbuf
-                               ? def.max_entries
+    const uint64_t bytes = def.type == MapType::Ringbuf ? def.max_entries
+                           : def.type == MapType::BloomFilter
+                               ? uint64_t{def.max_entries} * def.value_size * 16
                                : uint64_t{def.max_entries} * (copies * round_up(def.value_size, 8u) +
                                                               round_up(def.key_size, 4u) + 16);
     if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
@@ -307,6 +366,13 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
         return create_prog_array(info);
     case MapType::Ringbuf:
         return create_ringbuf(info);
+    case MapType::LpmTrie:
+        return create_lpm_trie(info);
+    case MapType::Queue:
+    case MapType::Stack:
+        return create_queue(info);
+    case MapType::BloomFilter:
+        return create_bloom_filter(info);
     default:
         return create_hash(info, options.seed);
     }

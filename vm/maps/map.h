@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "object/target.h"
 #include "vm/journal.h"
@@ -41,12 +42,15 @@ class VmMap : public Map {
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
     [[nodiscard]] Status erase(ByteView key) override;
+    [[nodiscard]] Status take(ByteView key, ByteSpan value) override;
     [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
     [[nodiscard]] Expected<size_t> next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                               size_t limit) override;
     [[nodiscard]] Status freeze() override;
     [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
-    [[nodiscard]] Expected<size_t> consume(const std::function<void(ByteView)>& record) override;
+    [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
+    [[nodiscard]] Status listen() override;
+    [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
 
     // -- Program side --
     [[nodiscard]] uint32_t key_size() const { return info_.key_size; }
@@ -58,6 +62,18 @@ class VmMap : public Map {
     [[nodiscard]] virtual int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
                                       Journal* journal);
     [[nodiscard]] virtual int64_t remove(const uint8_t* key, Journal* journal);
+    [[nodiscard]] virtual int64_t push(const uint8_t* value, uint64_t flags, Journal* journal);
+    /// Copies the next value out and drops it; zeroes `value` when there is none.
+    [[nodiscard]] virtual int64_t pop(uint8_t* value, Journal* journal);
+    /// Queues and stacks: copies the next value out. Bloom filters: looks `value` up.
+    [[nodiscard]] virtual int64_t peek(uint8_t* value);
+    /// Slots with an entry in walking order, for bpf_for_each_map_elem; nothing when the type has no such
+    /// walk.
+    [[nodiscard]] virtual std::optional<std::vector<uint32_t>> entries() const { return std::nullopt; }
+    /// Copies the key of a slot out.
+    virtual void copy_key(uint32_t, uint8_t*) const {}
+    /// Maps of maps: the map behind a key, null when there is none.
+    [[nodiscard]] virtual VmMap* inner(const uint8_t*) { return nullptr; }
     /// False when the element's key was deleted (its storage may still be pointed at).
     [[nodiscard]] virtual bool is_live(uint32_t) const { return true; }
     virtual void undo(const Undo&) {}
@@ -83,6 +99,10 @@ class VmMap : public Map {
         return make_addr(handle, place);
     }
     [[nodiscard]] uint8_t* value(uint32_t element) const { return values_ + size_t{element} * host_stride_; }
+    /// Element of a slot's value on a CPU.
+    [[nodiscard]] uint32_t element_of(uint32_t slot, uint32_t cpu) const {
+        return abi::is_percpu(info_.type) ? cpu * slots_ + slot : slot;
+    }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
     /// Ends a run: what it deleted is forgotten.
@@ -91,7 +111,7 @@ class VmMap : public Map {
     void end_windows(RegionTable& regions) const;
 
   protected:
-    /// Checks sizes of a host call and the frozen state.
+    /// Checks sizes of a host call, access flags and the frozen state.
     [[nodiscard]] Status check_host_call(const char* op, ByteView key, size_t value_size, bool writes) const;
     [[nodiscard]] Error error(int code, const char* op, std::string reason) const;
     /// Copies a value of host_value_size in or out, CPU by CPU for per-CPU maps.
@@ -133,5 +153,8 @@ struct MapOptions {
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_hash(const MapInfo& info, uint64_t seed);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_lpm_trie(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_queue(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_bloom_filter(const MapInfo& info);
 
 } // namespace mimicsh::vm

@@ -39,7 +39,7 @@ void Ringbuf::undo(const Undo& change) {
     producer_ = change.a | uint64_t{change.b} << 32;
 }
 
-Expected<size_t> Ringbuf::consume(const std::function<void(ByteView)>& record) {
+Expected<size_t> Ringbuf::consume(const RecordFn& record) {
     size_t count = 0;
     while (consumer_ < producer_) {
         const uint8_t* at = header(consumer_);
@@ -49,7 +49,7 @@ Expected<size_t> Ringbuf::consume(const std::function<void(ByteView)>& record) {
         }
         const uint32_t size = word & ~abi::kRingbufDiscard;
         if ((word & abi::kRingbufDiscard) == 0) {
-            record({at + abi::kRingbufHeader, size});
+            record({at + abi::kRingbufHeader, size}, 0);
             ++count;
         }
         consumer_ += round_up<uint64_t>(uint64_t{size} + abi::kRingbufHeader, 8);

@@ -13,7 +13,8 @@ class Ringbuf final : public VmMap {
   public:
     Ringbuf(MapInfo info, ZeroedBytes storage) : VmMap(std::move(info)), storage_(std::move(storage)) {}
 
-    [[nodiscard]] Expected<size_t> consume(const std::function<void(ByteView)>& record) override;
+    [[nodiscard]] Status listen() override { return {}; }
+    [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
     void undo(const Undo& change) override;
 
     /// Room for `size` bytes, or null when the ring is full or the size impossible. The record stays busy

@@ -18,6 +18,7 @@ MAP(percpu_hash, BPF_MAP_TYPE_PERCPU_HASH, 4, 0);
 MAP(lazy_percpu_hash, BPF_MAP_TYPE_PERCPU_HASH, 4, BPF_F_NO_PREALLOC);
 MAP(percpu_array, BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0);
 MAP(lru, BPF_MAP_TYPE_LRU_HASH, 100, 0);
+MAP(lru_percpu, BPF_MAP_TYPE_LRU_PERCPU_HASH, 100, 0);
 
 /* arg: operation, key, value, flags. */
 static __always_inline void operate(void *map)
@@ -109,9 +110,8 @@ OPERATE(percpu_array)
 PERCPU(percpu_hash)
 PERCPU(percpu_array)
 
-/* Fills the LRU map with keys from arg[0] to arg[1], looking at key arg[2] after each. */
-SEC("xdp")
-int fill_lru(struct xdp_md *ctx)
+/* Fills an LRU map with keys from arg[0] to arg[1], looking at key arg[2] after each. */
+static __always_inline int fill(void *map)
 {
 	__u32 key, watched = (__u32)io.arg[2], i;
 
@@ -121,10 +121,22 @@ int fill_lru(struct xdp_md *ctx)
 		key = (__u32)io.arg[0] + i;
 		if (key >= io.arg[1])
 			break;
-		if (bpf_map_update_elem(&lru, &key, &value, BPF_ANY))
+		if (bpf_map_update_elem(map, &key, &value, BPF_ANY))
 			io.out[0]++;
-		if (bpf_map_lookup_elem(&lru, &watched))
+		if (bpf_map_lookup_elem(map, &watched))
 			io.out[1]++;
 	}
 	return XDP_PASS;
+}
+
+SEC("xdp")
+int fill_lru(struct xdp_md *ctx)
+{
+	return fill(&lru);
+}
+
+SEC("xdp")
+int fill_lru_percpu(struct xdp_md *ctx)
+{
+	return fill(&lru_percpu);
 }

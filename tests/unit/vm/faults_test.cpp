@@ -79,7 +79,7 @@ TEST(Faults, ReportLeavesMapsAsTheRunDid) {
         EXPECT_EQ(number_at(value_of(**instance, ".data"), 0), 0x1234 + run);
         EXPECT_EQ(mimicsh::load<uint32_t>(value_of(**instance, "hash", 1).data()), 7u);
         size_t records = 0;
-        const auto count = (*instance)->find_map("ring")->consume([&](ByteView record) {
+        const auto count = (*instance)->find_map("ring")->consume([&](ByteView record, uint32_t) {
             ++records;
             EXPECT_EQ(record.size(), 12u);
         });
