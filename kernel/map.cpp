@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <unistd.h>
+
 extern "C" {
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -25,7 +27,8 @@ const uint8_t* key_or_null(ByteView key) {
 
 } // namespace
 
-Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& def, int btf_fd) {
+Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int btf_fd) {
+    const MapDef def = sized_for(wanted, possible_cpus());
     LIBBPF_OPTS(bpf_map_create_opts, opts);
     opts.map_flags = def.flags;
     opts.map_extra = def.extra;
@@ -59,6 +62,7 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& def, int bt
 
 KernelMap::~KernelMap() {
     ring_buffer__free(ring_);
+    perf_buffer__free(perf_);
 }
 
 Error KernelMap::error(int code, const char* op) const {
@@ -251,10 +255,29 @@ Status KernelMap::put_map(ByteView key, Map& inner, uint64_t flags) {
     return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{} : error(errno, "put map");
 }
 
+void KernelMap::on_perf_record(void* self, int cpu, void* data, uint32_t size) {
+    auto* map = static_cast<KernelMap*>(self);
+    if (map->consumer_ != nullptr) {
+        ++map->consumed_;
+        (*map->consumer_)({static_cast<const uint8_t*>(data), size}, static_cast<uint32_t>(cpu));
+    }
+}
+
+void KernelMap::on_lost(void* self, int, unsigned long long count) {
+    static_cast<KernelMap*>(self)->lost_ += count;
+}
+
 Status KernelMap::listen() {
+    if (info_.type == abi::MapType::PerfEventArray) {
+        if (perf_ == nullptr) {
+            const auto pages = kPerfBufferSize / static_cast<size_t>(sysconf(_SC_PAGESIZE));
+            perf_ = perf_buffer__new(fd(), pages, on_perf_record, on_lost, this, nullptr);
+        }
+        return perf_ != nullptr ? Status{} : error(errno, "listen");
+    }
     if (info_.type != abi::MapType::Ringbuf) {
         return Error{EINVAL,
-                     "consume",
+                     "listen",
                      info_.name + ": " + std::string(abi::name(info_.type)) + " maps hold no records",
                      {},
                      {}};
@@ -262,7 +285,7 @@ Status KernelMap::listen() {
     if (ring_ == nullptr) {
         ring_ = ring_buffer__new(fd(), on_record, this, nullptr);
     }
-    return ring_ != nullptr ? Status{} : error(errno, "consume");
+    return ring_ != nullptr ? Status{} : error(errno, "listen");
 }
 
 Expected<size_t> KernelMap::consume(const RecordFn& record) {
@@ -271,13 +294,15 @@ Expected<size_t> KernelMap::consume(const RecordFn& record) {
     }
     consumer_ = &record;
     consumed_ = 0;
-    const int result = ring_buffer__consume(ring_);
+    const int result = perf_ != nullptr ? perf_buffer__consume(perf_) : ring_buffer__consume(ring_);
     consumer_ = nullptr;
     return result >= 0 ? Expected<size_t>(consumed_) : error(-result, "consume");
 }
 
 int KernelMap::event_fd() const {
-    return ring_ != nullptr ? ring_buffer__epoll_fd(ring_) : -1;
+    return ring_ != nullptr   ? ring_buffer__epoll_fd(ring_)
+           : perf_ != nullptr ? perf_buffer__epoll_fd(perf_)
+                              : -1;
 }
 
 } // namespace mimicsh::kernel

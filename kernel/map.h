@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "object/target.h"
 
+struct perf_buffer;
 struct ring_buffer;
 
 namespace mimicsh::kernel {
@@ -31,6 +32,7 @@ class KernelMap final : public Map {
     [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
     [[nodiscard]] Status listen() override;
     [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
+    [[nodiscard]] uint64_t lost() const override { return lost_; }
     [[nodiscard]] int event_fd() const override;
 
     [[nodiscard]] int fd() const { return fd_.get(); }
@@ -42,11 +44,15 @@ class KernelMap final : public Map {
     [[nodiscard]] Expected<size_t> step_by_key(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                                size_t limit);
     static int on_record(void* self, void* data, size_t size);
+    static void on_perf_record(void* self, int cpu, void* data, uint32_t size);
+    static void on_lost(void* self, int cpu, unsigned long long count);
 
     MapInfo info_;
     Fd fd_;
     bool batch_works_ = true;
     ring_buffer* ring_ = nullptr;
+    perf_buffer* perf_ = nullptr;
+    uint64_t lost_ = 0;
     const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;
 };

@@ -53,6 +53,13 @@ Map* Instance::find_map(std::string_view map_name) {
     return it == all.end() ? nullptr : *it;
 }
 
+MapDef sized_for(MapDef def, uint32_t cpus) {
+    if (def.type == abi::MapType::PerfEventArray && def.max_entries == 0) {
+        def.max_entries = cpus;
+    }
+    return def;
+}
+
 Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options) {
     LinkOptions result{options.kernel_btf};
     if (!result.kernel_btf && needs_kernel_btf(object)) {

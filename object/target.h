@@ -39,6 +39,9 @@ struct MapInfo {
 /// Bytes a host lookup or update moves: value_size, or for per-CPU types cpus * round_up(value_size, 8).
 [[nodiscard]] uint32_t host_value_size(const MapInfo& info);
 
+/// Bytes of one CPU's buffer of a perf event array.
+inline constexpr uint32_t kPerfBufferSize = 64 * 4096;
+
 /// Position of a batched walk; opaque, starts empty. A walk never stops half way because an entry was
 /// deleted.
 struct MapCursor {
@@ -222,6 +225,9 @@ class Target {
 };
 
 // -- Shared by the targets' loaders --
+
+/// The definition with what libbpf fills in by the machine: a perf event array of no size has a slot per CPU.
+[[nodiscard]] MapDef sized_for(MapDef def, uint32_t cpus);
 
 /// Kernel types for CO-RE: the given ones, or the running kernel's when the object needs any.
 [[nodiscard]] Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options);

@@ -35,6 +35,21 @@ std::map<ByteVec, ByteVec> entries_of(Map& map, std::string& error) {
     return all;
 }
 
+/// A record for comparing: long ones by their length, both ends and a sum.
+std::string text_of(ByteView record, uint32_t cpu) {
+    constexpr size_t kEnds = 16;
+    std::string text = std::to_string(cpu) + ": ";
+    if (record.size() <= 4 * kEnds) {
+        return text + to_hex(record);
+    }
+    uint64_t sum = 0;
+    for (const uint8_t byte : record) {
+        sum = sum * 31 + byte;
+    }
+    return text + std::to_string(record.size()) + " bytes " + to_hex(record.first(kEnds)) + ".." +
+           to_hex(record.last(kEnds)) + " sum " + std::to_string(sum);
+}
+
 using Entries = std::map<ByteVec, ByteVec>;
 
 /// Where two maps differ: missing keys, and the 8-byte words of values (of the io block by its own numbers).
@@ -147,16 +162,17 @@ void ParityTest::expect_same_maps() {
         if (here[i]->info().key_size == 0 && type != abi::MapType::Ringbuf) {
             continue; // queues and filters cannot be walked
         }
-        if (type == abi::MapType::Ringbuf) {
+        if (type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray) {
             std::vector<std::string> records[2];
             for (Map* map : {here[i], there[i]}) {
                 auto& list = records[map == there[i] ? 1 : 0];
-                const auto count =
-                    map->consume([&](ByteView record, uint32_t) { list.push_back(to_hex(record)); });
+                const auto count = map->consume(
+                    [&](ByteView record, uint32_t cpu) { list.push_back(text_of(record, cpu)); });
                 EXPECT_TRUE(count) << count.error().message();
                 EXPECT_EQ(count ? *count : 0, list.size());
             }
             EXPECT_EQ(records[0], records[1]) << here[i]->info().name;
+            EXPECT_EQ(here[i]->lost(), there[i]->lost()) << here[i]->info().name;
             continue;
         }
         std::string errors[2];

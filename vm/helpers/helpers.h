@@ -84,6 +84,14 @@ uint64_t helper_ringbuf_submit(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_discard(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_query(Machine& machine, const uint64_t* args);
 
+// perf.cpp
+uint64_t helper_perf_event_output(Machine& machine, const uint64_t* args);
+
+/// Bytes from the packet's start, fragments included.
+[[nodiscard]] uint64_t packet_length(const PacketState& packet);
+/// Copies between the packet (linear part, then fragments) and host bytes; all must be there.
+void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t size, bool to_packet);
+
 /// A negative errno as r0 carries it.
 [[nodiscard]] constexpr uint64_t errno_result(int64_t negative) {
     return static_cast<uint64_t>(negative);

@@ -8,22 +8,11 @@
 
 namespace mimicsh::vm {
 
-namespace {
-
-bool is_context(Machine& machine, uint64_t addr, const char* helper) {
-    if (addr == make_addr(kContextHandle, 0)) {
-        return true;
-    }
-    machine.fault(FaultKind::BadCall, std::string(helper) + ": the first argument is not the context");
-    return false;
-}
-
 uint64_t packet_length(const PacketState& packet) {
     return packet.end - packet.start + packet.fragments.size();
 }
 
-/// Copies between the packet (linear part, then fragments) and host bytes.
-void copy_through(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t size, bool to_packet) {
+void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t size, bool to_packet) {
     const uint64_t linear = packet.end - packet.start;
     for (uint64_t i = 0; i < size;) {
         const uint64_t position = offset + i;
@@ -38,6 +27,16 @@ void copy_through(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t
         }
         i += run;
     }
+}
+
+namespace {
+
+bool is_context(Machine& machine, uint64_t addr, const char* helper) {
+    if (addr == make_addr(kContextHandle, 0)) {
+        return true;
+    }
+    machine.fault(FaultKind::BadCall, std::string(helper) + ": the first argument is not the context");
+    return false;
 }
 
 uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, const char* helper) {
@@ -62,7 +61,7 @@ uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, cons
     if (offset > length || size > length - offset) {
         return errno_result(-EINVAL);
     }
-    copy_through(machine.packet, offset, bytes, size, to_packet);
+    copy_packet(machine.packet, offset, bytes, size, to_packet);
     return 0;
 }
 

@@ -40,15 +40,7 @@ class ArrayMap final : public VmMap {
         return {};
     }
 
-    Expected<bool> next_key(ByteView key, ByteSpan next) override {
-        const uint32_t index = key.size() == 4 ? load<uint32_t>(key.data()) : UINT32_MAX;
-        const uint32_t following = index >= info_.max_entries ? 0 : index + 1;
-        if (following >= info_.max_entries) {
-            return false;
-        }
-        store(next.data(), following);
-        return true;
-    }
+    Expected<bool> next_key(ByteView key, ByteSpan next) override { return next_index(key, next); }
 
     uint32_t find(const uint8_t* key, uint32_t cpu, Journal*) override {
         const auto index = load<uint32_t>(key);

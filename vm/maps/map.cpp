@@ -63,6 +63,16 @@ void VmMap::copy_out(uint32_t slot, ByteSpan host_value) const {
     }
 }
 
+bool VmMap::next_index(ByteView key, ByteSpan next) const {
+    const uint32_t index = key.size() == 4 ? load<uint32_t>(key.data()) : UINT32_MAX;
+    const uint32_t following = index >= info_.max_entries ? 0 : index + 1;
+    if (following >= info_.max_entries) {
+        return false;
+    }
+    store(next.data(), following);
+    return true;
+}
+
 // -- Defaults: the operation does not exist for this type --
 
 uint32_t VmMap::host_find(ByteView) {
@@ -240,8 +250,11 @@ Status check_definition(const MapDef& def) {
         }
         break;
     case MapType::ProgArray:
+    case MapType::PerfEventArray:
+        allowed &= ~(abi::kMapRdonlyProg | abi::kMapWronlyProg);
         if (def.key_size != 4 || def.value_size != 4) {
-            return refuse(def, EINVAL, "key and value of a prog_array have 4 bytes each");
+            return refuse(def, EINVAL,
+                          "key and value of a " + std::string(abi::name(def.type)) + " have 4 bytes each");
         }
         break;
     case MapType::Ringbuf:
@@ -317,8 +330,10 @@ Status check_definition(const MapDef& def) {
 
 } // namespace
 
-Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
+Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptions& options,
+                                            uint64_t& taken) {
     using abi::MapType;
+    const MapDef def = sized_for(wanted, options.cpus);
     switch (def.type) {
     case MapType::Array:
     case MapType::PercpuArray:
@@ -330,6 +345,7 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
     case MapType::Queue:
     case MapType::Stack:
     case MapType::BloomFilter:
+    case MapType::PerfEventArray:
     case MapType::ProgArray:
     case MapType::Ringbuf:
         break;
@@ -371,6 +387,8 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
     case MapType::Queue:
     case MapType::Stack:
         return create_queue(info);
+    case MapType::PerfEventArray:
+        return create_perf_event_array(info);
     case MapType::BloomFilter:
         return create_bloom_filter(info);
     default:

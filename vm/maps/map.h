@@ -118,6 +118,8 @@ class VmMap : public Map {
     void copy_in(uint32_t slot, ByteView host_value);
     void copy_out(uint32_t slot, ByteSpan host_value) const;
 
+    /// `next_key` of maps whose keys are the indices below max_entries.
+    [[nodiscard]] bool next_index(ByteView key, ByteSpan next) const;
     /// Slot of a key for the host side, or kNoElement.
     [[nodiscard]] virtual uint32_t host_find(ByteView key);
 
@@ -155,6 +157,7 @@ struct MapOptions {
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_lpm_trie(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_queue(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_perf_event_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_bloom_filter(const MapInfo& info);
 
 } // namespace mimicsh::vm

@@ -45,13 +45,7 @@ Status ProgArray::lookup(ByteView key, ByteSpan value) {
 }
 
 Expected<bool> ProgArray::next_key(ByteView key, ByteSpan next) {
-    const uint32_t index = key.size() == 4 ? load<uint32_t>(key.data()) : UINT32_MAX;
-    const uint32_t following = index >= info_.max_entries ? 0 : index + 1;
-    if (following >= info_.max_entries) {
-        return false;
-    }
-    store(next.data(), following);
-    return true;
+    return next_index(key, next);
 }
 
 Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info) {
