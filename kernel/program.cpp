@@ -9,6 +9,7 @@ extern "C" {
 }
 
 #include "kernel/errors.h"
+#include "kernel/externs.h"
 #include "kernel/verifier_log.h"
 
 namespace mimicsh::kernel {
@@ -17,22 +18,20 @@ namespace {
 
 constexpr size_t kLogSize = size_t{4} << 20;
 
-/// Instructions with the descriptors of this instance's maps.
+/// Instructions with the descriptors of this instance's maps and the kernel's numbers of externs.
 Expected<std::vector<Insn>> with_descriptors(const LinkedProgram& program,
                                              std::span<const std::unique_ptr<KernelMap>> maps) {
     std::vector<Insn> insns = program.insns;
     for (const LinkedRef& ref : program.refs) {
-        if (ref.kind != RelocKind::Map && ref.kind != RelocKind::MapValue) {
-            return Error{ENOTSUP,
-                         "load",
-                         program.name + ": extern " + program.object->externs[ref.target].name +
-                             " cannot be resolved yet",
-                         {},
-                         {}};
+        if (ref.kind == RelocKind::Extern) {
+            continue;
         }
         insns[ref.insn].imm = maps[ref.target]->fd();
         insns[ref.insn].src = ref.kind == RelocKind::Map ? op::kMapFd : op::kMapValue;
         insns[ref.insn + 1].imm = ref.kind == RelocKind::Map ? 0 : static_cast<int32_t>(ref.offset);
+    }
+    if (auto ok = resolve_externs(program, insns); !ok) {
+        return ok.error();
     }
     return insns;
 }

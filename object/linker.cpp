@@ -109,6 +109,10 @@ Status Linker::resolve(uint32_t index, const Relocation& reloc) {
         return {};
     }
     case RelocKind::Extern:
+        if (before.code == (op::kJmp | op::kCall)) {
+            out_.insns[slot].src = op::kCallKfunc & 0xf;
+            out_.insns[slot].imm = 0;
+        }
         out_.refs.push_back({slot, reloc.kind, reloc.target, 0});
         return {};
     case RelocKind::Call:

@@ -45,7 +45,8 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
         return resolve_packet(region, addr, size, access, what);
     case RegionKind::Stack:
     case RegionKind::MapKey:
-    case RegionKind::Record: {
+    case RegionKind::Record:
+    case RegionKind::Slice: {
         const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);
         if (q > region.size || size > region.size - q) {
             out_of_bounds(region, addr, size, access, what);

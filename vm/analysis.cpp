@@ -627,12 +627,35 @@ class Flow {
             }
         }
         call_clobbers(state);
-        constexpr uint32_t kReserve = 131;
-        constexpr uint32_t kLookupPercpu = 195;
-        set(state.regs[0], {id == kLookup || id == kLookupPercpu ? Kind::MapValue
-                            : id == kReserve                     ? Kind::Unknown
-                                                                 : Kind::Scalar,
-                            0});
+        set(state.regs[0], {returned(id), 0});
+    }
+
+    /// What a helper returns, by id.
+    static Kind returned(uint32_t id) {
+        switch (id) {
+        case 1:   // map_lookup_elem
+        case 195: // map_lookup_percpu_elem
+            return Kind::MapValue;
+        case 81:  // get_local_storage
+        case 84:  // sk_lookup_tcp
+        case 85:  // sk_lookup_udp
+        case 95:  // sk_fullsock
+        case 96:  // tcp_sock
+        case 98:  // get_listener_sock
+        case 99:  // skc_lookup_tcp
+        case 107: // sk_storage_get
+        case 131: // ringbuf_reserve
+        case 153: // per_cpu_ptr
+        case 154: // this_cpu_ptr
+        case 156: // task_storage_get
+        case 158: // get_current_task_btf
+        case 194: // kptr_xchg
+        case 203: // dynptr_data
+        case 210: // cgrp_storage_get
+            return Kind::Unknown;
+        default:
+            return id >= 136 && id <= 140 ? Kind::Unknown : Kind::Scalar; // skc_to_*
+        }
     }
 
     void call_local(uint32_t slot, const Insn& insn, State& state) {

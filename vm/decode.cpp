@@ -10,6 +10,7 @@
 #include "vm/context/context.h"
 #include "vm/fuse.h"
 #include "vm/interp.h"
+#include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
 #include "vm/support.h"
 
@@ -193,8 +194,7 @@ class Decoder {
             draft.code = OpCode::exit;
             break;
         case InsnKind::CallKfunc:
-            return refuse(slot, ENOTSUP, "kernel functions are not emulated",
-                          "load(\"kernel\") runs it for real");
+            return add_kfunc(draft, slot);
         case InsnKind::AddrCast:
             return refuse(slot, ENOTSUP, "arenas are not emulated");
         case InsnKind::CallReg:
@@ -232,20 +232,17 @@ class Decoder {
         const auto low = static_cast<uint32_t>(insn.imm);
         const auto high = static_cast<uint32_t>(program_.insns[slot + 1].imm);
         uint64_t value = low | uint64_t{high} << 32;
-        while (next_ref_ < program_.refs.size() && program_.refs[next_ref_].insn < slot) {
-            ++next_ref_;
-        }
-        const bool has_ref = next_ref_ < program_.refs.size() && program_.refs[next_ref_].insn == slot;
+        const LinkedRef* ref = reference(slot);
         if (insn.src == op::kFunc) {
             value = make_addr(kCallbackHandle, static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm));
-        } else if (has_ref) {
-            const LinkedRef& ref = program_.refs[next_ref_];
-            if (ref.kind == RelocKind::Extern) {
-                const ExternDef& wanted = program_.object->externs[ref.target];
+        } else if (ref != nullptr) {
+            if (ref->kind == RelocKind::Extern) {
+                const ExternDef& wanted = program_.object->externs[ref->target];
                 return refuse(slot, ENOTSUP, "extern " + wanted.name + " is not emulated");
             }
-            const VmMap& map = *options_.maps[ref.target];
-            value = ref.kind == RelocKind::Map ? make_addr(map.handle(), 0) : map.value_addr(0) + ref.offset;
+            const VmMap& map = *options_.maps[ref->target];
+            value =
+                ref->kind == RelocKind::Map ? make_addr(map.handle(), 0) : map.value_addr(0) + ref->offset;
         } else if (insn.src != 0) {
             return refuse(slot, EINVAL, "64-bit load refers to something that the object does not name");
         }
@@ -320,6 +317,32 @@ class Decoder {
         draft.target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.off);
         const bool backward = draft.target <= slot;
         draft.code = plus(jump_code(insn), (backward ? 1 : 0) + ((insn.code & op::kX) != 0 ? 2 : 0));
+    }
+
+    /// What the instruction at a slot refers to, or null; slots are asked for in order.
+    const LinkedRef* reference(uint32_t slot) {
+        while (next_ref_ < program_.refs.size() && program_.refs[next_ref_].insn < slot) {
+            ++next_ref_;
+        }
+        const bool found = next_ref_ < program_.refs.size() && program_.refs[next_ref_].insn == slot;
+        return found ? &program_.refs[next_ref_] : nullptr;
+    }
+
+    Status add_kfunc(Draft& draft, uint32_t slot) {
+        const LinkedRef* ref = reference(slot);
+        if (ref == nullptr) {
+            return refuse(slot, EINVAL, "call of a kernel function that the object does not name");
+        }
+        const std::string& name = program_.object->externs[ref->target].name;
+        const HelperFn function = kfunc_function(name);
+        if (function == nullptr) {
+            return refuse(slot, ENOTSUP, "kernel function " + name + " is not emulated",
+                          "load(\"kernel\") runs it for real");
+        }
+        draft.code = OpCode::call_helper;
+        std::memcpy(&draft.op.a, &function, sizeof function);
+        drafts_.push_back(draft);
+        return {};
     }
 
     Status add_helper(Draft& draft, uint32_t slot, const Insn& insn) {

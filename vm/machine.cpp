@@ -81,6 +81,9 @@ void Machine::forget_last_run() {
     warnings.clear();
     open_records.clear();
     held_lock.reset();
+    sections.clear();
+    dynptrs.clear();
+    packet_slices.clear();
     packet.handle = kPacketHandle;
     Region& region = regions.at(kPacketHandle);
     region.kind = RegionKind::Packet;
@@ -91,6 +94,10 @@ void Machine::move_packet(const char* helper) {
     touched = true;
     packet.lowest = std::min(packet.lowest, packet.meta);
     regions.kill(packet.handle, helper);
+    for (const uint32_t slice : packet_slices) {
+        regions.kill(slice, helper);
+    }
+    packet_slices.clear();
     Region region;
     region.kind = RegionKind::Packet;
     region.readable = region.writable = true;
@@ -100,17 +107,23 @@ void Machine::move_packet(const char* helper) {
 }
 
 void Machine::report_left_open() {
-    if (!pending && held_lock) {
+    if (pending) {
+        return;
+    }
+    if (held_lock) {
         fault(FaultKind::Strict,
               "the program ends while it holds the lock in a value of map " + held_lock->map,
               "call bpf_spin_unlock on every path after the lock was taken at instruction " +
                   std::to_string(held_lock->slot));
-    } else if (!pending && !open_records.empty()) {
+    } else if (!open_records.empty()) {
         const Region& record = regions.at(open_records.back());
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
               "submit or discard the record that was reserved at instruction " +
                   std::to_string(record.birth));
+    } else if (!sections.empty()) {
+        fault(FaultKind::Strict, std::string("the program ends inside a ") + sections.back().kind,
+              "leave the section that was entered at instruction " + std::to_string(sections.back().slot));
     }
 }
 

@@ -15,6 +15,7 @@
 #include "vm/code.h"
 #include "vm/context/context.h"
 #include "vm/context/sk_buff.h"
+#include "vm/dynptr.h"
 #include "vm/journal.h"
 #include "vm/maps/map.h"
 #include "vm/memory.h"
@@ -92,6 +93,12 @@ struct PacketWindow {
             starts[3] = bytes - 7;
         }
     }
+};
+
+/// A section that the program has to leave before it ends.
+struct Section {
+    const char* kind = ""; ///< "RCU read section", ...
+    uint32_t slot = 0;     ///< where it was entered
 };
 
 /// One BPF-to-BPF call that has not returned.
@@ -307,7 +314,10 @@ class Machine {
         uint32_t slot = 0; ///< instruction that took it
         std::string map;
     };
-    std::optional<HeldLock> held_lock; ///< bpf_spin_lock
+    std::optional<HeldLock> held_lock;   ///< bpf_spin_lock
+    std::vector<Section> sections;       ///< entered and not left
+    std::vector<Dynptr> dynptrs;         ///< all that the run has made, clones included
+    std::vector<uint32_t> packet_slices; ///< handles that a move of the packet ends
     std::vector<Warning> warnings;
     Tracer* tracer = nullptr;
     ExecuteFn execute = nullptr;

@@ -20,6 +20,8 @@ const char* name(RegionKind kind) {
         return "map";
     case RegionKind::MapKey:
         return "map key";
+    case RegionKind::Slice:
+        return "packet slice";
     case RegionKind::Record:
         return "ring-buffer record";
     case RegionKind::Callback:

@@ -20,6 +20,7 @@ enum class RegionKind : uint8_t {
     MapObject, ///< what a map reference evaluates to: an address that only helpers take
     MapKey,    ///< key that a callback is shown; read only
     Record,    ///< reserved ring-buffer record
+    Slice,     ///< part of the packet that a dynptr gave
     Callback,  ///< address of a function of the program
     Dead,      ///< was something earlier in this run; `was` and `death` say what
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
 
@@ -73,6 +74,13 @@ constexpr std::array kHelpers{
     HelperRow{190, helper_xdp_store_bytes, "HelperParity.LoadStoreBytes", ""},
     HelperRow{192, helper_skb_set_tstamp, "SkbHelpers.Tstamp", ""},
     HelperRow{195, helper_map_lookup_percpu_elem, "HelperParity.PercpuLookup", ""},
+    HelperRow{197, helper_dynptr_from_mem, "KfuncParity.DynptrOnMemory", ""},
+    HelperRow{198, helper_ringbuf_reserve_dynptr, "KfuncParity.DynptrOnRecords", ""},
+    HelperRow{199, helper_ringbuf_submit_dynptr, "KfuncParity.DynptrOnRecords", ""},
+    HelperRow{200, helper_ringbuf_discard_dynptr, "KfuncParity.DynptrOnRecords", ""},
+    HelperRow{201, helper_dynptr_read, "KfuncParity.DynptrOnMemory", ""},
+    HelperRow{202, helper_dynptr_write, "KfuncParity.DynptrOnMemory", ""},
+    HelperRow{203, helper_dynptr_data, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
 };
 
@@ -254,6 +262,10 @@ std::string support_page() {
             row({std::to_string(id), std::string(abi::name(type)), found != nullptr ? "emulated" : "refused",
                  found != nullptr ? std::string(found->note) : "",
                  found != nullptr ? std::string(found->test) : ""});
+    }
+    page += "\n## Kernel functions\n\n" + row({"kfunc", "state", "note", "shown by"}) + "|---|---|---|---|\n";
+    for (const KfuncRow& kfunc : kfunc_rows()) {
+        page += row({std::string(kfunc.name), "emulated", std::string(kfunc.note), std::string(kfunc.test)});
     }
     page += "\n## Instructions\n\n" + row({"form", "opcode", "state"}) + "|---|---|---|\n";
     for (const InsnForm& form : insn_forms()) {

@@ -92,6 +92,15 @@ uint64_t helper_perf_event_output(Machine& machine, const uint64_t* args);
 /// Copies between the packet (linear part, then fragments) and host bytes; all must be there.
 void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t size, bool to_packet);
 
+// kfuncs/dynptr.cpp
+uint64_t helper_dynptr_from_mem(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_reserve_dynptr(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_submit_dynptr(Machine& machine, const uint64_t* args);
+uint64_t helper_ringbuf_discard_dynptr(Machine& machine, const uint64_t* args);
+uint64_t helper_dynptr_read(Machine& machine, const uint64_t* args);
+uint64_t helper_dynptr_write(Machine& machine, const uint64_t* args);
+uint64_t helper_dynptr_data(Machine& machine, const uint64_t* args);
+
 /// A negative errno as r0 carries it.
 [[nodiscard]] constexpr uint64_t errno_result(int64_t negative) {
     return static_cast<uint64_t>(negative);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// Kernel functions, swept over their edges on both targets.
+#include "tests/kernel/parity.h"
+
+namespace mimicsh::test {
+
+namespace {
+
+class KfuncParity : public ParityTest {
+  protected:
+    void SetUp() override {
+        ParityTest::SetUp();
+        if (!IsSkipped()) {
+            open_case("kfuncs");
+            ASSERT_TRUE(ready());
+        }
+    }
+
+    void sweep(const char* program, const std::vector<uint64_t>& args, size_t size = 64) {
+        std::string text = program;
+        for (const uint64_t arg : args) {
+            text += " " + std::to_string(static_cast<int64_t>(arg));
+        }
+        SCOPED_TRACE(text + ", " + std::to_string(size) + " bytes");
+        set_args(args);
+        run_both(program, packet_of(size));
+    }
+};
+
+uint64_t as_arg(int64_t value) {
+    return static_cast<uint64_t>(value);
+}
+
+TEST_F(KfuncParity, IterNum) {
+    constexpr int64_t kEdges[] = {
+        0, 1, -1, 5, 100, INT32_MIN, INT32_MAX, INT32_MAX - 3, 8 << 20, (8 << 20) + 1};
+    for (const int64_t start : kEdges) {
+        for (const int64_t end : kEdges) {
+            sweep("iter_num", {as_arg(start), as_arg(end), 200});
+        }
+    }
+}
+
+TEST_F(KfuncParity, DynptrOnPackets) {
+    constexpr uint64_t kPlaces[] = {0, 1, 32, 48, 49, 56, 57, 64, 0xffffffff};
+    for (const char* program : {"on_xdp", "on_frags", "on_tc", "on_cgroup"}) {
+        for (const size_t size : {size_t{64}, size_t{100}, size_t{3600}, size_t{5000}}) {
+            if (size > 3520 && std::string_view(program) != "on_frags") {
+                continue;
+            }
+            for (const uint64_t place : kPlaces) {
+                for (const uint64_t flags : {0, 1, 2}) {
+                    sweep(program, {flags & 1, 0, 64, place, flags >> 1, place, place, flags}, size);
+                }
+                sweep(program, {0, 2, 60, place, 0, place, place, 0}, size);
+                sweep(program, {0, 3400, 3590, place, 0, place, place + 100, 0}, size);
+            }
+            for (const uint64_t place : {3504, 3505, 3510, 3519, 3520, 3584, 4000}) {
+                sweep(program, {0, 0, size, place, 0, place, place, 0}, size);
+            }
+        }
+    }
+}
+
+TEST_F(KfuncParity, DynptrBounds) {
+    constexpr uint64_t kEdges[] = {0, 1, 63, 64, 65, 0x7fffffff, 0xffffffff};
+    for (const char* program : {"on_xdp", "on_tc", "on_memory"}) {
+        for (const uint64_t start : kEdges) {
+            for (const uint64_t end : kEdges) {
+                sweep(program, {0, start, end, 0, 0, 0, 0, 0});
+                sweep(program, {1, start, end, 0, 0, 0, 0, 0});
+            }
+        }
+    }
+}
+
+TEST_F(KfuncParity, DynptrOnMemory) {
+    for (const uint64_t place : {0, 1, 16, 47, 48, 49, 56, 57, 64}) {
+        for (const uint64_t flags : {0, 1}) {
+            sweep("on_memory", {0, 0, 64, place, flags, 64 - place, flags, place});
+            sweep("on_memory", {0, 8, 60, place, 0, place, 0, place});
+            sweep("on_memory", {1, 0, 64, place, 0, place, 0, place});
+        }
+    }
+}
+
+TEST_F(KfuncParity, DynptrOnRecords) {
+    for (const uint64_t size :
+         {0ull, 1ull, 8ull, 16ull, 17ull, 100ull, 4088ull, 4089ull, 1ull << 24, 1ull << 25}) {
+        for (const uint64_t flags : {0, 1}) {
+            for (const uint64_t place : {0, 1, 8, 84, 85, 4080}) {
+                for (const uint64_t discard : {0, 1}) {
+                    sweep("on_record", {size, flags, place, place, discard});
+                }
+            }
+        }
+    }
+}
+
+TEST_F(KfuncParity, Sections) {
+    sweep("sections", {});
+}
+
+TEST_F(KfuncParity, Strings) {
+    const std::vector<std::string> texts{"",      "a",  "b",     "ab",       "abc",  "hello world",
+                                         "world", "lo", "llo w", "\x80\x7f", "\xff", "fifteen letters"};
+    for (const std::string& a : texts) {
+        for (const std::string& b : texts) {
+            for (const char c : {'a', 'l', '\0', 'z', '\x80'}) {
+                for (const uint64_t n : {0, 1, 2, 5, 11, 15, 16}) {
+                    set_args({static_cast<uint64_t>(c), n});
+                    ByteVec both(32);
+                    std::copy(a.begin(), a.end(), both.begin());
+                    std::copy(b.begin(), b.end(), both.begin() + 16);
+                    set_value(*vm_, ".data.texts", both);
+                    set_value(*kernel_, ".data.texts", both);
+                    SCOPED_TRACE("'" + a + "' '" + b + "' " + c + " " + std::to_string(n));
+                    run_both("strings", packet_of(64));
+                }
+            }
+        }
+    }
+}
+
+} // namespace
+
+} // namespace mimicsh::test

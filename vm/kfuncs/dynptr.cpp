@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+// Dynptr helpers and kfuncs (kernel/bpf/helpers.c, kernel/bpf/ringbuf.c, net/core/filter.c).
+#include <cerrno>
+#include <cstring>
+
+#include "vm/helpers/helpers.h"
+#include "vm/kfuncs/kfuncs.h"
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// Puts a dynptr into the program's stack bytes; false: a fault is pending.
+bool put(Machine& machine, uint64_t place, const Dynptr& value) {
+    uint8_t* bytes = machine.span(place, kDynptrBytes, Access::Write, "dynptr");
+    if (bytes == nullptr) {
+        return false;
+    }
+    std::memset(bytes, 0, kDynptrBytes);
+    if (value.kind != Dynptr::Kind::Null) {
+        mimicsh::store(bytes, uint64_t{kDynptrTag} << 32 | machine.dynptrs.size());
+        machine.dynptrs.push_back(value);
+    }
+    machine.note_effect();
+    return true;
+}
+
+constexpr Dynptr kNullDynptr{};
+
+/// The dynptr that the stack bytes name, the null one included. Nothing: a fault is pending.
+Dynptr* get(Machine& machine, uint64_t place) {
+    static Dynptr null;
+    const uint8_t* bytes = machine.span(place, kDynptrBytes, Access::Read, "dynptr");
+    if (bytes == nullptr) {
+        return nullptr;
+    }
+    const auto word = mimicsh::load<uint64_t>(bytes);
+    if (word == 0) {
+        null = {};
+        return &null;
+    }
+    const auto index = static_cast<uint32_t>(word);
+    if (word >> 32 != kDynptrTag || index >= machine.dynptrs.size()) {
+        machine.fault(FaultKind::BadCall, "dynptr: the argument was not initialised as one");
+        return nullptr;
+    }
+    return &machine.dynptrs[index];
+}
+
+bool is_inside(const Dynptr& view, uint64_t offset, uint64_t size) {
+    return size <= view.size && offset <= view.size - size;
+}
+
+bool is_xdp(const Machine& machine) {
+    return machine.code->program->linked().spec.type == abi::ProgType::Xdp;
+}
+
+/// Address of part of a view for the program. Packets give a region of their own, which dies with the
+/// packet's next move; 0 when the part is not linear.
+uint64_t part_address(Machine& machine, const Dynptr& view, uint64_t offset, uint64_t size) {
+    if (view.kind != Dynptr::Kind::Packet) {
+        return view.address + view.offset + offset;
+    }
+    PacketState& packet = machine.packet;
+    const uint64_t from = uint64_t{packet.start} + view.offset + offset;
+    if (from + size > packet.end) {
+        return 0;
+    }
+    Region region;
+    region.kind = RegionKind::Slice;
+    region.host = packet.buffer.data() + from;
+    region.size = static_cast<uint32_t>(size);
+    region.readable = true;
+    region.writable = !view.read_only;
+    region.load_limit = region.size;
+    region.store_limit = region.writable ? region.size : 0;
+    region.birth = machine.code->slot_of(machine.at);
+    const uint32_t handle = machine.regions.add(region);
+    machine.packet_slices.push_back(handle);
+    machine.note_effect();
+    return make_addr(handle, 0);
+}
+
+uint64_t from_packet(Machine& machine, const uint64_t* args, const char* name) {
+    if (args[0] != make_addr(kContextHandle, 0)) {
+        return machine.fault(FaultKind::BadCall,
+                             std::string(name) + ": the first argument is not the context");
+    }
+    if (args[1] != 0) {
+        return put(machine, args[2], kNullDynptr) ? errno_result(-EINVAL) : 0;
+    }
+    Dynptr view;
+    view.kind = Dynptr::Kind::Packet;
+    view.read_only = !machine.packet.writable;
+    view.size = static_cast<uint32_t>(packet_length(machine.packet));
+    (void)put(machine, args[2], view);
+    return 0;
+}
+
+uint64_t slice(Machine& machine, const uint64_t* args, bool writes) {
+    const Dynptr* view = get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    const auto offset = static_cast<uint32_t>(args[1]);
+    const auto size = static_cast<uint32_t>(args[3]);
+    if (view->kind == Dynptr::Kind::Null || !is_inside(*view, offset, size) || (writes && view->read_only)) {
+        return 0;
+    }
+    if (const uint64_t address = part_address(machine, *view, offset, size); address != 0) {
+        return address;
+    }
+    if (args[2] == 0) {
+        return 0;
+    }
+    const uint32_t from = view->offset + offset;
+    uint8_t* buffer = machine.span(args[2], size, Access::Write, "buffer");
+    if (buffer == nullptr) {
+        return 0;
+    }
+    copy_packet(machine.packet, from, buffer, size, false);
+    return args[2];
+}
+
+/// Host address of part of a view of memory; null = fault pending.
+uint8_t* memory_part(Machine& machine, const Dynptr& view, uint64_t offset, uint64_t size, Access access) {
+    return machine.span(view.address + view.offset + offset, size, access, "dynptr");
+}
+
+} // namespace
+
+// -- Helpers --
+
+uint64_t helper_dynptr_from_mem(Machine& machine, const uint64_t* args) {
+    const auto size = static_cast<uint32_t>(args[1]);
+    const int64_t bad = size > kDynptrMaxSize ? -E2BIG : args[2] != 0 ? -EINVAL : 0;
+    if (bad != 0) {
+        return put(machine, args[3], kNullDynptr) ? errno_result(bad) : 0;
+    }
+    if (machine.span(args[0], size, Access::Read, "memory of the dynptr") == nullptr) {
+        return 0;
+    }
+    (void)put(machine, args[3], Dynptr{Dynptr::Kind::Memory, false, args[0], 0, size});
+    return 0;
+}
+
+uint64_t helper_ringbuf_reserve_dynptr(Machine& machine, const uint64_t* args) {
+    const auto size = static_cast<uint32_t>(args[1]);
+    const int64_t bad = args[2] != 0 ? -EINVAL : size > kDynptrMaxSize ? -E2BIG : 0;
+    if (bad != 0) {
+        return put(machine, args[3], kNullDynptr) ? errno_result(bad) : 0;
+    }
+    const uint64_t reserve[3] = {args[0], size, 0};
+    const uint64_t record = helper_ringbuf_reserve(machine, reserve);
+    if (machine.faulted()) {
+        return 0;
+    }
+    if (record == 0) {
+        return put(machine, args[3], kNullDynptr) ? errno_result(-EINVAL) : 0;
+    }
+    (void)put(machine, args[3], Dynptr{Dynptr::Kind::Record, false, record, 0, size});
+    return 0;
+}
+
+namespace {
+
+uint64_t finish_record(Machine& machine, const uint64_t* args, HelperFn finish) {
+    Dynptr* view = get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    if (view->kind == Dynptr::Kind::Record) {
+        const uint64_t record[2] = {view->address, args[1]};
+        (void)finish(machine, record);
+    }
+    (void)put(machine, args[0], kNullDynptr);
+    return 0;
+}
+
+} // namespace
+
+uint64_t helper_ringbuf_submit_dynptr(Machine& machine, const uint64_t* args) {
+    return finish_record(machine, args, helper_ringbuf_submit);
+}
+
+uint64_t helper_ringbuf_discard_dynptr(Machine& machine, const uint64_t* args) {
+    return finish_record(machine, args, helper_ringbuf_discard);
+}
+
+uint64_t helper_dynptr_read(Machine& machine, const uint64_t* args) {
+    const auto size = static_cast<uint32_t>(args[1]);
+    const auto offset = static_cast<uint32_t>(args[3]);
+    uint8_t* to = machine.span(args[0], size, Access::Write, "buffer");
+    const Dynptr* view = to == nullptr ? nullptr : get(machine, args[2]);
+    if (view == nullptr) {
+        return 0;
+    }
+    if (view->kind == Dynptr::Kind::Null || args[4] != 0) {
+        return errno_result(-EINVAL);
+    }
+    if (!is_inside(*view, offset, size)) {
+        return errno_result(-E2BIG);
+    }
+    if (view->kind == Dynptr::Kind::Packet) {
+        copy_packet(machine.packet, uint64_t{view->offset} + offset, to, size, false);
+    } else if (const uint8_t* from = memory_part(machine, *view, offset, size, Access::Read)) {
+        std::memmove(to, from, size);
+    }
+    return 0;
+}
+
+uint64_t helper_dynptr_write(Machine& machine, const uint64_t* args) {
+    const auto offset = static_cast<uint32_t>(args[1]);
+    const auto size = static_cast<uint32_t>(args[3]);
+    const uint8_t* from = machine.span(args[2], size, Access::Read, "buffer");
+    const Dynptr* view = from == nullptr ? nullptr : get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    if (view->kind == Dynptr::Kind::Null || view->read_only) {
+        return errno_result(-EINVAL);
+    }
+    if (!is_inside(*view, offset, size)) {
+        return errno_result(-E2BIG);
+    }
+    const bool on_skb = view->kind == Dynptr::Kind::Packet && !is_xdp(machine);
+    if (on_skb) {
+        // As bpf_skb_store_bytes, flags and stale pointers included.
+        const uint64_t store[5] = {make_addr(kContextHandle, 0), uint64_t{view->offset} + offset, args[2],
+                                   size, args[4]};
+        return helper_skb_store_bytes(machine, store);
+    }
+    if (args[4] != 0) {
+        return errno_result(-EINVAL);
+    }
+    if (view->kind == Dynptr::Kind::Packet) {
+        copy_packet(machine.packet, uint64_t{view->offset} + offset, const_cast<uint8_t*>(from), size, true);
+    } else if (uint8_t* to = memory_part(machine, *view, offset, size, Access::Write)) {
+        std::memmove(to, from, size);
+    }
+    return 0;
+}
+
+uint64_t helper_dynptr_data(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    if (view == nullptr || view->kind == Dynptr::Kind::Null || view->kind == Dynptr::Kind::Packet ||
+        view->read_only ||
+        !is_inside(*view, static_cast<uint32_t>(args[1]), static_cast<uint32_t>(args[2]))) {
+        return 0;
+    }
+    return part_address(machine, *view, static_cast<uint32_t>(args[1]), static_cast<uint32_t>(args[2]));
+}
+
+// -- Kfuncs --
+
+uint64_t kfunc_dynptr_from_skb(Machine& machine, const uint64_t* args) {
+    return from_packet(machine, args, "bpf_dynptr_from_skb");
+}
+
+uint64_t kfunc_dynptr_from_xdp(Machine& machine, const uint64_t* args) {
+    return from_packet(machine, args, "bpf_dynptr_from_xdp");
+}
+
+uint64_t kfunc_dynptr_slice(Machine& machine, const uint64_t* args) {
+    return slice(machine, args, false);
+}
+
+uint64_t kfunc_dynptr_slice_rdwr(Machine& machine, const uint64_t* args) {
+    return slice(machine, args, true);
+}
+
+uint64_t kfunc_dynptr_adjust(Machine& machine, const uint64_t* args) {
+    Dynptr* view = get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    const auto start = static_cast<uint32_t>(args[1]);
+    const auto end = static_cast<uint32_t>(args[2]);
+    if (view->kind == Dynptr::Kind::Null || start > end) {
+        return errno_result(-EINVAL);
+    }
+    if (start > view->size || end > view->size) {
+        return errno_result(-ERANGE);
+    }
+    view->offset += start;
+    view->size = end - start;
+    return 0;
+}
+
+uint64_t kfunc_dynptr_is_null(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    return view != nullptr && view->kind == Dynptr::Kind::Null ? 1 : 0;
+}
+
+uint64_t kfunc_dynptr_is_rdonly(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    return view != nullptr && view->kind != Dynptr::Kind::Null && view->read_only ? 1 : 0;
+}
+
+uint64_t kfunc_dynptr_size(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    return view->kind == Dynptr::Kind::Null ? static_cast<uint32_t>(-EINVAL) : view->size;
+}
+
+uint64_t kfunc_dynptr_clone(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    if (view == nullptr) {
+        return 0;
+    }
+    const Dynptr copy = *view;
+    if (!put(machine, args[1], copy)) {
+        return 0;
+    }
+    return copy.kind == Dynptr::Kind::Null ? errno_result(-EINVAL) : 0;
+}
+
+} // namespace mimicsh::vm

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// The table of emulated kfuncs.
+#include "vm/kfuncs/kfuncs.h"
+
+#include <algorithm>
+#include <array>
+
+namespace mimicsh::vm {
+
+namespace {
+
+constexpr std::array kRows{
+    KfuncRow{"bpf_iter_num_new", kfunc_iter_num_new, "KfuncParity.IterNum", ""},
+    KfuncRow{"bpf_iter_num_next", kfunc_iter_num_next, "KfuncParity.IterNum", ""},
+    KfuncRow{"bpf_iter_num_destroy", kfunc_iter_num_destroy, "KfuncParity.IterNum", ""},
+    KfuncRow{"bpf_dynptr_from_skb", kfunc_dynptr_from_skb, "KfuncParity.DynptrOnPackets", ""},
+    KfuncRow{"bpf_dynptr_from_xdp", kfunc_dynptr_from_xdp, "KfuncParity.DynptrOnPackets", ""},
+    KfuncRow{"bpf_dynptr_slice", kfunc_dynptr_slice, "KfuncParity.DynptrOnPackets", ""},
+    KfuncRow{"bpf_dynptr_slice_rdwr", kfunc_dynptr_slice_rdwr, "KfuncParity.DynptrOnPackets", ""},
+    KfuncRow{"bpf_dynptr_adjust", kfunc_dynptr_adjust, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_dynptr_is_null", kfunc_dynptr_is_null, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_dynptr_is_rdonly", kfunc_dynptr_is_rdonly, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_dynptr_size", kfunc_dynptr_size, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_dynptr_clone", kfunc_dynptr_clone, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_rcu_read_lock", kfunc_rcu_read_lock, "KfuncParity.Sections", ""},
+    KfuncRow{"bpf_rcu_read_unlock", kfunc_rcu_read_unlock, "KfuncParity.Sections", ""},
+    KfuncRow{"bpf_preempt_disable", kfunc_preempt_disable, "KfuncParity.Sections", ""},
+    KfuncRow{"bpf_preempt_enable", kfunc_preempt_enable, "KfuncParity.Sections", ""},
+    KfuncRow{"bpf_strcmp", kfunc_strcmp, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strchr", kfunc_strchr, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strchrnul", kfunc_strchrnul, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strnchr", kfunc_strnchr, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strrchr", kfunc_strrchr, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strlen", kfunc_strlen, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strnlen", kfunc_strnlen, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strspn", kfunc_strspn, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strcspn", kfunc_strcspn, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strstr", kfunc_strstr, "KfuncParity.Strings", ""},
+    KfuncRow{"bpf_strnstr", kfunc_strnstr, "KfuncParity.Strings", ""},
+};
+
+} // namespace
+
+std::span<const KfuncRow> kfunc_rows() {
+    return kRows;
+}
+
+HelperFn kfunc_function(std::string_view name) {
+    const auto row = std::ranges::find(kRows, name, &KfuncRow::name);
+    return row == kRows.end() ? nullptr : row->function;
+}
+
+} // namespace mimicsh::vm

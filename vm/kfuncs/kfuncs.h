@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Kernel functions that programs can call, one function each; called like helpers. A bad argument is a fault.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "vm/machine.h"
+
+namespace mimicsh::vm {
+
+struct KfuncRow {
+    std::string_view name;
+    HelperFn function = nullptr;
+    std::string_view test; ///< GoogleTest name that compares it with the kernel
+    std::string_view note;
+};
+
+/// Emulated kfuncs, by family.
+[[nodiscard]] std::span<const KfuncRow> kfunc_rows();
+/// Implementation of a kfunc, null when it is not emulated.
+[[nodiscard]] HelperFn kfunc_function(std::string_view name);
+
+// iterators.cpp
+uint64_t kfunc_iter_num_new(Machine& machine, const uint64_t* args);
+uint64_t kfunc_iter_num_next(Machine& machine, const uint64_t* args);
+uint64_t kfunc_iter_num_destroy(Machine& machine, const uint64_t* args);
+
+// dynptr.cpp
+uint64_t kfunc_dynptr_from_skb(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_from_xdp(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_slice(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_slice_rdwr(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_adjust(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_is_null(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_is_rdonly(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_size(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_clone(Machine& machine, const uint64_t* args);
+
+// sections.cpp
+uint64_t kfunc_rcu_read_lock(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rcu_read_unlock(Machine& machine, const uint64_t* args);
+uint64_t kfunc_preempt_disable(Machine& machine, const uint64_t* args);
+uint64_t kfunc_preempt_enable(Machine& machine, const uint64_t* args);
+
+// strings.cpp
+uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strchr(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strchrnul(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strnchr(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strrchr(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strlen(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strnlen(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strspn(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strcspn(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strstr(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strnstr(Machine& machine, const uint64_t* args);
+
+} // namespace mimicsh::vm
