@@ -162,11 +162,11 @@ uint64_t kfunc_strrchr(Machine& machine, const uint64_t* args) {
         if (!c) {
             return 0;
         }
-        if (*c == wanted) {
-            last = static_cast<int64_t>(i);
-        }
         if (*c == '\0') {
             return errno_result(last);
+        }
+        if (*c == wanted) {
+            last = static_cast<int64_t>(i);
         }
     }
     return errno_result(-E2BIG);
