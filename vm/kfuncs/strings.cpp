@@ -155,18 +155,18 @@ uint64_t kfunc_strchrnul(Machine& machine, const uint64_t* args) {
 
 uint64_t kfunc_strrchr(Machine& machine, const uint64_t* args) {
     const Text text(machine, args[0]);
-    const auto wanted = static_cast<char>(args[1]);
+    const auto wanted = static_cast<int32_t>(args[1]); // the one of them that takes an int
     int64_t last = -ENOENT;
     for (uint64_t i = 0; i < kLongest; ++i) {
         const auto c = text.at(i);
         if (!c) {
             return 0;
         }
+        if (static_cast<uint8_t>(*c) == wanted) {
+            last = static_cast<int64_t>(i);
+        }
         if (*c == '\0') {
             return errno_result(last);
-        }
-        if (*c == wanted) {
-            last = static_cast<int64_t>(i);
         }
     }
     return errno_result(-E2BIG);
