@@ -425,7 +425,8 @@ class Flow {
         } else if (ref != refs_.end() && ref->second->kind == RelocKind::MapValue) {
             set(dst, {Kind::MapValue, 0});
         } else {
-            set(dst, {insn.src == 0 ? Kind::Scalar : Kind::Unknown, 0});
+            // An extern that the emulator lacks is refused by name, not for what is done with it.
+            set(dst, {insn.src == 0 && ref == refs_.end() ? Kind::Scalar : Kind::Unknown, 0});
         }
     }
 

@@ -19,12 +19,11 @@ namespace {
 
 /// Why a source does not run on both, by path. Everything else must.
 enum class Exception {
-    KernelRefuses,  ///< the verifier does; the emulator loads it and faults or warns when it runs
-    NotEmulated,    ///< the emulator refuses by name what it does not have, the kernel loads it
-    NotSupported,   ///< neither target has what it needs, and both say so
-    UnnamedRefusal, ///< as before, but the emulator's reason does not name what it lacks
-    NoProgram,      ///< has no program of a type that is emulated
-    NeedsWorld,     ///< both load it; what it asks the machine is compared in world_test.cpp
+    KernelRefuses, ///< the verifier does; the emulator loads it and faults or warns when it runs
+    NotEmulated,   ///< the emulator refuses by name what it does not have, the kernel loads it
+    NotSupported,  ///< neither target has what it needs, and both say so
+    NoProgram,     ///< has no program of a type that is emulated
+    NeedsWorld,    ///< both load it; what it asks the machine is compared in world_test.cpp
 };
 
 const std::map<std::string, Exception>& exceptions() {
@@ -32,7 +31,7 @@ const std::map<std::string, Exception>& exceptions() {
         {"examples/first_fault/first_fault.bpf.c", Exception::KernelRefuses},
         {"tests/cases/parity/world.bpf.c", Exception::NeedsWorld},
         {"tests/data/bpf/core.bpf.c", Exception::NoProgram},
-        {"tests/data/bpf/externs.bpf.c", Exception::UnnamedRefusal},  // externs
+        {"tests/data/bpf/externs.bpf.c", Exception::NotSupported},    // kernel configuration
         {"tests/data/bpf/sections.bpf.c", Exception::NotEmulated},    // LPM trie, devmap, bloom filter
         {"tests/data/bpf/tail_calls.bpf.c", Exception::NotSupported}, // maps of maps
     };
@@ -138,8 +137,7 @@ class CorpusParity : public ParityTest, public testing::WithParamInterface<std::
         const bool both = why == Exception::NeedsWorld;
         EXPECT_EQ(here.has_value(), both || why == Exception::KernelRefuses);
         EXPECT_EQ(there.has_value(), both || why == Exception::NotEmulated);
-        EXPECT_TRUE(here || why == Exception::UnnamedRefusal || here.error().code == ENOTSUP)
-            << here.error().message();
+        EXPECT_TRUE(here || here.error().code == ENOTSUP) << here.error().message();
         const int expected = why == Exception::KernelRefuses ? EACCES : ENOTSUP;
         EXPECT_TRUE(there || there.error().code == expected) << there.error().message();
     }
