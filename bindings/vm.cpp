@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Module vm: what the emulator supports, from its own table.
 #include "bindings/modules.h"
+#include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
 
 namespace mimicsh::lua {
@@ -16,9 +17,9 @@ void push_row(lua_State* L, std::string_view name, std::string_view note, int in
     lua_rawseti(L, -2, index);
 }
 
-/// vm.support() -> {helpers=, maps=, insns=}: lists of {name=, note=} of what is emulated.
+/// vm.support() -> {helpers=, maps=, kfuncs=, insns=}: lists of {name=, note=} of what is emulated.
 int support(lua_State* L) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_newtable(L);
     int index = 0;
     for (const auto& row : vm::helper_rows()) {
@@ -33,6 +34,12 @@ int support(lua_State* L) {
     lua_setfield(L, -2, "maps");
     lua_newtable(L);
     index = 0;
+    for (const auto& row : vm::kfunc_rows()) {
+        push_row(L, row.name, row.note, ++index);
+    }
+    lua_setfield(L, -2, "kfuncs");
+    lua_newtable(L);
+    index = 0;
     for (const auto& form : insn_forms()) {
         if (vm::insn_state(form) == vm::State::Emulated) {
             push_row(L, form.mnemonic, "", ++index);
@@ -44,7 +51,7 @@ int support(lua_State* L) {
 
 constexpr Function kVm[] = {
     {"support", &guard<&support>,
-     "vm.support() -> {helpers=, maps=, insns=}\nLists of {name=, note=} of what the emulator does; "
+     "vm.support() -> {helpers=, maps=, kfuncs=, insns=}\nLists of {name=, note=} of what the emulator does; "
      "everything else is "
      "refused at load, by name.\nprint(vm.support().maps[1].name) --> hash"},
 };
