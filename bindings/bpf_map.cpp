@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Maps as bytes: what lua/bpf.lua makes typed. Keys and values cross as Lua strings in kernel layout.
+#include <algorithm>
 #include <cerrno>
 
 #include "bindings/bpf.h"
@@ -77,10 +78,23 @@ int map_variables(lua_State* L) {
     return 1;
 }
 
+void check_value_size(lua_State* L, const Map& map, std::string_view value) {
+    if (value.size() != host_value_size(map.info())) {
+        fail(L, "map " + map.info().name + ": a value has " + std::to_string(host_value_size(map.info())) +
+                    " bytes, got " + std::to_string(value.size()));
+    }
+}
+
+/// map_lookup(map, key [, value]) -> value | nil [, err]. A bloom filter is asked for the given value.
 int map_lookup(lua_State* L) {
     Map& map = check_map(L, 1);
     const ByteView key = check_key(L, 2, map);
     ByteVec value(host_value_size(map.info()));
+    if (!lua_isnoneornil(L, 3)) {
+        const auto asked = check_string(L, 3, "value");
+        check_value_size(L, map, asked);
+        std::copy(asked.begin(), asked.end(), value.begin());
+    }
     if (const auto found = map.lookup(key, value); !found) {
         if (found.error().code == ENOENT) {
             lua_pushnil(L);
@@ -97,10 +111,7 @@ int map_update(lua_State* L) {
     const ByteView key = check_key(L, 2, map);
     const auto value = check_string(L, 3, "value");
     const uint64_t flags = check_unsigned(L, 4, "flags", 0, UINT64_MAX);
-    if (value.size() != host_value_size(map.info())) {
-        fail(L, "map " + map.info().name + ": a value has " + std::to_string(host_value_size(map.info())) +
-                    " bytes, got " + std::to_string(value.size()));
-    }
+    check_value_size(L, map, value);
     if (const auto done = map.update(key, as_bytes(value), flags); !done) {
         return push_failure(L, done.error());
     }
@@ -118,6 +129,53 @@ int map_erase(lua_State* L) {
         return push_failure(L, done.error());
     }
     lua_pushboolean(L, 1);
+    return 1;
+}
+
+/// map_take(map, key) -> value | nil [, err].
+int map_take(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView key = check_key(L, 2, map);
+    ByteVec value(host_value_size(map.info()));
+    if (const auto taken = map.take(key, value); !taken) {
+        if (taken.error().code == ENOENT) {
+            lua_pushnil(L);
+            return 1;
+        }
+        return push_failure(L, taken.error());
+    }
+    push_bytes(L, value);
+    return 1;
+}
+
+int map_put_map(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView key = check_key(L, 2, map);
+    Map& inner = check_map(L, 3);
+    const uint64_t flags = check_unsigned(L, 4, "flags", 0, UINT64_MAX);
+    if (check<MapRef>(L, 3, "map").owner != check<MapRef>(L, 1, "map").owner) {
+        fail(L, "map " + map.info().name + ": the inner map belongs to another instance");
+    }
+    if (const auto done = map.put_map(key, inner, flags); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/// map_by_id(map, id) -> the instance's map with that id, nil when it is none of its maps.
+int map_by_id(lua_State* L) {
+    (void)check_map(L, 1);
+    const auto owner = check<MapRef>(L, 1, "map").owner;
+    const auto id = static_cast<uint32_t>(check_unsigned(L, 2, "id", 0, UINT32_MAX));
+    const auto maps = owner->instance->maps();
+    for (size_t i = 0; i < maps.size(); ++i) {
+        if (maps[i]->info().id == id) {
+            push_owner(L, std::make_shared<MapRef>(MapRef{owner, maps[i], i}));
+            return 1;
+        }
+    }
+    lua_pushnil(L);
     return 1;
 }
 
@@ -168,11 +226,19 @@ int map_put_program(lua_State* L) {
 }
 
 constexpr Function kFunctions[] = {
-    {"map_info", &guard<&map_info>},           {"map_types", &guard<&map_types>},
-    {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
-    {"map_update", &guard<&map_update>},       {"map_erase", &guard<&map_erase>},
-    {"map_cursor", &guard<&map_cursor>},       {"map_batch", &guard<&map_batch>},
-    {"map_freeze", &guard<&map_freeze>},       {"map_put_program", &guard<&map_put_program>},
+    {"map_info", &guard<&map_info>},
+    {"map_types", &guard<&map_types>},
+    {"map_variables", &guard<&map_variables>},
+    {"map_lookup", &guard<&map_lookup>},
+    {"map_update", &guard<&map_update>},
+    {"map_erase", &guard<&map_erase>},
+    {"map_cursor", &guard<&map_cursor>},
+    {"map_batch", &guard<&map_batch>},
+    {"map_take", &guard<&map_take>},
+    {"map_put_map", &guard<&map_put_map>},
+    {"map_by_id", &guard<&map_by_id>},
+    {"map_freeze", &guard<&map_freeze>},
+    {"map_put_program", &guard<&map_put_program>},
 };
 
 } // namespace

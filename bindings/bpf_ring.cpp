@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Records of ring buffers: taking those that are there, waiting on the loop for more.
+// Records of ring buffers and perf event arrays: taking those that are there, waiting on the loop for more.
 #include <cmath>
 #include <utility>
 
@@ -52,20 +52,40 @@ void wake_ring_waits(InstanceOwner& owner) {
 
 namespace {
 
-/// map_consume(map) -> list of records as bytes. Collected first: no Lua runs inside the target's walk.
+/// map_consume(map) -> list of records as bytes, list of the CPUs that wrote them. Collected first: no Lua
+/// runs inside the target's walk.
 int map_consume(lua_State* L) {
     Map& map = check_map(L, 1);
-    std::vector<ByteVec> records;
-    const auto count = map.consume(
-        [&records](ByteView record, uint32_t) { records.emplace_back(record.begin(), record.end()); });
+    std::vector<std::pair<ByteVec, uint32_t>> records;
+    const auto count = map.consume([&records](ByteView record, uint32_t cpu) {
+        records.emplace_back(ByteVec(record.begin(), record.end()), cpu);
+    });
     if (!count) {
         return push_failure(L, count.error());
     }
     lua_createtable(L, static_cast<int>(records.size()), 0);
+    lua_createtable(L, static_cast<int>(records.size()), 0);
     for (size_t i = 0; i < records.size(); i++) {
-        push_bytes(L, records[i]);
+        push_bytes(L, records[i].first);
+        lua_rawseti(L, -3, static_cast<int>(i + 1));
+        lua_pushnumber(L, records[i].second);
         lua_rawseti(L, -2, static_cast<int>(i + 1));
     }
+    return 2;
+}
+
+/// map_listen(map) -> true | nil, err.
+int map_listen(lua_State* L) {
+    if (const auto done = check_map(L, 1).listen(); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/// map_lost(map) -> records that a full buffer lost, as far as map_consume has learnt of it.
+int map_lost(lua_State* L) {
+    lua_pushnumber(L, static_cast<double>(check_map(L, 1).lost()));
     return 1;
 }
 
@@ -127,7 +147,8 @@ int ring_is_open(lua_State* L) {
 constexpr Function kFunctions[] = {
     {"map_consume", &guard<&map_consume>},   {"ring_wait", &guard<&ring_wait>},
     {"ring_clock", &guard<&ring_clock>},     {"ring_wake", &guard<&ring_wake>},
-    {"ring_is_open", &guard<&ring_is_open>},
+    {"ring_is_open", &guard<&ring_is_open>}, {"map_listen", &guard<&map_listen>},
+    {"map_lost", &guard<&map_lost>},
 };
 
 } // namespace

@@ -68,6 +68,9 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
         lua_createtable(L, 0, 3);
         set_text(L, "kind", result.redirect->kind);
         set_number(L, "index", result.redirect->index);
+        if (!result.redirect->map.empty()) {
+            set_text(L, "map", result.redirect->map);
+        }
         push_u64(L, result.redirect->flags);
         lua_setfield(L, -2, "flags");
         lua_setfield(L, -2, "redirect");

@@ -130,13 +130,8 @@ local function encode_value(state, value)
     return types.encode(state.value, value, where)
 end
 
-local FLAGS = { any = 0, new = 1, exist = 2 }
-
--- -- Methods --
-
-function methods.get(map, key)
-    local state = state_of(map)
-    local bytes, err = M.raw.map_lookup(map, encode_key(state, key))
+--- What a look-up returns: the value, nil, or nil and why it failed.
+local function found(state, bytes, err)
     if bytes then
         return decode_value(state, bytes, 0)
     elseif err then
@@ -145,14 +140,89 @@ function methods.get(map, key)
     return nil
 end
 
-function methods.put(map, key, value, how)
-    local state = state_of(map)
+local FLAGS = { any = 0, new = 1, exist = 2 }
+
+local function flags_of(how)
     local flags = FLAGS[how or "any"]
     if not flags then
         core.fail(('bad argument \'how\': expected "any", "new" or "exist", got %s'):format(tostring(how)))
     end
-    if state.info.type == "prog_array" and type(value) == "userdata" and getmetatable(value) == "program" then
+    return flags
+end
+
+local function is_a(value, kind)
+    return type(value) == "userdata" and getmetatable(value) == kind
+end
+
+local HOLDS_MAPS = { array_of_maps = true, hash_of_maps = true }
+local HAS_EVENTS = { ringbuf = true, perf_event_array = true }
+
+--- The state of a map of one of the types, or an error that says what it is.
+local function state_for(map, what, ...)
+    local state = state_of(map)
+    for _, kind in ipairs { ... } do
+        if state.info.type == kind then
+            return state
+        end
+    end
+    core.fail(("map %s: its type is %s, %s"):format(state.info.name, state.info.type, what))
+end
+
+-- -- Methods --
+
+function methods.get(map, key)
+    local state = state_of(map)
+    local bytes, err = M.raw.map_lookup(map, encode_key(state, key))
+    if bytes and HOLDS_MAPS[state.info.type] then
+        return M.raw.map_by_id(map, types.decode(types.from_words("u32", "id"), bytes, 0))
+    end
+    return found(state, bytes, err)
+end
+
+--- Look-up and delete in one step.
+function methods.take(map, key)
+    local state = state_of(map)
+    return found(state, M.raw.map_take(map, encode_key(state, key)))
+end
+
+-- -- Queues, stacks, bloom filters --
+
+local UNKEYED = "only queues and stacks have this"
+
+function methods.push(map, value, how)
+    local state = state_for(map, "only queues, stacks, bloom filters have this", "queue", "stack", "bloom_filter")
+    return M.raw.map_update(map, "", encode_value(state, value), flags_of(how))
+end
+
+function methods.pop(map)
+    local state = state_for(map, UNKEYED, "queue", "stack")
+    return found(state, M.raw.map_take(map, ""))
+end
+
+function methods.peek(map)
+    local state = state_for(map, UNKEYED, "queue", "stack")
+    return found(state, M.raw.map_lookup(map, ""))
+end
+
+function methods.has(map, value)
+    local state = state_for(map, "only bloom filters have this", "bloom_filter")
+    local bytes, err = M.raw.map_lookup(map, "", encode_value(state, value))
+    if err then
+        return nil, err
+    end
+    return bytes ~= nil
+end
+
+function methods.put(map, key, value, how)
+    local state = state_of(map)
+    local flags = flags_of(how)
+    if state.info.type == "prog_array" and is_a(value, "program") then
         return M.raw.map_put_program(map, integers.num(key), value)
+    elseif HOLDS_MAPS[state.info.type] then
+        if not is_a(value, "map") then
+            core.fail(("value of %s: expected a map, got %s"):format(state.info.name, type(value)))
+        end
+        return M.raw.map_put_map(map, encode_key(state, key), value, flags)
     end
     return M.raw.map_update(map, encode_key(state, key), encode_value(state, value), flags)
 end
@@ -305,10 +375,15 @@ Events.__index = Events
 
 function methods.events(map)
     local state = state_of(map)
-    if state.info.type ~= "ringbuf" then
-        core.fail(("map %s: its type is %s, only ring buffers have events"):format(state.info.name, state.info.type))
+    if not HAS_EVENTS[state.info.type] then
+        core.fail(("map %s: its type is %s, only ring buffers and perf arrays have events"):format(
+            state.info.name, state.info.type))
     end
-    return setmetatable({ map = map, queue = {}, head = 1 }, Events)
+    local ok, err = M.raw.map_listen(map)
+    if not ok then
+        return nil, err
+    end
+    return setmetatable({ map = map, queue = {}, cpus = {}, head = 1 }, Events)
 end
 
 --- The records that are there, as a list; each is handed out once.
@@ -323,11 +398,11 @@ local function next_record(self, timeout)
         if self.is_closed then
             return nil
         end
-        local list, err = M.raw.map_consume(self.map)
+        local list, cpus = M.raw.map_consume(self.map)
         if not list then
-            core.fail(tostring(err))
+            core.fail(tostring(cpus))
         end
-        self.queue, self.head = list, 1
+        self.queue, self.cpus, self.head = list, cpus, 1
         if not list[1] then
             local left = limit and limit - M.raw.ring_clock()
             if left and left <= 0 then
@@ -341,10 +416,11 @@ local function next_record(self, timeout)
             end
         end
     end
-    local record = self.queue[self.head]
-    self.queue[self.head] = nil
-    self.head = self.head + 1
-    return record
+    local at = self.head
+    local record = self.queue[at]
+    self.queue[at] = nil
+    self.head = at + 1
+    return record, self.cpus[at]
 end
 
 function Events:each(timeout)
@@ -358,10 +434,15 @@ function Events:on(fn)
         core.fail("bad argument 'fn': expected function, got " .. type(fn))
     end
     return require("task").spawn(function()
-        for record in self:each() do
-            fn(record)
+        for record, cpu in self:each() do
+            fn(record, cpu)
         end
     end)
+end
+
+--- Records that were lost because the buffer of a CPU was full, as far as the records read so far tell.
+function Events:lost()
+    return M.raw.map_lost(self.map)
 end
 
 function Events:close()
@@ -532,6 +613,27 @@ core.doc("map:put", methods.put, [[
 map:put(key, value [, "any" | "new" | "exist"]) -> true | nil, err
 Writes an entry; values out of range and unknown fields raise.
 print(map:put(53, { pkts = 1 })) --> true]])
+core.doc("map:take", methods.take, [[
+map:take(key) -> value | nil [, err]
+Looks an entry up and deletes it in one step; hash maps have it.
+map:put(7, { pkts = 2 })
+print(num(map:take(7).pkts), map:take(7)) --> 2	nil]])
+core.doc("map:push", methods.push, [[
+map:push(value [, "exist"]) -> true | nil, err
+Adds to a queue, stack or bloom filter; with "exist" a full queue or stack drops its oldest value.
+print(pcall(map.push, map, 1)) --> false	example:1: map flows: its type is hash, only queues, stacks, bloom filters have this]])
+core.doc("map:pop", methods.pop, [[
+map:pop() -> value | nil [, err]
+Takes the next value out of a queue or stack; nil when it is empty.
+print(pcall(map.pop, map)) --> false	example:1: map flows: its type is hash, only queues and stacks have this]])
+core.doc("map:peek", methods.peek, [[
+map:peek() -> value | nil [, err]
+The next value of a queue or stack, which stays in it.
+print(pcall(map.peek, map)) --> false	example:1: map flows: its type is hash, only queues and stacks have this]])
+core.doc("map:has", methods.has, [[
+map:has(value) -> true | false | nil, err
+Whether a bloom filter has seen the value; now and then true for one that it has not.
+print(pcall(map.has, map, 1)) --> false	example:1: map flows: its type is hash, only bloom filters have this]])
 core.doc("map:del", methods.del, [[
 map:del(key) -> true | nil [, err]
 Deletes an entry; nil when it was not there.
@@ -569,15 +671,19 @@ Gives keys and values types where BTF has none: "u32", or a list of fields { {"p
 map:typed("u32", { { "pkts", "u64" }, { "bytes", "u64" } })]])
 core.doc("map:events", methods.events, [[
 map:events() -> events
-The records of a ring buffer: for bytes in e:each() do ... end, or the list e:consume().
-print(pcall(map.events, map)) --> false	example:1: map flows: its type is hash, only ring buffers have events]])
+The records of a ring buffer or perf event array: for bytes in e:each() do ... end, or the list e:consume().
+print(pcall(map.events, map)) --> false	example:1: map flows: its type is hash, only ring buffers and perf arrays have events]])
 core.doc("events:consume", Events.consume, [[
-e:consume() -> list of bytes | nil, err
+e:consume() -> list of bytes, list of CPUs | nil, err
 The records that are there; each is handed out once.
 prog:run(pkt.eth{}/pkt.ip{})
 print(#ring:events():consume(), #ring:events():consume()) --> 1	0]])
+core.doc("events:lost", Events.lost, [[
+e:lost() -> number
+Records of a perf event array that a full buffer lost, as far as the records read so far tell; 0 for ring buffers.
+print(ring:events():lost()) --> 0]])
 core.doc("events:each", Events.each, [[
-for bytes in e:each([timeout]) do ... end
+for bytes, cpu in e:each([timeout]) do ... end
 Walks over the records, waiting for more; ends when none came for timeout seconds (0: those that are there), or at close.
 prog:run(pkt.eth{}/pkt.ip{})
 for bytes in ring:events():each(0) do print(#bytes) end --> 4]])

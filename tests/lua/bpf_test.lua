@@ -272,7 +272,7 @@ test.case("ring buffers hand out each record once", function()
         test.eq({ #record, record:byte(1) }, { 4, SHORT.len })
     end
     test.eq({ n, #events:consume() }, { 3, 0 })
-    test.raises(function() inst.maps.flows:events() end, "only ring buffers have events")
+    test.raises(function() inst.maps.flows:events() end, "only ring buffers and perf arrays have events")
     test.raises(function() events:each(-1) end, "timeout")
     test.raises(function() events:on() end, "bad argument 'fn': expected function, got nil")
 end)
