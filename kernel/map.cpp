@@ -38,6 +38,15 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
         opts.btf_key_type_id = def.key_btf_id;
         opts.btf_value_type_id = def.value_btf_id;
     }
+    std::unique_ptr<KernelMap> inner; // only its shape matters: gone once the outer map is there
+    if (def.inner != nullptr) {
+        auto created = create(*def.inner, btf_fd);
+        if (!created) {
+            return created.error();
+        }
+        inner = std::move(*created);
+        opts.inner_map_fd = static_cast<uint32_t>(inner->fd());
+    }
     const std::string name = kernel_name(def.name);
     const auto type = static_cast<bpf_map_type>(def.type);
     int fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);

@@ -50,9 +50,6 @@ class KernelInstance final : public Instance {
 
     Status create_maps(const LoadOptions& options) {
         for (const MapDef& def : object_->maps) {
-            if (def.type == abi::MapType::ArrayOfMaps || def.type == abi::MapType::HashOfMaps) {
-                return Error{ENOTSUP, "load", def.name + ": maps of maps are not supported yet", {}, {}};
-            }
             if (def.pinning != 0) {
                 return Error{ENOTSUP, "load", def.name + ": pinned maps are not supported yet", {}, {}};
             }
@@ -82,7 +79,7 @@ class KernelInstance final : public Instance {
             }
             programs_.push_back(std::move(*program));
         }
-        return fill_prog_arrays(*this);
+        return fill_slots(*this);
     }
 
   private:

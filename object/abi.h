@@ -115,6 +115,11 @@ enum class MapType : uint32_t {
            type == MapType::PercpuCgroupStorage;
 }
 
+/// True for maps of maps.
+[[nodiscard]] constexpr bool holds_maps(MapType type) {
+    return type == MapType::ArrayOfMaps || type == MapType::HashOfMaps;
+}
+
 // -- Map creation flags (BPF_F_*) --
 inline constexpr uint32_t kMapNoPrealloc = 1u << 0;
 inline constexpr uint32_t kMapNoCommonLru = 1u << 1;
@@ -127,6 +132,7 @@ inline constexpr uint32_t kMapRdonlyProg = 1u << 7;
 inline constexpr uint32_t kMapWronlyProg = 1u << 8;
 inline constexpr uint32_t kMapClone = 1u << 9;
 inline constexpr uint32_t kMapMmapable = 1u << 10;
+inline constexpr uint32_t kMapInnerMap = 1u << 12;
 
 // -- Element update flags --
 inline constexpr uint64_t kAny = 0;

@@ -48,6 +48,7 @@ bool can_snapshot(const Map& map, size_t limit) {
     case MapType::PercpuHash:
     case MapType::LruHash:
     case MapType::LruPercpuHash:
+    case MapType::LpmTrie:
         return info.max_entries <= limit && info.max_entries * uint64_t{host_value_size(info)} <= (64u << 20);
     default:
         return false;

@@ -91,24 +91,32 @@ Status fill_data_map(Map& map, const MapDef& def, const LoadOptions& options) {
     return def.frozen ? map.freeze() : Status{};
 }
 
-Status fill_prog_arrays(Instance& instance) {
+namespace {
+
+Status fill_slot(Instance& instance, const std::vector<Map*>& maps, size_t map, const MapDef::Slot& slot) {
     const Object& object = *instance.object();
+    if (object.maps[map].type != abi::MapType::ProgArray) {
+        const ByteView key(reinterpret_cast<const uint8_t*>(&slot.index), sizeof slot.index);
+        return maps[map]->put_map(key, *maps[slot.target], abi::kAny);
+    }
+    Program* program = instance.find_program(object.functions[slot.target].name);
+    if (program == nullptr) {
+        return Error{EINVAL,
+                     "load",
+                     object.maps[map].name + ": slot " + std::to_string(slot.index) + " names no program",
+                     {},
+                     {}};
+    }
+    return maps[map]->put_program(slot.index, *program);
+}
+
+} // namespace
+
+Status fill_slots(Instance& instance) {
     const std::vector<Map*> maps = instance.maps();
-    for (size_t i = 0; i < object.maps.size(); ++i) {
-        if (object.maps[i].type != abi::MapType::ProgArray) {
-            continue;
-        }
-        for (const MapDef::Slot& slot : object.maps[i].slots) {
-            Program* program = instance.find_program(object.functions[slot.target].name);
-            if (program == nullptr) {
-                return Error{EINVAL,
-                             "load",
-                             object.maps[i].name + ": slot " + std::to_string(slot.index) +
-                                 " names no program",
-                             {},
-                             {}};
-            }
-            if (auto ok = maps[i]->put_program(slot.index, *program); !ok) {
+    for (size_t i = 0; i < maps.size(); ++i) {
+        for (const MapDef::Slot& slot : instance.object()->maps[i].slots) {
+            if (auto ok = fill_slot(instance, maps, i, slot); !ok) {
                 return ok;
             }
         }

@@ -33,7 +33,7 @@ struct MapInfo {
     uint32_t max_entries = 0;
     uint32_t flags = 0;
     uint32_t cpus = 1; ///< slots of a per-CPU value
-    uint32_t id = 0;   ///< kernel map id; 0 on the vm
+    uint32_t id = 0;   ///< kernel map id; on the vm the place in the instance, from 1
 };
 
 /// Bytes a host lookup or update moves: value_size, or for per-CPU types cpus * round_up(value_size, 8).
@@ -233,8 +233,8 @@ class Target {
 [[nodiscard]] Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options);
 /// Puts initial contents into a data section's map (the object's, or those given for it) and freezes .rodata.
 [[nodiscard]] Status fill_data_map(Map& map, const MapDef& def, const LoadOptions& options);
-/// Puts programs into the prog arrays that the object declares with contents.
-[[nodiscard]] Status fill_prog_arrays(Instance& instance);
+/// Puts programs and maps into the prog arrays and maps of maps that the object declares with contents.
+[[nodiscard]] Status fill_slots(Instance& instance);
 
 /// Verdict as a word ("DROP", "INVALID") for a program type and return value (spec: names of enum xdp_action
 /// etc.).

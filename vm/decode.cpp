@@ -358,16 +358,15 @@ class Decoder {
                               " programs");
         }
         const SlotFacts& facts = analysis_.slots[slot];
-        if (options_.mode == Mode::Strict && facts.target == SlotFacts::Target::Map) {
-            const MapInfo& map = options_.maps[static_cast<size_t>(facts.value)]->info();
-            if (!helper_takes_map(id, map.type)) {
-                return refuse(slot, EINVAL,
-                              name + " cannot be called on " + map.name + ", a map of type " +
-                                  std::string(abi::name(map.type)));
-            }
+        VmMap* map = facts.target == SlotFacts::Target::Map
+                         ? options_.maps[static_cast<size_t>(facts.value)].get()
+                         : nullptr;
+        if (options_.mode == Mode::Strict && map != nullptr && !helper_takes_map(id, map->type())) {
+            return refuse(slot, EINVAL,
+                          name + " cannot be called on " + map->info().name + ", a map of type " +
+                              std::string(abi::name(map->type())));
         }
-        if (id == kLookup && facts.target == SlotFacts::Target::Map) {
-            VmMap* map = options_.maps[static_cast<size_t>(facts.value)].get();
+        if (id == kLookup && map != nullptr && !abi::holds_maps(map->type())) {
             draft.code = OpCode::lookup;
             std::memcpy(&draft.op.a, &map, sizeof map);
         } else if (id == kTailCall) {

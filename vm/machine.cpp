@@ -62,6 +62,7 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
 }
 
 void Machine::add_map(std::unique_ptr<VmMap> map) {
+    map->set_id(static_cast<uint32_t>(maps_.size()) + 1);
     map->map_values(regions, static_cast<uint32_t>(maps_.size()));
     maps_.push_back(std::move(map));
 }

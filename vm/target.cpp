@@ -39,7 +39,8 @@ class VmInstance final : public Instance {
     Status create_maps(const LoadOptions& load) {
         uint64_t taken = 0;
         for (const MapDef& def : object_->maps) {
-            MapOptions options{machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit};
+            MapOptions options{machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit,
+                               machine_.options.world, hidden_fields(*object_, def)};
             auto map = create_map(def, options, taken);
             if (!map) {
                 return map.error();
@@ -75,7 +76,7 @@ class VmInstance final : public Instance {
                 return ok;
             }
         }
-        return fill_prog_arrays(*this);
+        return fill_slots(*this);
     }
 
   private:

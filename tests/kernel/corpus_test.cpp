@@ -31,9 +31,7 @@ const std::map<std::string, Exception>& exceptions() {
         {"examples/first_fault/first_fault.bpf.c", Exception::KernelRefuses},
         {"tests/cases/parity/world.bpf.c", Exception::NeedsWorld},
         {"tests/data/bpf/core.bpf.c", Exception::NoProgram},
-        {"tests/data/bpf/externs.bpf.c", Exception::NotSupported},    // kernel configuration
-        {"tests/data/bpf/sections.bpf.c", Exception::NotEmulated},    // LPM trie, devmap, bloom filter
-        {"tests/data/bpf/tail_calls.bpf.c", Exception::NotSupported}, // maps of maps
+        {"tests/data/bpf/externs.bpf.c", Exception::NotSupported}, // kernel configuration
     };
     return kExceptions;
 }

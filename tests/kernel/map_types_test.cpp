@@ -220,6 +220,141 @@ TEST_F(MapParity, PerfEvents) {
     run("emit", {kCurrent, 12, 1});
 }
 
+TEST_F(MapParity, MapsOfMaps) {
+    open_case("inner");
+    ASSERT_TRUE(ready());
+    const auto try_all = [&](const char* outer) {
+        for (const uint64_t key : {0, 1, 2, 3, 7}) {
+            for (const uint64_t within : {0, 1, 2}) {
+                for (const uint64_t flags : {0, 1, 2}) {
+                    run(std::string("on_") + outer, {key, within, 1000 + key, flags});
+                }
+            }
+        }
+    };
+    for (const char* outer : {"by_index", "by_key"}) {
+        try_all(outer);
+        for (const char* inner : {"first", "second", "longer", "other", "by_index", "second"}) {
+            for (const uint32_t key : {0u, 1u, 2u, 3u}) {
+                for (const uint64_t flags : {1u, 2u, 0u, 3u}) {
+                    SCOPED_TRACE(testing::Message()
+                                 << outer << "[" << key << "] = " << inner << ", flags " << flags);
+                    std::string outcomes[2];
+                    Instance* sides[] = {vm_.get(), kernel_.get()};
+                    for (size_t i = 0; i < 2; ++i) {
+                        Map& map = *sides[i]->find_map(outer);
+                        ByteVec value(4);
+                        outcomes[i] = outcome(map.put_map(bytes_of(key), *sides[i]->find_map(inner), flags)) +
+                                      " " + std::to_string(map.lookup(bytes_of(key), value).has_value());
+                    }
+                    EXPECT_EQ(outcomes[0], outcomes[1]);
+                }
+            }
+            try_all(outer);
+        }
+        for (const uint32_t key : {1u, 1u, 0u, 9u}) {
+            host_both(outer, [&](Map& map) {
+                ByteVec value(4);
+                return outcome(map.erase(bytes_of(key))) + " " + outcome(map.lookup(bytes_of(key), value)) +
+                       " " + outcome(map.take(bytes_of(key), value));
+            });
+            try_all(outer);
+        }
+    }
+}
+
+TEST_F(MapParity, RedirectMaps) {
+    open_case("inner");
+    ASSERT_TRUE(ready());
+    constexpr uint32_t kLoopback = 1, kNoInterface = 0x7ffffff0;
+    for (const std::string name : {"dev", "dev_value", "dev_hash", "cpu", "xsk"}) {
+        for (const uint32_t key : {0u, 1u, 2u, 5u, 9u, 4u, 13u, 1u}) {
+            for (const uint32_t target : {kLoopback, 0u, kNoInterface, 20000u, kLoopback}) {
+                for (const uint64_t flags : {2u, 0u, 1u, 3u, 8u}) {
+                    SCOPED_TRACE(testing::Message()
+                                 << name << "[" << key << "] = " << target << ", flags " << flags);
+                    host_both(name.c_str(), [&](Map& map) {
+                        ByteVec value(map.info().value_size);
+                        store(value.data(), target);
+                        // A number that is no socket is refused by the kernel alone.
+                        const std::string updated =
+                            name == "xsk" ? "" : outcome(map.update(bytes_of(key), value, flags));
+                        const Status found = map.lookup(bytes_of(key), value);
+                        return updated + " " + outcome(found, ByteView(value).first(4)) + "\n" + walk_of(map);
+                    });
+                }
+            }
+            for (const uint64_t wanted :
+                 {uint64_t{key}, uint64_t{3}, uint64_t{1} << 32 | key, ~uint64_t{0}}) {
+                for (const uint64_t flags :
+                     {0ull, 1ull, 2ull, 3ull, 4ull, 8ull, 16ull, 24ull, 27ull, 32ull, ~0ull}) {
+                    run("to_" + name, {wanted, flags});
+                }
+                if (name == "dev" || name == "dev_hash" || name == "xsk") {
+                    run("look_at_" + name, {wanted});
+                }
+            }
+        }
+        for (const uint32_t key : {1u, 1u, 5u, 77u, 0u}) {
+            host_both(name.c_str(),
+                      [&](Map& map) { return outcome(map.erase(bytes_of(key))) + walk_of(map); });
+        }
+    }
+}
+
+TEST_F(MapParity, RedirectsAreInTheResult) {
+    open_case("inner");
+    ASSERT_TRUE(ready());
+    const uint32_t key = 2;
+    const ByteVec value{1, 0, 0, 0};
+    ASSERT_TRUE(vm_->find_map("dev")->update(bytes_of(key), value, 0));
+    set_args({key, 2});
+    auto result = vm_->find_program("to_dev")->run(packet_of(64), {});
+    ASSERT_TRUE(result && result->redirect);
+    EXPECT_EQ(result->redirect->kind, "devmap");
+    EXPECT_EQ(result->redirect->map, "dev");
+    EXPECT_EQ(result->redirect->index, key);
+    set_args({key + 1, 2});
+    result = vm_->find_program("to_dev")->run(packet_of(64), {});
+    EXPECT_TRUE(result && !result->redirect);
+}
+
+TEST_F(MapParity, XskmapSlots) {
+    open_case("inner");
+    ASSERT_TRUE(ready());
+    const uint32_t key = 1;
+    set_args({key, 2});
+    auto result = vm_->find_program("to_xsk")->run(packet_of(64), {});
+    EXPECT_TRUE(result && result->ret == abi::kXdpPass);
+    ASSERT_TRUE(vm_->find_map("xsk")->update(bytes_of(key), ByteVec(4), 0));
+    set_args({key, 2});
+    result = vm_->find_program("to_xsk")->run(packet_of(64), {});
+    EXPECT_TRUE(result && result->ret == abi::kXdpRedirect);
+    host_both("xsk", [&](Map& map) { return outcome(map.erase(bytes_of(key))); });
+}
+
+TEST_F(MapParity, SpinLocks) {
+    open_case("locks");
+    ASSERT_TRUE(ready());
+    for (const std::string map : {"lock_array", "lock_hash", "timer_array", "timer_hash", "timer_lru"}) {
+        for (const uint32_t key : {0u, 1u, 2u, 5u, 1u}) {
+            for (const uint64_t flags : {0ull, 1ull, 2ull, 4ull, 5ull, 6ull, 7ull, 8ull}) {
+                SCOPED_TRACE(testing::Message() << map << " key " << key << " flags " << flags);
+                run("on_" + map, {key, 100 + flags, flags, 0});
+                run("on_" + map, {key, 100 + flags, flags, 1});
+                host_both(map.c_str(), [&](Map& one) {
+                    // What lies in the kernel's fields is neither taken over nor shown.
+                    ByteVec value(one.info().value_size, static_cast<uint8_t>(0x11 + flags));
+                    const std::string updated = outcome(one.update(bytes_of(key), value, flags));
+                    const Status found = one.lookup(bytes_of(key), value);
+                    return updated + " " + outcome(found, value);
+                });
+                run("on_" + map, {key, 1, 0, 0});
+            }
+        }
+    }
+}
+
 TEST_F(MapParity, TakeLooksUpAndDeletes) {
     open_case("tables");
     ASSERT_TRUE(ready());

@@ -291,6 +291,22 @@ TEST_F(MapParity, DefinitionsAreRefusedAlike) {
              Case{MapType::BloomFilter, 0, 8, 0, 0},
              Case{MapType::BloomFilter, 0, 8, 1, abi::kMapZeroSeed},
              Case{MapType::BloomFilter, 0, 8, 1, abi::kMapNoPrealloc},
+             Case{MapType::Devmap, 4, 4, 1, 0},
+             Case{MapType::Devmap, 4, 8, 1, 0},
+             Case{MapType::Devmap, 4, 12, 1, 0},
+             Case{MapType::Devmap, 8, 4, 1, 0},
+             Case{MapType::Devmap, 4, 4, 0, 0},
+             Case{MapType::Devmap, 4, 4, 1, abi::kMapRdonlyProg},
+             Case{MapType::DevmapHash, 4, 4, 1, 0},
+             Case{MapType::DevmapHash, 4, 4, 0, 0},
+             Case{MapType::DevmapHash, 4, 4, 1, abi::kMapNoPrealloc},
+             Case{MapType::Cpumap, 4, 4, 1, 0},
+             Case{MapType::Cpumap, 4, 8, 1, 0},
+             Case{MapType::Cpumap, 4, 4, 100000, 0},
+             Case{MapType::Cpumap, 4, 4, 1, abi::kMapRdonly},
+             Case{MapType::Xskmap, 4, 4, 1, 0},
+             Case{MapType::Xskmap, 4, 8, 1, 0},
+             Case{MapType::Xskmap, 4, 4, 1, abi::kMapRdonlyProg},
              Case{MapType::Ringbuf, 0, 0, 4096, 0},
              Case{MapType::Ringbuf, 0, 0, 4095, 0},
              Case{MapType::Ringbuf, 0, 0, 2048, 0},
@@ -310,6 +326,40 @@ TEST_F(MapParity, DefinitionsAreRefusedAlike) {
                                  std::to_string(one.flags);
         EXPECT_EQ(here ? "ok" : here.error().code_name(), there ? "ok" : there.error().code_name())
             << what << ": " << (here ? "" : here.error().message());
+    }
+}
+
+TEST_F(MapParity, InnerMapsAreRefusedAlike) {
+    using abi::MapType;
+    for (const MapType outer : {MapType::ArrayOfMaps, MapType::HashOfMaps}) {
+        for (const MapDef& inner : {
+                 map_def("inner", MapType::Array, 4, 8, 1),
+                 map_def("inner", MapType::Hash, 4, 8, 1, abi::kMapNoPrealloc),
+                 map_def("inner", MapType::LpmTrie, 8, 8, 1, abi::kMapNoPrealloc),
+                 map_def("inner", MapType::LpmTrie, 8, 8, 1, 0),
+                 map_def("inner", MapType::ProgArray, 4, 4, 1),
+                 map_def("inner", MapType::PerfEventArray, 4, 4, 1),
+                 map_def("inner", MapType::Queue, 0, 4, 1),
+                 map_def("inner", MapType::Ringbuf, 0, 0, 4096),
+                 map_def("inner", MapType::BloomFilter, 0, 4, 1),
+             }) {
+            for (const uint32_t key_size : {4u, 8u, 0u}) {
+                for (const uint32_t flags : {0u, abi::kMapNoPrealloc, abi::kMapRdonlyProg}) {
+                    RawObject raw;
+                    MapDef def = map_def("outer", outer, key_size, 4, 2, flags);
+                    def.inner = std::make_shared<MapDef>(inner);
+                    raw.add_map(def);
+                    raw.add({mov(0, 2), exit_insn()});
+                    const auto object = raw.share();
+                    const auto here = vm::make_target()->load(object, {});
+                    const auto there = kernel_target()->load(object, {});
+                    EXPECT_EQ(here ? "ok" : here.error().code_name(),
+                              there ? "ok" : there.error().code_name())
+                        << abi::name(outer) << " of " << abi::name(inner.type) << ", keys of " << key_size
+                        << ", flags " << flags << ": " << (here ? "" : here.error().message());
+                }
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ std::map<ByteVec, ByteVec> entries_of(Map& map, std::string& error) {
         ByteVec values;
         const auto count = map.next_batch(cursor, keys, values, 64);
         if (!count) {
-            error = count.error().message();
+            error = count.error().code_name();
             break;
         }
         for (size_t i = 0; i < *count; ++i) {
@@ -177,7 +177,12 @@ void ParityTest::expect_same_maps() {
         }
         std::string errors[2];
         const auto a = entries_of(*here[i], errors[0]);
-        const auto b = entries_of(*there[i], errors[1]);
+        auto b = entries_of(*there[i], errors[1]);
+        if (abi::holds_maps(type)) { // the values are ids, each target's own
+            for (auto& [key, value] : b) {
+                value = a.contains(key) ? a.at(key) : value;
+            }
+        }
         EXPECT_EQ(errors[0], errors[1]);
         EXPECT_TRUE(a == b) << "map " << here[i]->info().name << " differs (word 8 is out[0] of .bss)\n"
                             << differences(a, b);

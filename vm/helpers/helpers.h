@@ -84,6 +84,13 @@ uint64_t helper_ringbuf_submit(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_discard(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_query(Machine& machine, const uint64_t* args);
 
+// locks.cpp
+uint64_t helper_spin_lock(Machine& machine, const uint64_t* args);
+uint64_t helper_spin_unlock(Machine& machine, const uint64_t* args);
+
+// redirect_map.cpp
+uint64_t helper_redirect_map(Machine& machine, const uint64_t* args);
+
 // perf.cpp
 uint64_t helper_perf_event_output(Machine& machine, const uint64_t* args);
 

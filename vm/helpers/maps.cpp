@@ -41,7 +41,15 @@ VmMap* map_argument(Machine& machine, uint64_t addr, uint32_t helper) {
 
 uint64_t helper_map_lookup_elem(Machine& machine, const uint64_t* args) {
     VmMap* map = map_argument(machine, args[0], kLookup);
-    return map == nullptr ? 0 : machine.look_up(*map, args[1], machine.cpu);
+    if (map == nullptr) {
+        return 0;
+    }
+    if (!abi::holds_maps(map->type())) {
+        return machine.look_up(*map, args[1], machine.cpu);
+    }
+    const uint8_t* key = machine.span(args[1], map->key_size(), Access::Read, "map key");
+    const VmMap* inner = key == nullptr ? nullptr : map->inner(key);
+    return inner == nullptr ? 0 : make_addr(inner->handle(), 0);
 }
 
 uint64_t helper_map_lookup_percpu_elem(Machine& machine, const uint64_t* args) {

@@ -24,8 +24,9 @@ class ArrayMap final : public VmMap {
         if (auto ok = check_host_call("update", key, value.size(), true); !ok) {
             return ok;
         }
-        if (flags > abi::kExist) {
-            return error(EINVAL, "update", "bad flags");
+        const bool locks = (flags & abi::kLock) != 0;
+        if ((flags & ~abi::kLock) > abi::kExist || (locks && !lock_offset())) {
+            return error(EINVAL, "update", locks ? "values have no lock" : "bad flags");
         }
         const uint32_t slot = host_find(key);
         if (slot == kNoElement) {
@@ -33,10 +34,10 @@ class ArrayMap final : public VmMap {
                          "index " + std::to_string(load<uint32_t>(key.data())) + " of " +
                              std::to_string(info_.max_entries));
         }
-        if (flags == abi::kNoExist) {
+        if ((flags & abi::kNoExist) != 0) {
             return error(EEXIST, "update", "every array element exists");
         }
-        copy_in(slot, value);
+        copy_in(slot, value, false);
         return {};
     }
 
@@ -62,13 +63,13 @@ class ArrayMap final : public VmMap {
         if ((flags & abi::kNoExist) != 0) {
             return -EEXIST;
         }
-        if ((flags & abi::kLock) != 0) {
-            return -EINVAL; // needs a spin lock in the value, which no emulated map has
+        if ((flags & abi::kLock) != 0 && !lock_offset()) {
+            return -EINVAL;
         }
         if (journal != nullptr) {
             journal->bytes(this->value(element), info_.value_size);
         }
-        std::memcpy(this->value(element), value, info_.value_size);
+        write_value(this->value(element), value, false);
         return 0;
     }
 

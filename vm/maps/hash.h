@@ -81,7 +81,7 @@ class HashMap final : public VmMap {
         if (auto ok = check_host_call("update", key, value.size(), true); !ok) {
             return ok;
         }
-        const auto write = [&](uint32_t slot) { copy_in(slot, value); };
+        const auto write = [&](uint32_t slot, bool is_new) { copy_in(slot, value, is_new); };
         const int64_t code = put_with(key.data(), flags, 0, nullptr, write);
         if (code == 0) {
             return {};
@@ -172,12 +172,12 @@ class HashMap final : public VmMap {
 
     int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
                 Journal* journal) override {
-        const auto write = [&](uint32_t slot) {
+        const auto write = [&](uint32_t slot, bool is_new) {
             uint8_t* to = this->value(percpu_ ? cpu * slots_ + slot : slot);
             if (journal != nullptr) {
                 journal->bytes(to, info_.value_size);
             }
-            std::memcpy(to, value, info_.value_size);
+            write_value(to, value, is_new);
         };
         return put_with(key, flags, cpu, journal, write);
     }
@@ -375,9 +375,11 @@ class HashMap final : public VmMap {
 
     template <typename Write>
     int64_t put_with(const uint8_t* wanted, uint64_t flags, uint32_t cpu, Journal* journal, Write write) {
-        if (flags > abi::kExist) {
+        const bool locks = (flags & abi::kLock) != 0;
+        if ((flags & ~abi::kLock) > abi::kExist || (locks && (!lock_offset() || lru_))) {
             return -EINVAL;
         }
+        flags &= ~abi::kLock;
         const uint32_t hash = hash_bytes(wanted, info_.key_size, seed_);
         const uint32_t old = find_slot(wanted, hash);
         if (old != kNoElement && flags == abi::kNoExist) {
@@ -390,7 +392,11 @@ class HashMap final : public VmMap {
             if (lru_) {
                 touch(old, journal);
             }
-            write(old);
+            write(old, false);
+            return 0;
+        }
+        if (old != kNoElement && locks) {
+            write(old, false); // under the lock of the value, so in place
             return 0;
         }
         const uint32_t slot = old != kNoElement ? extra_[cpu] : slot_for_new(journal);
@@ -400,7 +406,7 @@ class HashMap final : public VmMap {
         if (percpu_) {
             clear_all_cpus(slot, journal);
         }
-        write(slot);
+        write(slot, true);
         links_[slot].hash = hash;
         std::memcpy(key(slot), wanted, info_.key_size);
         if (old != kNoElement) {

@@ -40,9 +40,21 @@ Status VmMap::check_host_call(const char* op, ByteView key, size_t value_size, b
     return {};
 }
 
-void VmMap::copy_in(uint32_t slot, ByteView host_value) {
+void VmMap::write_value(uint8_t* to, const uint8_t* from, bool is_new) const {
+    uint32_t at = 0;
+    for (const HiddenField& field : hidden_) {
+        std::memcpy(to + at, from + at, field.offset - at);
+        at = field.offset + field.size;
+        if (is_new) {
+            std::memset(to + field.offset, 0, field.size);
+        }
+    }
+    std::memcpy(to + at, from + at, info_.value_size - at);
+}
+
+void VmMap::copy_in(uint32_t slot, ByteView host_value, bool is_new) {
     if (!abi::is_percpu(info_.type)) {
-        std::memcpy(value(slot), host_value.data(), info_.value_size);
+        write_value(value(slot), host_value.data(), is_new);
         return;
     }
     const uint32_t step = round_up(info_.value_size, 8u);
@@ -54,6 +66,9 @@ void VmMap::copy_in(uint32_t slot, ByteView host_value) {
 void VmMap::copy_out(uint32_t slot, ByteSpan host_value) const {
     if (!abi::is_percpu(info_.type)) {
         std::memcpy(host_value.data(), value(slot), info_.value_size);
+        for (const HiddenField& field : hidden_) {
+            std::memset(host_value.data() + field.offset, 0, field.size);
+        }
         return;
     }
     const uint32_t step = round_up(info_.value_size, 8u);
@@ -133,13 +148,15 @@ Expected<size_t> VmMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& va
         }
         cursor.started = true;
         cursor.position = next;
-        const uint32_t slot = host_find(next);
-        if (slot == kNoElement) {
+        values.resize(values.size() + host_value_size(info_));
+        if (auto found = lookup(next, ByteSpan(values).last(host_value_size(info_))); !found) {
+            values.resize(values.size() - host_value_size(info_));
+            if (found.error().code != ENOENT) {
+                return found.error();
+            }
             continue;
         }
         keys.insert(keys.end(), next.begin(), next.end());
-        values.resize(values.size() + host_value_size(info_));
-        copy_out(slot, ByteSpan(values).last(host_value_size(info_)));
         ++count;
     }
     return count;
@@ -233,6 +250,32 @@ Error refuse(const MapDef& def, int code, std::string reason, std::string hint =
     return Error{code, "create map", def.name + ": " + std::move(reason), std::move(hint), {}};
 }
 
+/// Maps whose values are maps, interfaces, CPUs and sockets.
+Status check_pointer_map(const MapDef& def) {
+    using abi::MapType;
+    constexpr uint32_t kMaxCpus = 8192; // NR_CPUS of Debian's kernels
+    if (def.type == MapType::ArrayOfMaps || def.type == MapType::HashOfMaps) {
+        if (def.inner == nullptr) {
+            return refuse(def, EINVAL, "the inner map is not declared",
+                          "declare it with __array(values, ...)");
+        }
+        if (def.value_size != 4) {
+            return refuse(def, EINVAL, "values have 4 bytes");
+        }
+    }
+    if (def.type == MapType::HashOfMaps) {
+        return def.key_size != 0 ? Status{} : refuse(def, EINVAL, "key size is 0");
+    }
+    const bool has_program = def.type != MapType::ArrayOfMaps && def.type != MapType::Xskmap;
+    if (def.key_size != 4 || (def.value_size != 4 && (def.value_size != 8 || !has_program))) {
+        return refuse(def, EINVAL, "keys have 4 bytes, values 4" + std::string(has_program ? " or 8" : ""));
+    }
+    if (def.type == MapType::Cpumap && def.max_entries > kMaxCpus) {
+        return refuse(def, E2BIG, "more entries than the kernel knows CPUs");
+    }
+    return {};
+}
+
 /// The kernel's alloc_check functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c) for the types the vm has.
 Status check_definition(const MapDef& def) {
     using abi::MapType;
@@ -248,6 +291,20 @@ Status check_definition(const MapDef& def) {
             return refuse(def, EINVAL,
                           "the key of an array has 4 bytes, not " + std::to_string(def.key_size));
         }
+        break;
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+    case MapType::Cpumap:
+    case MapType::Xskmap:
+        if (auto ok = check_pointer_map(def); !ok) {
+            return ok;
+        }
+        allowed = def.type == MapType::Cpumap        ? abi::kMapNumaNode
+                  : def.type == MapType::HashOfMaps  ? allowed | abi::kMapNoPrealloc | abi::kMapZeroSeed
+                  : def.type == MapType::ArrayOfMaps ? allowed & ~(abi::kMapRdonlyProg | abi::kMapWronlyProg)
+                                                     : abi::kMapNumaNode | abi::kMapRdonly | abi::kMapWronly;
         break;
     case MapType::ProgArray:
     case MapType::PerfEventArray:
@@ -328,12 +385,15 @@ Status check_definition(const MapDef& def) {
     return {};
 }
 
-} // namespace
+MapInfo inner_info(const MapDef& def, const MapOptions& options) {
+    const MapDef sized = sized_for(def, options.cpus);
+    return {sized.name,        sized.type,  sized.key_size, sized.value_size,
+            sized.max_entries, sized.flags, options.cpus,   0};
+}
 
-Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptions& options,
-                                            uint64_t& taken) {
+Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOptions& options,
+                                                uint64_t& taken) {
     using abi::MapType;
-    const MapDef def = sized_for(wanted, options.cpus);
     switch (def.type) {
     case MapType::Array:
     case MapType::PercpuArray:
@@ -346,6 +406,12 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptio
     case MapType::Stack:
     case MapType::BloomFilter:
     case MapType::PerfEventArray:
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+    case MapType::Cpumap:
+    case MapType::Xskmap:
     case MapType::ProgArray:
     case MapType::Ringbuf:
         break;
@@ -353,8 +419,20 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptio
         return refuse(def, ENOTSUP, "map type " + std::string(abi::name(def.type)) + " is not emulated",
                       "vm.support().maps lists what is; load(\"kernel\") runs it for real");
     }
+    if (def.inner != nullptr) {
+        uint64_t nothing = 0;
+        if (auto inner = create_map(*def.inner, options, nothing); !inner) {
+            return inner.error();
+        }
+    }
     if (auto ok = check_definition(def); !ok) {
         return ok.error();
+    }
+    if (def.inner != nullptr && abi::holds_maps(def.inner->type)) {
+        return refuse(def, EINVAL, "maps of maps of maps do not exist");
+    }
+    if (def.inner != nullptr && def.inner->type == MapType::ProgArray) {
+        return refuse(def, ENOTSUP, "a prog_array cannot be an inner map");
     }
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
@@ -387,6 +465,16 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptio
     case MapType::Queue:
     case MapType::Stack:
         return create_queue(info);
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+        return create_map_of_maps(info, inner_info(*def.inner, options), options);
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+        info.flags |= abi::kMapRdonlyProg; // as the kernel adds it
+        return create_redirect_map(info, options.world);
+    case MapType::Cpumap:
+    case MapType::Xskmap:
+        return create_redirect_map(info, options.world);
     case MapType::PerfEventArray:
         return create_perf_event_array(info);
     case MapType::BloomFilter:
@@ -394,6 +482,19 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& wanted, const MapOptio
     default:
         return create_hash(info, options.seed);
     }
+}
+
+} // namespace
+
+Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
+    auto map = create_checked(sized_for(def, options.cpus), options, taken);
+    if (map && !options.hidden.empty()) {
+        if ((def.flags & (abi::kMapRdonlyProg | abi::kMapWronlyProg)) != 0) {
+            return refuse(def, EACCES, "values with kernel fields must be open to programs both ways");
+        }
+        (*map)->hide(options.hidden);
+    }
+    return map;
 }
 
 } // namespace mimicsh::vm

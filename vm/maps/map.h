@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "object/target.h"
+#include "object/value_fields.h"
 #include "vm/journal.h"
 #include "vm/memory.h"
 
@@ -27,6 +28,8 @@ class ZeroedBytes {
     };
     std::unique_ptr<uint8_t, Free> bytes_;
 };
+
+struct World;
 
 /// Element not there.
 inline constexpr uint32_t kNoElement = 0xffffffff;
@@ -103,6 +106,18 @@ class VmMap : public Map {
     [[nodiscard]] uint32_t element_of(uint32_t slot, uint32_t cpu) const {
         return abi::is_percpu(info_.type) ? cpu * slots_ + slot : slot;
     }
+    /// Names the fields of values that host copies show as zero and that updates leave alone.
+    void hide(std::vector<HiddenField> fields) { hidden_ = std::move(fields); }
+    /// Offset of the bpf_spin_lock in values.
+    [[nodiscard]] std::optional<uint64_t> lock_offset() const {
+        for (const HiddenField& field : hidden_) {
+            if (field.kind == HiddenField::Kind::SpinLock) {
+                return field.offset;
+            }
+        }
+        return std::nullopt;
+    }
+    void set_id(uint32_t id) { info_.id = id; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
     /// Ends a run: what it deleted is forgotten.
@@ -114,8 +129,10 @@ class VmMap : public Map {
     /// Checks sizes of a host call, access flags and the frozen state.
     [[nodiscard]] Status check_host_call(const char* op, ByteView key, size_t value_size, bool writes) const;
     [[nodiscard]] Error error(int code, const char* op, std::string reason) const;
+    /// Writes a value but for its hidden fields, which a new element has as zero.
+    void write_value(uint8_t* to, const uint8_t* from, bool is_new) const;
     /// Copies a value of host_value_size in or out, CPU by CPU for per-CPU maps.
-    void copy_in(uint32_t slot, ByteView host_value);
+    void copy_in(uint32_t slot, ByteView host_value, bool is_new);
     void copy_out(uint32_t slot, ByteSpan host_value) const;
 
     /// `next_key` of maps whose keys are the indices below max_entries.
@@ -124,6 +141,7 @@ class VmMap : public Map {
     [[nodiscard]] virtual uint32_t host_find(ByteView key);
 
     MapInfo info_;
+    std::vector<HiddenField> hidden_; ///< by offset
     bool frozen_ = false;
     bool deleted_in_run_ = false;
     uint8_t* values_ = nullptr; ///< borrowed from the subclass's storage
@@ -142,7 +160,9 @@ class VmMap : public Map {
 struct MapOptions {
     uint32_t cpus = 1;
     uint64_t seed = 1;
-    uint64_t memory_limit = 0; ///< bytes this map may take
+    uint64_t memory_limit = 0;          ///< bytes this map may take
+    std::shared_ptr<const World> world; ///< for the interfaces of a devmap
+    std::vector<HiddenField> hidden;    ///< fields of values that belong to the kernel
 };
 
 /// Makes a map from its definition, with the kernel's checks (EINVAL, E2BIG); a type that the vm does not
@@ -159,5 +179,9 @@ struct MapOptions {
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_queue(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_perf_event_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_bloom_filter(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_map_of_maps(const MapInfo& info, const MapInfo& inner,
+                                                                  const MapOptions& options);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_redirect_map(const MapInfo& info,
+                                                                   std::shared_ptr<const World> world);
 
 } // namespace mimicsh::vm

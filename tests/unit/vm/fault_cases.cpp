@@ -15,6 +15,9 @@ MAP(hash, BPF_MAP_TYPE_HASH, 4);
 MAP(array, BPF_MAP_TYPE_ARRAY, 4);
 MAP(percpu, BPF_MAP_TYPE_PERCPU_ARRAY, 4);
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } ring SEC(".maps");
+struct locked { struct bpf_spin_lock lock; __u32 n; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
+	__type(value, struct locked); } locks SEC(".maps");
 volatile const __u32 constants[4] = { 1, 2, 3, 4 };
 volatile __u64 number = 0x1234;
 volatile __u64 kept;
@@ -136,6 +139,27 @@ const std::vector<FaultCase>& fault_cases() {
         {"record left open", FaultKind::Strict,
          "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\nr[0] = 1;\nreturn 2;",
          "neither submitted nor discarded"},
+        {"lock held at the end", FaultKind::Strict,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "bpf_spin_lock(&v->lock);\nreturn 2;",
+         "ends while it holds the lock in a value of map locks", "bpf_spin_unlock on every path"},
+        {"lock taken twice", FaultKind::BadCall,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "bpf_spin_lock(&v->lock);\nbpf_spin_lock(&v->lock); // here\nreturn 2;",
+         "bpf_spin_lock: the program holds this lock already"},
+        {"lock taken beside another", FaultKind::BadCall,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key), *w;\nif (!v) return 0;\n"
+         "key = 2;\nw = bpf_map_lookup_elem(&locks, &key);\nif (!w) return 0;\n"
+         "bpf_spin_lock(&v->lock);\nbpf_spin_lock(&w->lock); // here\nreturn 2;",
+         "only one can be held at a time", "first"},
+        {"unlock without lock", FaultKind::BadCall,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "bpf_spin_unlock(&v->lock); // here\nreturn 2;",
+         "bpf_spin_unlock: the program does not hold this lock"},
+        {"lock that is none", FaultKind::BadCall,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "void *p = &v->n; HIDE(p);\nbpf_spin_lock(p); // here\nreturn 2;",
+         "bpf_spin_lock: the argument is no bpf_spin_lock of a map value"},
         {"fault after changes of maps", FaultKind::OutOfBounds,
          "struct value x = {7, 8, 9};\nbpf_map_update_elem(&hash, &key, &x, 0);\nkey = 2;\n"
          "bpf_map_update_elem(&hash, &key, &x, 0);\nbpf_map_delete_elem(&hash, &key);\n"

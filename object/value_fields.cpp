@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Finding the kernel's fields in map values.
+#include "object/value_fields.h"
+
+#include <algorithm>
+#include <array>
+
+namespace mimicsh {
+
+namespace {
+
+constexpr uint32_t kMaxDepth = 8;
+constexpr size_t kMaxFields = 64;
+
+/// Structs whose contents only the kernel touches.
+constexpr std::array<std::string_view, 9> kOpaque{"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer",
+                                                  "bpf_wq",        "bpf_list_head",     "bpf_list_node",
+                                                  "bpf_rb_root",   "bpf_rb_node",       "bpf_refcount"};
+
+/// A pointer to an object of the kernel: tagged kptr, kptr_untrusted, percpu_kptr or uptr.
+bool is_kernel_pointer(const Btf& btf, const BtfType& type) {
+    if (type.kind != BtfKind::Ptr || type.type == 0) {
+        return false;
+    }
+    const BtfType& tag = btf.type(type.type);
+    return tag.kind == BtfKind::TypeTag && (tag.name == "kptr" || tag.name == "kptr_untrusted" ||
+                                            tag.name == "percpu_kptr" || tag.name == "uptr");
+}
+
+void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::vector<HiddenField>& found) {
+    const BtfType& type = btf.type(btf.resolve(id));
+    if (depth > kMaxDepth || found.size() >= kMaxFields) {
+        return;
+    }
+    const auto size = btf.size_of(id);
+    const bool is_opaque =
+        type.kind == BtfKind::Struct && std::ranges::find(kOpaque, type.name) != kOpaque.end();
+    if (size && (is_opaque || is_kernel_pointer(btf, type))) {
+        found.push_back(
+            {type.name == "bpf_spin_lock" ? HiddenField::Kind::SpinLock : HiddenField::Kind::Other,
+             static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
+    } else if (type.kind == BtfKind::Struct) {
+        for (const BtfMember& member : type.members) {
+            collect(btf, member.type, offset + member.bit_offset / 8, depth + 1, found);
+        }
+    } else if (type.kind == BtfKind::Array) {
+        const auto step = btf.size_of(type.type);
+        for (uint32_t i = 0; step && i < std::min<uint32_t>(type.elements, kMaxFields); ++i) {
+            collect(btf, type.type, offset + i * *step, depth + 1, found);
+        }
+    }
+}
+
+} // namespace
+
+std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map) {
+    using abi::MapType;
+    std::vector<HiddenField> found;
+    const bool can_have =
+        map.type == MapType::Hash || map.type == MapType::Array || map.type == MapType::LruHash;
+    if (object.btf == nullptr || map.value_btf_id == 0 || map.is_data || !can_have) {
+        return found;
+    }
+    collect(*object.btf, map.value_btf_id, 0, 0, found);
+    std::ranges::sort(found, {}, &HiddenField::offset);
+    std::erase_if(found, [&](const HiddenField& field) {
+        return uint64_t{field.offset} + field.size > map.value_size;
+    });
+    return found;
+}
+
+} // namespace mimicsh

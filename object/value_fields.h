@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Fields of map values that belong to the kernel: locks, timers, pointers to its objects.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "object/object.h"
+
+namespace mimicsh {
+
+/// A field that host copies show as zero and that updates leave alone.
+struct HiddenField {
+    enum class Kind : uint8_t { SpinLock, Other };
+    Kind kind = Kind::Other;
+    uint32_t offset = 0; ///< in the value
+    uint32_t size = 0;
+};
+
+/// The hidden fields of a map's values by their BTF, sorted by offset (btf_parse_fields, kernel/bpf/btf.c).
+/// Only types with one value per entry have them.
+[[nodiscard]] std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map);
+
+} // namespace mimicsh
