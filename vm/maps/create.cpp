@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+// Making maps from definitions: what the kernel refuses, the memory limit, the class for each type.
+#include <algorithm>
+#include <cerrno>
+
+#include "vm/maps/map.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+Error refuse(const MapDef& def, int code, std::string reason, std::string hint = {}) {
+    return Error{code, "create map", def.name + ": " + std::move(reason), std::move(hint), {}};
+}
+
+/// Maps whose values are maps, interfaces, CPUs and sockets.
+Status check_pointer_map(const MapDef& def) {
+    using abi::MapType;
+    constexpr uint32_t kMaxCpus = 8192; // NR_CPUS of Debian's kernels
+    if (def.type == MapType::ArrayOfMaps || def.type == MapType::HashOfMaps) {
+        if (def.inner == nullptr) {
+            return refuse(def, EINVAL, "the inner map is not declared",
+                          "declare it with __array(values, ...)");
+        }
+        if (def.value_size != 4) {
+            return refuse(def, EINVAL, "values have 4 bytes");
+        }
+    }
+    if (def.type == MapType::HashOfMaps) {
+        return def.key_size != 0 ? Status{} : refuse(def, EINVAL, "key size is 0");
+    }
+    const bool has_program = def.type != MapType::ArrayOfMaps && def.type != MapType::Xskmap;
+    if (def.key_size != 4 || (def.value_size != 4 && (def.value_size != 8 || !has_program))) {
+        return refuse(def, EINVAL, "keys have 4 bytes, values 4" + std::string(has_program ? " or 8" : ""));
+    }
+    if (def.type == MapType::Cpumap && def.max_entries > kMaxCpus) {
+        return refuse(def, E2BIG, "more entries than the kernel knows CPUs");
+    }
+    return {};
+}
+
+/// The kernel's alloc_check functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c) for the types the vm has.
+Status check_definition(const MapDef& def) {
+    using abi::MapType;
+    const bool is_lru = def.type == MapType::LruHash || def.type == MapType::LruPercpuHash;
+    constexpr uint32_t kCommonFlags =
+        abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg | abi::kMapNumaNode;
+    uint32_t allowed = kCommonFlags;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+        allowed |= def.type == MapType::Array ? abi::kMapMmapable : 0;
+        if (def.key_size != 4) {
+            return refuse(def, EINVAL,
+                          "the key of an array has 4 bytes, not " + std::to_string(def.key_size));
+        }
+        break;
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+    case MapType::Cpumap:
+    case MapType::Xskmap:
+        if (auto ok = check_pointer_map(def); !ok) {
+            return ok;
+        }
+        allowed = def.type == MapType::Cpumap        ? abi::kMapNumaNode
+                  : def.type == MapType::HashOfMaps  ? allowed | abi::kMapNoPrealloc | abi::kMapZeroSeed
+                  : def.type == MapType::ArrayOfMaps ? allowed & ~(abi::kMapRdonlyProg | abi::kMapWronlyProg)
+                                                     : abi::kMapNumaNode | abi::kMapRdonly | abi::kMapWronly;
+        break;
+    case MapType::ProgArray:
+    case MapType::PerfEventArray:
+        allowed &= ~(abi::kMapRdonlyProg | abi::kMapWronlyProg);
+        if (def.key_size != 4 || def.value_size != 4) {
+            return refuse(def, EINVAL,
+                          "key and value of a " + std::string(abi::name(def.type)) + " have 4 bytes each");
+        }
+        break;
+    case MapType::Ringbuf:
+        allowed = abi::kMapNumaNode;
+        if (def.key_size != 0 || def.value_size != 0) {
+            return refuse(def, EINVAL, "a ringbuf has neither key nor value size");
+        }
+        if (def.max_entries < 4096 || (def.max_entries & (def.max_entries - 1)) != 0) {
+            return refuse(def, EINVAL,
+                          "size " + std::to_string(def.max_entries) +
+                              " is no power of two of at least one page");
+        }
+        return (def.flags & ~allowed) != 0 ? refuse(def, EINVAL, "flags the kernel refuses") : Status{};
+    case MapType::LpmTrie:
+        allowed |= abi::kMapNoPrealloc;
+        if ((def.flags & abi::kMapNoPrealloc) == 0) {
+            return refuse(def, EINVAL, "an LPM trie wants the flag BPF_F_NO_PREALLOC");
+        }
+        if (def.key_size < 5 || def.key_size > 4 + 256) {
+            return refuse(def, EINVAL, "the key of an LPM trie is a prefix length and 1 to 256 bytes");
+        }
+        break;
+    case MapType::BloomFilter:
+        allowed |= abi::kMapZeroSeed;
+        if ((def.extra & ~uint64_t{0xf}) != 0) {
+            return refuse(def, EINVAL, "map_extra is the number of hash functions, 0 to 15");
+        }
+        [[fallthrough]];
+    case MapType::Queue:
+    case MapType::Stack:
+        if (def.key_size != 0) {
+            return refuse(def, EINVAL, std::string(abi::name(def.type)) + " maps have no keys");
+        }
+        break;
+    default: // the hash family
+        allowed |= abi::kMapZeroSeed;
+        if (is_lru) {
+            allowed |= abi::kMapNoCommonLru;
+        } else {
+            allowed |= abi::kMapNoPrealloc;
+        }
+        if (def.key_size == 0) {
+            return refuse(def, EINVAL, "key size is 0");
+        }
+        break;
+    }
+    if (is_lru && (def.flags & abi::kMapNoPrealloc) != 0) {
+        return refuse(def, EOPNOTSUPP, "an LRU map is always preallocated");
+    }
+    const auto both = [&](uint32_t flags) { return (def.flags & flags) == flags; };
+    if ((def.flags & ~allowed) != 0 || both(abi::kMapRdonly | abi::kMapWronly) ||
+        both(abi::kMapRdonlyProg | abi::kMapWronlyProg)) {
+        return refuse(def, EINVAL, "flags the kernel refuses for " + std::string(abi::name(def.type)));
+    }
+    if (def.max_entries == 0) {
+        return refuse(def, EINVAL, "max_entries is 0");
+    }
+    if (def.value_size == 0) {
+        return refuse(def, EINVAL, "value size is 0");
+    }
+    // A per-CPU value must fit the kernel's per-CPU allocator, an element of a hash one kmalloc.
+    const bool is_array = def.type == MapType::Array || def.type == MapType::PercpuArray;
+    const uint64_t limit = abi::is_percpu(def.type) ? 32u << 10
+                           : is_array               ? INT32_MAX
+                                                    : (4u << 20) - 49 - std::min(def.key_size, 4u << 20);
+    if (def.value_size > limit || def.key_size >= 4u << 20) {
+        return refuse(def, E2BIG,
+                      "value of " + std::to_string(def.value_size) + " bytes, at most " +
+                          std::to_string(limit));
+    }
+    return {};
+}
+
+MapInfo inner_info(const MapDef& def, const MapOptions& options) {
+    const MapDef sized = sized_for(def, options.cpus);
+    return {sized.name,        sized.type,  sized.key_size, sized.value_size,
+            sized.max_entries, sized.flags, options.cpus,   0};
+}
+
+Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOptions& options,
+                                                uint64_t& taken) {
+    using abi::MapType;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+    case MapType::Hash:
+    case MapType::PercpuHash:
+    case MapType::LruHash:
+    case MapType::LruPercpuHash:
+    case MapType::LpmTrie:
+    case MapType::Queue:
+    case MapType::Stack:
+    case MapType::BloomFilter:
+    case MapType::PerfEventArray:
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+    case MapType::Cpumap:
+    case MapType::Xskmap:
+    case MapType::ProgArray:
+    case MapType::Ringbuf:
+        break;
+    default:
+        return refuse(def, ENOTSUP, "map type " + std::string(abi::name(def.type)) + " is not emulated",
+                      "vm.support().maps lists what is; load(\"kernel\") runs it for real");
+    }
+    if (def.inner != nullptr) {
+        uint64_t nothing = 0;
+        if (auto inner = create_map(*def.inner, options, nothing); !inner) {
+            return inner.error();
+        }
+    }
+    if (auto ok = check_definition(def); !ok) {
+        return ok.error();
+    }
+    if (def.inner != nullptr && abi::holds_maps(def.inner->type)) {
+        return refuse(def, EINVAL, "maps of maps of maps do not exist");
+    }
+    if (def.inner != nullptr && def.inner->type == MapType::ProgArray) {
+        return refuse(def, ENOTSUP, "a prog_array cannot be an inner map");
+    }
+    MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
+                 def.max_entries, def.flags, options.cpus, 0};
+    const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
+    const uint64_t bytes = def.type == MapType::Ringbuf ? def.max_entries
+                           : def.type == MapType::BloomFilter
+                               ? uint64_t{def.max_entries} * def.value_size * 16
+                               : uint64_t{def.max_entries} * (copies * round_up(def.value_size, 8u) +
+                                                              round_up(def.key_size, 4u) + 16);
+    if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
+        return refuse(def, ENOMEM,
+                      std::to_string(bytes >> 20) + " MiB do not fit the memory limit of " +
+                          std::to_string(options.memory_limit >> 20) + " MiB",
+                      "lower max_entries or raise the memory limit of the vm");
+    }
+    if (uint64_t{def.max_entries} * copies >= kNoElement) {
+        return refuse(def, E2BIG, "too many elements");
+    }
+    taken += bytes;
+    switch (def.type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+        return create_array(info);
+    case MapType::ProgArray:
+        return create_prog_array(info);
+    case MapType::Ringbuf:
+        return create_ringbuf(info);
+    case MapType::LpmTrie:
+        return create_lpm_trie(info);
+    case MapType::Queue:
+    case MapType::Stack:
+        return create_queue(info);
+    case MapType::ArrayOfMaps:
+    case MapType::HashOfMaps:
+        return create_map_of_maps(info, inner_info(*def.inner, options), options);
+    case MapType::Devmap:
+    case MapType::DevmapHash:
+        info.flags |= abi::kMapRdonlyProg; // as the kernel adds it
+        return create_redirect_map(info, options.world);
+    case MapType::Cpumap:
+    case MapType::Xskmap:
+        return create_redirect_map(info, options.world);
+    case MapType::PerfEventArray:
+        return create_perf_event_array(info);
+    case MapType::BloomFilter:
+        return create_bloom_filter(info);
+    default:
+        return create_hash(info, options.seed);
+    }
+}
+
+} // namespace
+
+Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
+    auto map = create_checked(sized_for(def, options.cpus), options, taken);
+    if (map && !options.hidden.empty()) {
+        if ((def.flags & (abi::kMapRdonlyProg | abi::kMapWronlyProg)) != 0) {
+            return refuse(def, EACCES, "values with kernel fields must be open to programs both ways");
+        }
+        (*map)->hide(options.hidden);
+    }
+    return map;
+}
+
+} // namespace mimicsh::vm
