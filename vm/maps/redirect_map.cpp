@@ -90,7 +90,7 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
         auto& bucket = buckets_[index & (buckets_.size() - 1)];
         if (slot != kNoElement) {
             std::erase(bucket, slot);
-        } else if (slot = free_slot(); slot == kNoElement) {
+        } else if (slot = take_free(); slot == kNoElement) {
             return error(E2BIG, "update",
                          "map is full (max_entries " + std::to_string(info_.max_entries) + ")");
         }
@@ -106,13 +106,13 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
     return {};
 }
 
-uint32_t RedirectMap::free_slot() const {
-    for (uint32_t slot = 0; slot < info_.max_entries; ++slot) {
-        if (!is_set_[slot]) {
-            return slot;
-        }
+uint32_t RedirectMap::take_free() {
+    if (free_.empty()) {
+        return fresh_ < info_.max_entries ? fresh_++ : kNoElement;
     }
-    return kNoElement;
+    const uint32_t slot = free_.back();
+    free_.pop_back();
+    return slot;
 }
 
 Status RedirectMap::lookup(ByteView key, ByteSpan value) {
@@ -133,6 +133,7 @@ Status RedirectMap::erase(ByteView key) {
             return error(ENOENT, "delete", "no such key");
         }
         std::erase(buckets_[index & (buckets_.size() - 1)], slot);
+        free_.push_back(slot);
     } else if (index >= info_.max_entries) {
         return error(EINVAL, "delete",
                      "index " + std::to_string(index) + " of " + std::to_string(info_.max_entries));

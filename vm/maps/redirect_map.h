@@ -30,13 +30,15 @@ class RedirectMap final : public VmMap {
   private:
     [[nodiscard]] bool is_hash() const { return info_.type == abi::MapType::DevmapHash; }
     [[nodiscard]] uint32_t slot_of(uint32_t key) const;
-    [[nodiscard]] uint32_t free_slot() const;
+    [[nodiscard]] uint32_t take_free();
     [[nodiscard]] Status check_value(uint32_t key, uint32_t target, uint64_t flags) const;
 
     ZeroedBytes storage_;
     std::shared_ptr<const World> world_;
     std::vector<uint32_t> keys_; ///< by slot
     std::vector<bool> is_set_;
+    std::vector<uint32_t> free_;                 ///< devmap_hash: slots that were given back
+    uint32_t fresh_ = 0;                         ///< devmap_hash: slots from here on were never used
     std::vector<std::vector<uint32_t>> buckets_; ///< devmap_hash: slots, newest first
 };
 
