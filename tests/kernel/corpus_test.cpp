@@ -3,6 +3,8 @@
 // targets, what it refuses is named here.
 #include <sched.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -11,6 +13,7 @@
 #include "object/replay.h"
 #include "tests/bpf_sources.h"
 #include "tests/kernel/parity.h"
+#include "tests/kernel/program_packets.h"
 #include "vm/context/context.h"
 
 namespace mimicsh::test {
@@ -47,7 +50,8 @@ std::shared_ptr<const Object> only_emulated(const Object& object) {
     return copy->programs().empty() ? nullptr : copy;
 }
 
-/// All packets of tests/data/captures, equal ones once, and the sizes around the limits of a test run.
+/// All packets of tests/data/captures, equal ones once, the sizes around the limits of a test run, and what
+/// program_packets() builds, in its own order.
 const std::vector<ByteVec>& packets() {
     static const std::vector<ByteVec> kPackets = [] {
         std::set<ByteVec> all;
@@ -72,9 +76,57 @@ const std::vector<ByteVec>& packets() {
         for (const size_t size : {14, 15, 33, 34, 41, 42, 60, 64, 1500, 1514, 3520, 3521, 9000}) {
             all.insert(packet_of(size));
         }
-        return std::vector<ByteVec>(all.begin(), all.end());
+        std::vector<ByteVec> list = program_packets();
+        EXPECT_GE(list.size(), 100u);
+        list.insert(list.end(), all.begin(), all.end());
+        return list;
     }();
     return kPackets;
+}
+
+/// The programs that people write, one source each.
+constexpr std::string_view kPrograms = "tests/cases/programs/";
+
+/// What the packets reach in one program, as the emulator alone traces it.
+struct Reached {
+    std::set<uint32_t> verdicts;
+    size_t percent = 0; ///< of its instructions
+    size_t packets = 0; ///< that get further than those that are turned away first
+};
+
+/// Slot of one line of a trace.
+uint32_t slot_of(std::string_view line) {
+    return static_cast<uint32_t>(
+        std::strtoul(std::string(line.substr(0, line.find(':'))).c_str(), nullptr, 10));
+}
+
+Reached reached_by_packets(Program& program) {
+    Reached reached;
+    std::set<uint32_t> executed;
+    std::vector<size_t> sizes;
+    RunOptions options;
+    options.trace = true;
+    for (const ByteVec& packet : packets()) {
+        const auto result = program.run(packet, options);
+        if (!result) {
+            continue; // refused before it ran, as by the kernel
+        }
+        reached.verdicts.insert(result->ret);
+        std::set<uint32_t> slots;
+        for (size_t at = 0; at < result->trace.size(); at = result->trace.find('\n', at) + 1) {
+            slots.insert(slot_of(std::string_view(result->trace).substr(at, 16)));
+        }
+        executed.insert(slots.begin(), slots.end());
+        sizes.push_back(slots.size());
+    }
+    const auto& insns = program.linked().insns;
+    const auto wide =
+        std::count_if(insns.begin(), insns.end(), [](Insn one) { return one.code == op::kLddw; });
+    reached.percent = 100 * executed.size() / (insns.size() - static_cast<size_t>(wide));
+    const size_t least = sizes.empty() ? 0 : *std::min_element(sizes.begin(), sizes.end());
+    reached.packets = static_cast<size_t>(
+        std::count_if(sizes.begin(), sizes.end(), [&](size_t size) { return size > least; }));
+    return reached;
 }
 
 /// The packets in order, for a replay.
@@ -140,6 +192,18 @@ class CorpusParity : public ParityTest, public testing::WithParamInterface<std::
         EXPECT_TRUE(there || there.error().code == expected) << there.error().message();
     }
 
+    /// The comparison means little for a program whose branches no packet takes.
+    static void expect_all_reached(const std::shared_ptr<const Object>& object) {
+        const auto alone = vm::make_target()->load(object, {});
+        ASSERT_TRUE(alone) << alone.error().message();
+        for (Program* program : (*alone)->programs()) {
+            const Reached reached = reached_by_packets(*program);
+            EXPECT_GE(reached.verdicts.size(), 2u) << program->name();
+            EXPECT_GE(reached.packets, 20u) << program->name();
+            EXPECT_GE(reached.percent, 75u) << program->name();
+        }
+    }
+
   private:
     cpu_set_t before_{};
 };
@@ -163,6 +227,16 @@ TEST_P(CorpusParity, EveryPacketGivesTheSame) {
         EXPECT_EQ(report_of(*vm_, name), report_of(*kernel_, name)) << name;
         expect_same_maps();
     }
+    if (GetParam().starts_with(kPrograms)) {
+        expect_all_reached(object);
+    }
+}
+
+TEST(Corpus, HasFortyProgramsOfItsOwn) {
+    const auto sources = bpf_sources();
+    EXPECT_GE(std::count_if(sources.begin(), sources.end(),
+                            [](const std::string& path) { return path.starts_with(kPrograms); }),
+              40);
 }
 
 INSTANTIATE_TEST_SUITE_P(AllPrograms, CorpusParity, testing::ValuesIn(bpf_sources()),
