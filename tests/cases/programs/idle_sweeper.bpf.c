@@ -9,6 +9,8 @@ struct {
 	__type(value, __u32);
 } last_use SEC(".maps");
 
+struct bpf_map;
+
 __u32 now, swept;
 
 static long sweep(struct bpf_map *map, __u32 *key, __u32 *used, __u32 *limit)
