@@ -4,11 +4,13 @@
 #include <sched.h>
 
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "base/fd.h"
 #include "net/field_text.h"
 #include "tests/kernel/parity.h"
+#include "tests/kernel/program_packets.h"
 #include "vm/world.h"
 
 namespace mimicsh::test {
@@ -143,7 +145,7 @@ class WorldParity : public ParityTest {
         ASSERT_TRUE(world) << world.error().message();
         vm::Options options;
         options.world = *world;
-        open(compile_case("parity/" + name + ".bpf.c"), options);
+        open(compile_case(name + ".bpf.c"), options);
     }
 
     Fd home_;
@@ -155,7 +157,7 @@ ByteVec bytes_of(std::string_view address) {
 }
 
 TEST_F(WorldParity, FibLookup) {
-    open_world("world");
+    open_world("parity/world");
     ASSERT_TRUE(ready());
     constexpr uint32_t kDirect = 1, kOutput = 2, kSkipNeigh = 4, kTbid = 8, kSrc = 16, kMark = 32;
     struct Way {
@@ -270,7 +272,7 @@ TEST_F(WorldParity, FibLookup) {
 }
 
 TEST_F(WorldParity, CheckMtu) {
-    open_world("world");
+    open_world("parity/world");
     ASSERT_TRUE(ready());
     for (const uint64_t ifindex : {0u, 1u, 10u, 12u, 99u}) {
         for (const uint64_t given :
@@ -289,6 +291,18 @@ TEST_F(WorldParity, CheckMtu) {
             }
         }
     }
+}
+
+TEST_F(WorldParity, FibRouterRoutesPackets) {
+    open_world("programs/fib_router");
+    ASSERT_TRUE(ready());
+    std::map<uint32_t, size_t> verdicts;
+    for (const ByteVec& packet : program_packets()) {
+        ++verdicts[run_both("fib_router", packet).ret];
+    }
+    EXPECT_GE(verdicts[1], 20u) << "dropped";
+    EXPECT_GE(verdicts[2], 20u) << "passed";
+    EXPECT_GE(verdicts[4], 10u) << "redirected";
 }
 
 } // namespace
