@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Records to a perf event array, driven by the host.
 #include <linux/pkt_cls.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helpers that do not touch the packet: checksums, loops, the CPU, printing, tail calls.
 #include "io.h"
 

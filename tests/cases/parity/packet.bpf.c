@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helpers that move the ends of the packet or copy from and to it.
 #include "io.h"
 

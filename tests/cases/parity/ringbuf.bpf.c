@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Ring buffer: reserve, submit, discard, output, query, full ring.
 #include "io.h"
 

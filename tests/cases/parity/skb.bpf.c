@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helpers on socket buffers, each by the arguments of the io block; the buffer's state before and after goes to out[].
 #include "io.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Tail calls: to itself, to another, to nothing, from a subprogram.
 #include "io.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helpers that ask the machine: routes, neighbours, MTUs.
 #include "io.h"
 

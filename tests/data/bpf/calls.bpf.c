@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Subprograms called in an order that differs from their definition, callbacks, and a program in another section.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

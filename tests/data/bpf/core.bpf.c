@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Accesses of every CO-RE kind to types of the running kernel, and to some that no kernel has.
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

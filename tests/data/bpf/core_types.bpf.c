@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Types that are equal, nearly equal and different from the kernel's, for the type relocations of CO-RE.
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

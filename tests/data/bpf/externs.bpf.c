@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Kernel configuration values, kernel symbols typed and untyped, and kernel functions.
 #include <linux/bpf.h>
 #include <stdbool.h>

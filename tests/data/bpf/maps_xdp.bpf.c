@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // An XDP program with maps of several shapes, data sections and subprograms.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Data in sections of every name, strings, hidden and weak functions, an unusual map or two.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A prog array with initial programs, and maps of maps with and without initial maps.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
