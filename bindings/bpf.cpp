@@ -32,8 +32,6 @@ Instance& check_instance(lua_State* L, int index) {
     return *owner.instance;
 }
 
-namespace {
-
 int push_object(lua_State* L, Expected<Object> object) {
     if (!object) {
         return push_failure(L, object.error());
@@ -42,6 +40,8 @@ int push_object(lua_State* L, Expected<Object> object) {
     push_owner(L, std::make_shared<ObjectRef>(ObjectRef{std::move(shared)}));
     return 1;
 }
+
+namespace {
 
 /// object_open(path | bytes of an ELF file) -> object | nil, err.
 int object_open(lua_State* L) {
@@ -369,6 +369,7 @@ void open_bpf(lua_State* L) {
     lua_newtable(L);
     set_functions(L, "bpf.", kFunctions);
     set_functions(L, "bpf.", map_functions());
+    set_functions(L, "bpf.", raw_functions());
     set_functions(L, "bpf.", ring_functions());
     set_functions(L, "bpf.", run_functions());
     set_functions(L, "bpf.", replay_functions());

@@ -53,6 +53,9 @@ inline constexpr const char* kTypeName<MapCursor> = "map cursor";
 [[nodiscard]] Program& check_program(lua_State* L, int index);
 [[nodiscard]] Map& check_map(lua_State* L, int index);
 
+/// Pushes an object, or nil and the error; returns how many values.
+int push_object(lua_State* L, Expected<Object> object);
+
 /// Wakes the tasks that wait for records of the instance's ring buffers: they look again. After each run on
 /// the vm, whose rings have no descriptor to poll, and before the instance closes.
 void wake_ring_waits(InstanceOwner& owner);
@@ -71,6 +74,7 @@ void push_warnings(lua_State* L, const std::vector<Warning>& warnings);
 
 // Functions of the module by source file, all guarded.
 [[nodiscard]] std::span<const Function> map_functions();
+[[nodiscard]] std::span<const Function> raw_functions();
 [[nodiscard]] std::span<const Function> ring_functions();
 [[nodiscard]] std::span<const Function> run_functions();
 [[nodiscard]] std::span<const Function> replay_functions();

@@ -4,6 +4,7 @@
 
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
+#include "vm/context/captured.h"
 
 namespace mimicsh::lua {
 
@@ -45,6 +46,10 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     } else {
         set_text(L, "verdict", verdict_name(program.type(), result.ret));
         set_number(L, "ret", result.ret);
+        if (program.type() == abi::ProgType::Memory) {
+            push_u64(L, result.r0);
+            lua_setfield(L, -2, "r0");
+        }
     }
     push_bytes(L, result.packet);
     lua_setfield(L, -2, "bytes");
@@ -78,7 +83,46 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     set_text(L, "trace", result.trace);
 }
 
-/// run(program, bytes, {times=, trace=, cpu=, context=}) -> result | nil, err.
+/// One call of {helper=, values={{reg=, number= | bytes=}, ...}} at index, put behind the others.
+void add_call(lua_State* L, int index, vm::RecordedCalls& calls) {
+    Options call(L, index, "call");
+    const auto helper = static_cast<uint32_t>(call.number("helper", 1, UINT32_MAX).value_or(0));
+    auto& values = calls[helper].emplace_back();
+    call.push("values");
+    const int list = lua_gettop(L);
+    for (size_t i = 1; i <= lua_objlen(L, list); i++) {
+        lua_rawgeti(L, list, static_cast<int>(i));
+        Options entry(L, lua_gettop(L), "value");
+        vm::RecordedValue value;
+        value.reg = static_cast<uint8_t>(entry.number("reg", 0, 9).value_or(0));
+        entry.push("number");
+        const auto number = to_u64(L, lua_gettop(L));
+        lua_pop(L, 1);
+        const auto text = entry.string("bytes");
+        const ByteView bytes = as_bytes(text ? std::string_view(*text) : std::string_view());
+        value.value = number ? std::variant<uint64_t, ByteVec>(*number) : ByteVec(bytes.begin(), bytes.end());
+        values.push_back(std::move(value));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    call.finish();
+}
+
+/// The recorded calls in the list at index; null when it is no list.
+std::shared_ptr<vm::Replay> check_calls(lua_State* L, int index) {
+    if (!lua_istable(L, index)) {
+        return nullptr;
+    }
+    vm::RecordedCalls calls;
+    for (size_t i = 1; i <= lua_objlen(L, index); i++) {
+        lua_rawgeti(L, index, static_cast<int>(i));
+        add_call(L, lua_gettop(L), calls);
+        lua_pop(L, 1);
+    }
+    return std::make_shared<vm::Replay>(std::move(calls));
+}
+
+/// run(program, bytes, {times=, trace=, cpu=, context=, calls=}) -> result | nil, err.
 int program_run(lua_State* L) {
     Program& program = check_program(L, 1);
     const ByteView packet = as_bytes(check_string(L, 2, "packet"));
@@ -93,9 +137,21 @@ int program_run(lua_State* L) {
         const ByteView bytes = as_bytes(*context);
         run.context.assign(bytes.begin(), bytes.end());
     }
+    options.push("calls");
+    const auto replay = check_calls(L, lua_gettop(L));
+    lua_pop(L, 1);
     options.finish();
     run.stop = &interrupt_flag();
+    Instance& instance = *check<ProgramRef>(L, 1, "program").owner->instance;
+    if (replay != nullptr) {
+        if (const auto ok = vm::set_replay(instance, replay); !ok) {
+            return push_failure(L, ok.error());
+        }
+    }
     const auto result = program.run(packet, run);
+    if (replay != nullptr) {
+        (void)vm::set_replay(instance, nullptr);
+    }
     wake_ring_waits(*check<ProgramRef>(L, 1, "program").owner);
     if (!result) {
         return push_failure(L, result.error());

@@ -59,6 +59,9 @@ std::vector<bpf_line_info> line_info(const LinkedProgram& program) {
 
 Expected<std::unique_ptr<KernelProgram>>
 KernelProgram::load(LinkedProgram linked, std::span<const std::unique_ptr<KernelMap>> maps, int btf_fd) {
+    if (linked.spec.type == abi::ProgType::Memory) {
+        return Error{ENOTSUP, "load", linked.name + ": programs on plain memory run on the vm only", {}, {}};
+    }
     auto insns = with_descriptors(linked, maps);
     if (!insns) {
         return insns.error();

@@ -8,6 +8,8 @@ namespace mimicsh::abi {
 
 namespace {
 
+constexpr std::string_view kMemory = "memory";
+
 // Names in the order of their numbers, several a line: one a line would be 230 lines that nobody can count.
 // clang-format off
 constexpr std::array<std::string_view, 33> kProgTypes{
@@ -91,6 +93,9 @@ std::optional<Type> find(const std::array<std::string_view, N>& names, std::stri
 } // namespace
 
 std::string_view name(ProgType type) {
+    if (type == ProgType::Memory) {
+        return kMemory;
+    }
     return at(kProgTypes, static_cast<uint32_t>(type));
 }
 
@@ -99,6 +104,9 @@ std::string_view name(MapType type) {
 }
 
 std::optional<ProgType> prog_type(std::string_view name) {
+    if (name == kMemory) {
+        return ProgType::Memory;
+    }
     return find<ProgType>(kProgTypes, name);
 }
 

@@ -44,6 +44,7 @@ enum class ProgType : uint32_t {
     SkLookup = 30,
     Syscall = 31,
     Netfilter = 32,
+    Memory = 0xffffffff, ///< ours: gets memory in r1 and its length in r2; the vm alone runs those
 };
 
 /// enum bpf_attach_type, the members we name.
@@ -100,7 +101,7 @@ enum class MapType : uint32_t {
     Arena = 33,
 };
 
-/// Kernel spelling without prefix: "xdp", "sched_cls"; "unknown" above the last one.
+/// Kernel spelling without prefix: "xdp", "sched_cls"; "memory" for ours, "unknown" above the last one.
 [[nodiscard]] std::string_view name(ProgType type);
 /// Kernel spelling without prefix: "hash", "percpu_array"; "unknown" above the last one.
 [[nodiscard]] std::string_view name(MapType type);

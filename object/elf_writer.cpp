@@ -81,6 +81,12 @@ class Writer {
 
 // -- Sections --
 
+/// Whether reading the section's name gives the program's type and flags again.
+bool keeps(const Function& function) {
+    const ProgramSpec read = spec_of_section(function.section).value_or(ProgramSpec{});
+    return read.type == function.spec->type && read.flags == function.spec->flags;
+}
+
 Status Writer::collect_code() {
     function_section_.resize(object_.functions.size());
     function_offset_.resize(object_.functions.size());
@@ -88,6 +94,10 @@ Status Writer::collect_code() {
         const Function& function = object_.functions[i];
         if (function.section.empty() || (!function.spec && function.section != ".text")) {
             return bad("function '" + function.name + "' has no section that a file could keep");
+        }
+        if (function.spec && !keeps(function)) {
+            return bad("program '" + function.name + "' has a type or flags that no section name says",
+                       ENOTSUP);
         }
         auto found = std::find_if(code_.begin(), code_.end(),
                                   [&](const CodeSection& known) { return known.name == function.section; });

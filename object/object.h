@@ -140,5 +140,10 @@ struct Object {
 /// Section name to program type ("xdp.frags" -> Xdp with kProgXdpHasFrags), libbpf's names; nothing when
 /// unknown.
 [[nodiscard]] std::optional<ProgramSpec> spec_of_section(std::string_view section);
+/// The reverse: a section name that stands for type, attach type and those flags that names carry; empty when
+/// none does. Memory gives "memory", which no file keeps.
+[[nodiscard]] std::string section_of_spec(const ProgramSpec& spec);
+/// What a program of the type has when nobody says more; nothing when it could be several.
+[[nodiscard]] std::optional<abi::AttachType> usual_attach_type(abi::ProgType type);
 
 } // namespace mimicsh

@@ -135,4 +135,38 @@ std::optional<ProgramSpec> spec_of_section(std::string_view section) {
     return std::nullopt;
 }
 
+std::string section_of_spec(const ProgramSpec& spec) {
+    constexpr uint32_t kKept = kFrags | kSleep;
+    if (spec.type == ProgType::Memory) {
+        return "memory";
+    }
+    for (const Row& row : kRows) {
+        if (row.type == spec.type && row.attach == static_cast<uint32_t>(spec.attach_type) &&
+            row.flags == (spec.flags & kKept)) {
+            return std::string(row.name) + (spec.attach_target.empty() ? "" : "/" + spec.attach_target);
+        }
+    }
+    return {};
+}
+
+std::optional<AttachType> usual_attach_type(ProgType type) {
+    if (type == ProgType::Xdp) {
+        return AttachType::Xdp;
+    }
+    std::optional<uint32_t> found;
+    for (const Row& row : kRows) {
+        if (row.type != type) {
+            continue;
+        }
+        if (row.attach == kNone) {
+            return AttachType::None;
+        }
+        if (found && *found != row.attach) {
+            return std::nullopt;
+        }
+        found = row.attach;
+    }
+    return found ? std::optional(static_cast<AttachType>(*found)) : std::nullopt;
+}
+
 } // namespace mimicsh

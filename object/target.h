@@ -153,6 +153,7 @@ struct RunOptions {
 
 struct RunResult {
     uint32_t ret = 0; ///< meaningless when `fault` is set
+    uint64_t r0 = 0;  ///< all of what the program returned; vm only
     ByteVec packet;   ///< bytes after the run, metadata not included
     ByteVec context;  ///< in kernel layout, as BPF_PROG_TEST_RUN returns it; empty when the target has none
     uint64_t duration_ns = 0; ///< average of one run

@@ -45,6 +45,7 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
         return resolve_packet(region, addr, size, access, what);
     case RegionKind::Stack:
     case RegionKind::MapKey:
+    case RegionKind::Memory:
     case RegionKind::Record:
     case RegionKind::Slice: {
         const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);

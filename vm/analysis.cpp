@@ -89,7 +89,11 @@ class Flow {
 
     Analysis run() {
         State entry;
-        entry.regs[1] = {context_ != nullptr ? Kind::Context : Kind::Unknown, 0};
+        const bool has_context = context_ != nullptr && context_->set_registers == nullptr;
+        entry.regs[1] = {has_context ? Kind::Context : Kind::Unknown, 0};
+        if (context_ != nullptr && !has_context) {
+            entry.regs[2] = {Kind::Scalar, 0};
+        }
         enter(0, entry);
         while (!work_.empty()) {
             const uint32_t slot = work_.front();

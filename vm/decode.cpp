@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/fuse.h"
 #include "vm/interp.h"
@@ -198,6 +199,13 @@ class Decoder {
         case InsnKind::AddrCast:
             return refuse(slot, ENOTSUP, "arenas are not emulated");
         case InsnKind::CallReg:
+            if (options_.mode == Mode::Permissive) {
+                draft.code = OpCode::call_helper;
+                const HelperFn helper = helper_in_register;
+                std::memcpy(&draft.op.a, &helper, sizeof helper);
+                break;
+            }
+            [[fallthrough]];
         case InsnKind::GotoReg:
             return refuse(slot, ENOTSUP, std::string(form->mnemonic) + " is in no supported kernel");
         }
@@ -372,7 +380,11 @@ class Decoder {
         } else if (id == kTailCall) {
             draft.code = OpCode::tail_call;
         } else {
-            const HelperFn helper = helper_function(id);
+            HelperFn helper = helper_function(id);
+            if (is_replayable(id) &&
+                (options_.replays || (helper == nullptr && options_.mode == Mode::Permissive))) {
+                helper = replayed_call;
+            }
             if (helper == nullptr) {
                 return refuse(slot, ENOTSUP, name + " is not emulated",
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");

@@ -22,7 +22,8 @@ namespace mimicsh::vm {
 [[nodiscard]] Status check_stack(const LinkedProgram& program);
 
 struct DecodeOptions {
-    bool traced = false; ///< one operation per instruction, for the traced interpreter
+    bool traced = false;  ///< one operation per instruction, for the traced interpreter
+    bool replays = false; ///< calls that a recording may answer ask it first
     Mode mode = Mode::Strict;
     std::span<const std::unique_ptr<VmMap>> maps; ///< by index in the object
 };

@@ -19,6 +19,7 @@ enum class RegionKind : uint8_t {
     MapValues, ///< elements of one map, each with a power-of-two guest stride larger than its size
     MapObject, ///< what a map reference evaluates to: an address that only helpers take
     MapKey,    ///< key that a callback is shown; read only
+    Memory,    ///< what a program on plain memory gets in r1
     Record,    ///< reserved ring-buffer record
     Slice,     ///< part of the packet that a dynptr gave
     Callback,  ///< address of a function of the program

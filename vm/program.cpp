@@ -58,20 +58,33 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, machine_.options.mode, machine_.maps()};
+    return {traced, false, machine_.options.mode, machine_.maps()};
 }
 
 const Code& LoadedProgram::code(bool traced) {
-    if (!traced) {
+    if (!traced && replay_ == nullptr) {
         return fast_;
     }
-    if (traced_.ops.empty()) {
-        auto code = decode(linked_, analyse(linked_), decode_options(true));
-        assert(code); // what decoded with fusion decodes without
-        traced_ = std::move(*code);
-        traced_.program = this;
+    Code& wanted = others_[(traced ? 1 : 0) + (replay_ != nullptr ? 2 : 0)];
+    if (wanted.ops.empty()) {
+        DecodeOptions options = decode_options(traced);
+        options.replays = replay_ != nullptr;
+        auto code = decode(linked_, analyse(linked_), options);
+        assert(code); // what decoded once decodes again
+        wanted = std::move(*code);
+        wanted.program = this;
     }
-    return traced_;
+    return wanted;
+}
+
+void LoadedProgram::start_run(const Code& entry) {
+    if (replay_ != nullptr) {
+        replay_->rewind();
+    }
+    machine_.begin_run(entry);
+    if (context_->set_registers != nullptr) {
+        context_->set_registers(machine_);
+    }
 }
 
 Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& options) {
@@ -106,7 +119,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     context_->set_context(machine_, options.context);
     context_->set_packet(machine_, packet);
     for (uint32_t i = 0; i < repeat; ++i) {
-        machine_.begin_run(entry);
+        start_run(entry);
         (void)machine_.execute(machine_, entry, 0);
         machine_.finish_run();
         if (machine_.pending) {
@@ -119,7 +132,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     const auto spent = std::chrono::steady_clock::now() - begin;
     result.duration_ns =
         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count()) / repeat;
-    result.ret = static_cast<uint32_t>(machine_.regs[0]);
+    result.r0 = machine_.regs[0];
+    result.ret = static_cast<uint32_t>(result.r0);
     result.warnings = machine_.warnings;
     result.log = machine_.log;
     result.redirect = machine_.redirect;
@@ -158,7 +172,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
     const Code& entry = code(true);
     context_->set_context(machine_, context);
     context_->set_packet(machine_, packet);
-    machine_.begin_run(entry);
+    start_run(entry);
     (void)machine_.execute(machine_, entry, 0);
     machine_.finish_run();
     machine_.tracer = nullptr;
@@ -194,10 +208,11 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
         // Most replays are of XDP programs: worth a direct call.
         if (is_xdp) [[likely]] {
             machine_.set_xdp_packet(item.in);
+            machine_.begin_run(fast_);
         } else {
             context_->set_packet(machine_, item.in);
+            start_run(fast_);
         }
-        machine_.begin_run(fast_);
         (void)execute(machine_, fast_, 0);
         machine_.finish_run();
         item.ret = static_cast<uint32_t>(machine_.regs[0]);

@@ -2,10 +2,12 @@
 // A program loaded into the vm.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "object/target.h"
 #include "vm/code.h"
+#include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/decode.h"
 #include "vm/machine.h"
@@ -27,10 +29,16 @@ class LoadedProgram final : public Program {
 
     /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
     [[nodiscard]] Status prepare();
-    /// Code for the fast interpreter, or (decoded on first use) for the traced one.
+    /// Code for the fast interpreter, or (decoded on first use) for the traced one or for replayed calls.
     [[nodiscard]] const Code& code(bool traced);
 
+    /// Runs take results of helper calls from a recording; null = no longer.
+    void set_replay(std::shared_ptr<Replay> replay) { replay_ = std::move(replay); }
+    [[nodiscard]] Replay* replay() const { return replay_.get(); }
+
   private:
+    /// Begins a run on the packet that is in.
+    void start_run(const Code& entry);
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left
     /// them.
     [[nodiscard]] Fault explain(ByteView packet, ByteView context, const PendingFault& first);
@@ -42,7 +50,8 @@ class LoadedProgram final : public Program {
     Machine& machine_;
     const ContextKind* context_;
     Code fast_;
-    Code traced_;
+    std::array<Code, 4> others_; ///< traced 1, replaying 2, both 3
+    std::shared_ptr<Replay> replay_;
     ByteVec out_; ///< packets of the last batch, back to back
 };
 

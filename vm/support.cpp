@@ -170,7 +170,20 @@ HelperFn helper_function(uint32_t id) {
     return nullptr;
 }
 
+uint64_t helper_in_register(Machine& machine, const uint64_t* args) {
+    const uint64_t id = machine.regs[machine.at->dst];
+    const HelperFn helper = id < abi::kHelperCount ? helper_function(static_cast<uint32_t>(id)) : nullptr;
+    if (helper == nullptr) {
+        return machine.fault(FaultKind::BadCall,
+                             "callx: helper " + std::to_string(id) + " is unknown or not emulated");
+    }
+    return helper(machine, args);
+}
+
 bool helper_allowed(abi::ProgType type, uint32_t id) {
+    if (type == ProgType::Memory) {
+        type = ProgType::Xdp; // how programs on memory run in the kernel
+    }
     const auto row = std::ranges::find(kCallable, type, &Callable::type);
     return row != kCallable.end() && id < abi::kHelperCount && (row->helpers[id / 64] >> (id % 64) & 1) != 0;
 }

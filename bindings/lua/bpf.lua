@@ -283,8 +283,8 @@ local program_methods = Program.__index
 
 function program_methods.run(prog, packet, options)
     options = check_options(options, "run", "ctx times trace cpu")
-    local bytes = packet_bytes(packet)
     local passed = { times = options.times, trace = options.trace, cpu = options.cpu }
+    local bytes = packet_bytes(packet)
     if options.ctx then
         passed.context, bytes = contexts.encode(raw.program_info(prog).type, options.ctx, bytes)
     end
@@ -489,6 +489,52 @@ function bpf.asm(options)
     return raw.object_asm(passed)
 end
 
+local RAW_MAP_FIELDS = "name type key_size value_size max_entries flags extra key_type_id value_type_id contents"
+
+--- The maps of bpf.raw as a list in order of instructions; a name stands for the definition that has it.
+local function raw_maps(given)
+    local slots, by_name, list = {}, {}, {}
+    for slot, def in next, given do
+        if type(slot) ~= "number" or slot < 0 or slot % 1 ~= 0 then
+            core.fail("bad argument 'maps': expected numbers of instructions as keys, got " .. tostring(slot))
+        end
+        slots[#slots + 1] = slot
+        if type(def) == "table" then
+            check_options(def, "raw map", RAW_MAP_FIELDS)
+            if type(def.name) ~= "string" then
+                core.fail(("raw: the map of instruction %d has no name"):format(slot))
+            end
+            by_name[def.name] = by_name[def.name] or def
+        end
+    end
+    table.sort(slots)
+    for i, slot in ipairs(slots) do
+        local def = given[slot]
+        if type(def) == "string" then
+            def = by_name[def] or core.fail(("raw: the map '%s' of instruction %d is not defined"):format(def, slot))
+        end
+        local entry = { insn = slot }
+        for name, value in next, def do
+            entry[name] = value
+        end
+        list[i] = entry
+    end
+    return list
+end
+
+function bpf.raw(options)
+    options = check_options(options, "raw", "insns name type attach_type flags license maps btf func_info")
+    if type(options.insns) ~= "string" then
+        core.fail("bad argument 'insns': expected string of bytes, got " .. type(options.insns))
+    end
+    local passed = {}
+    for name, value in next, options do
+        passed[name] = value
+    end
+    passed.maps = raw_maps(options.maps or {})
+    return raw.object_raw(passed)
+end
+
 -- -- Docs --
 
 core.doc("bpf.open", bpf.open, [[
@@ -510,6 +556,11 @@ core.doc("bpf.asm", bpf.asm, [[
 bpf.asm(text) or bpf.asm{text [, name=, type="xdp", license="GPL"]} -> object | nil, err
 Assembles kernel-style instruction text; errors point at its lines in the script. docs/asm.md has the language.
 local o = assert(bpf.asm "drop: r0 = 1\nexit")
+print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
+core.doc("bpf.raw", bpf.raw, [[
+bpf.raw{insns=bytes [, type="xdp", attach_type=, flags=, name=, license=, maps={[insn]=def}, btf=, func_info=]} -> object
+Makes an object of instructions as the kernel takes them; maps says by number of the load which map is meant.
+local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
 obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=}]) -> instance | nil, err

@@ -17,7 +17,14 @@ const ContextField* ContextKind::find(int64_t offset, uint32_t access, bool writ
 }
 
 const ContextKind* context_kind(abi::ProgType type) {
-    return type == abi::ProgType::Xdp ? &xdp_md_kind() : sk_buff_kind(type);
+    switch (type) {
+    case abi::ProgType::Xdp:
+        return &xdp_md_kind();
+    case abi::ProgType::Memory:
+        return &memory_kind();
+    default:
+        return sk_buff_kind(type);
+    }
 }
 
 } // namespace mimicsh::vm

@@ -70,6 +70,8 @@ struct ContextKind {
     void (*set_context)(Machine& machine, ByteView context) = nullptr;
     /// Puts a checked packet in.
     void (*set_packet)(Machine& machine, ByteView packet) = nullptr;
+    /// Of programs that get something else than their context in r1: puts it there, once a run has begun.
+    void (*set_registers)(Machine& machine) = nullptr;
     /// Context and packet as the test run gives them back.
     ByteVec (*context_after)(const Machine& machine) = nullptr;
     void (*packet_after)(const Machine& machine, ByteVec& out) = nullptr;
@@ -85,6 +87,9 @@ struct ContextKind {
 [[nodiscard]] const ContextKind& xdp_md_kind();
 /// The view that sched_cls, sched_act, socket_filter, cgroup_skb, lwt_in, lwt_out and lwt_xmit have of it.
 [[nodiscard]] const ContextKind* sk_buff_kind(abi::ProgType type);
+/// No struct: r1 is the address of memory that the program may read and write, r2 its length (both 0 without
+/// any).
+[[nodiscard]] const ContextKind& memory_kind();
 
 /// Length of a packet that a test run takes at least (ETH_HLEN).
 inline constexpr uint32_t kMinPacket = 14;
