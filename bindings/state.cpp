@@ -21,6 +21,7 @@ constexpr Module kModules[] = {
     {"vm", &open_vm, false, "what the emulator supports"},
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
     {"pcap", &open_pcap, false, "capture files: read and write pcap and pcapng"},
+    {"context", nullptr, true, "files of contexts: load, save, from captures"},
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},
     {"timer", &open_timer, false, "after, every, sleep"},

@@ -284,9 +284,18 @@ local program_methods = Program.__index
 function program_methods.run(prog, packet, options)
     options = check_options(options, "run", "ctx times trace cpu")
     local passed = { times = options.times, trace = options.trace, cpu = options.cpu }
+    local prog_type = raw.program_info(prog).type
+    local ctx = options.ctx
+    if type(packet) == "table" and (getmetatable(packet) or {}).__name == "context" then
+        local input, err = packet:input(prog_type)
+        if not input then
+            return nil, err
+        end
+        packet, ctx, passed.calls = input.packet, ctx or input.ctx, input.calls
+    end
     local bytes = packet_bytes(packet)
-    if options.ctx then
-        passed.context, bytes = contexts.encode(raw.program_info(prog).type, options.ctx, bytes)
+    if ctx then
+        passed.context, bytes = contexts.encode(prog_type, ctx, bytes)
     end
     local result, err = raw.program_run(prog, bytes, passed)
     if not result then
@@ -583,7 +592,7 @@ inst:close()
 Ends the instance with its programs and maps; does nothing when closed.
 assert(obj:load "vm"):close()]])
 core.doc("program:run", program_methods.run, [[
-prog:run(packet | bytes [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
+prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
 Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, trace; or fault, without verdict.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[

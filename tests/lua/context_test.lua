@@ -1,0 +1,160 @@
+-- SPDX-License-Identifier: MIT
+-- Files of contexts: the kinds of the Go emulator, own kinds, captures, and replay of recorded helper calls.
+local bpf, pkt, test, json = require "bpf", require "pkt", require "test", require "json"
+local context = require "context"
+
+local FILE = [[
+[
+  {"name": "plain", "type": "xdp_md", "ctx": {"headroom": 256, "tailroom": 64, "packet": "AAECAwQFBgcICQoLCAABAgM=",
+   "ingress_ifidx": 3, "rx_queue_idx": 0, "egress_ifidx": 0}},
+  {"name": "pieces", "type": "generic", "ctx": {
+    "registers": {"r1": "md"},
+    "memory": [
+      {"name": "bytes", "type": "block", "value": {"value": "/////wABAgMEBQYHCAkKCwgAAQ==", "byteorder": "be"}},
+      {"name": "start", "type": "ptr", "value": {"memory": "bytes", "offset": 4, "size": 32}},
+      {"name": "end", "type": "ptr", "value": {"memory": "bytes", "offset": 19, "size": 32}},
+      {"name": "meta", "type": "ptr", "value": {"memory": "bytes", "offset": 0, "size": 32}},
+      {"name": "index", "type": "int", "value": {"value": 2, "size": 32}},
+      {"name": "zero", "type": "int", "value": {"value": 0, "size": 32}},
+      {"name": "md", "type": "struct", "value": [{"name": "data", "memory": "start"}, {"name": "data_end", "memory": "end"},
+        {"name": "data_meta", "memory": "meta"}, {"name": "ingress", "memory": "index"}, {"name": "queue", "memory": "zero"},
+        {"name": "egress", "memory": "zero"}]}],
+    "emulator": {"note": 18446744073709551615}}},
+  {"name": "buffer", "type": "sk_buff", "ctx": {"packet": "AAECAwQFBgcICQoLiLUBAgM=", "dev": {"ifIndex": 7}, "sock": null}},
+  {"name": "outer", "type": "captured", "ctx": {
+    "subContext": {"name": "recorded", "type": "xdp_md", "ctx": {"packet": "AAECAwQFBgcICQoLCAABAgM=", "ingress_ifidx": 1}},
+    "helperCalls": {"5": [{"helperFn": 5, "params": [], "results": [{"reg": 0, "value": 17}]},
+                          {"helperFn": 5, "params": null, "results": [{"reg": 0, "value": 18}]}],
+     "113": [{"helperFn": 113, "params": [], "results": [{"reg": 1, "value": "KgAAAA=="}, {"reg": 0, "value": 0}]}]}}}
+]
+]]
+
+local LENGTH = [[
+    r2 = *(u32 *)(r1 + 0)
+    r0 = *(u32 *)(r1 + 4)
+    r0 -= r2
+    r3 = *(u32 *)(r1 + 8)
+    r2 -= r3
+    r2 <<= 8
+    r0 += r2
+    r1 = *(u32 *)(r1 + 12)
+    r1 <<= 16
+    r0 += r1
+    exit
+]]
+
+-- Twice the time, then what probe_read_kernel reads, then the time for the third time.
+local CALLS = [[
+    call bpf_ktime_get_ns
+    r6 = r0
+    call bpf_ktime_get_ns
+    r6 += r0
+    *(u32 *)(r10 - 4) = 1
+    r1 = r10
+    r1 += -4
+    r2 = 4
+    r3 = 0
+    call bpf_probe_read_kernel
+    r1 = *(u32 *)(r10 - 4)
+    r6 += r1
+    call bpf_ktime_get_ns
+    r0 /= 1000000000
+    r0 *= 1000
+    r0 += r6
+    exit
+]]
+
+local function written(text)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+    return path
+end
+
+local function loaded(text)
+    local path = written(text)
+    local list, err = context.load(path)
+    os.remove(path)
+    return list, err
+end
+
+local function program(source, options)
+    local obj = assert(bpf.asm(source))
+    return assert(obj:load("vm", options)).progs.main
+end
+
+test.case("files of contexts load, run and save as they were", function()
+    local list = assert(loaded(FILE))
+    test.eq({ #list, list[1].name, list[2].kind, list[4].name }, { 4, "plain", "generic", "recorded" })
+    local main = program(LENGTH)
+    test.eq(main:run(list[1]).ret, 17 + 3 * 65536)
+    test.eq(main:run(list[2]).ret, 15 + 4 * 256 + 2 * 65536) -- its metadata in front
+    local path = os.tmpname()
+    assert(context.save(path, list))
+    local again = assert(context.load(path))
+    os.remove(path)
+    test.eq(json.encode(again[2]), json.encode(list[2]))
+    test.eq(again[2].body.emulator.note, 18446744073709551615ULL)
+    test.eq(main:run(again[2]).ret, main:run(list[2]).ret)
+end)
+
+test.case("a context is refused by programs that it is not for", function()
+    local list = assert(loaded(FILE))
+    local r, err = program(LENGTH):run(list[3])
+    assert(r == nil and err.code == "ENOTSUP" and err.msg:find("'buffer'", 1, true), tostring(err))
+    local tc = assert(assert(bpf.asm{ "r0 = *(u32 *)(r1 + 40)\nexit", type = "sched_cls" }):load "vm").progs.main
+    test.eq(tc:run(list[3]).ret, 7)
+    local with_sock = assert(context.make{ type = "sk_buff", ctx = { packet = "AAECAwQFBgcICQoLiLUBAgM=", sock = { mark = 1 } } })
+    r, err = tc:run(with_sock)
+    assert(r == nil and err.msg:find("sock", 1, true), tostring(err))
+end)
+
+test.case("recorded helper calls answer in order, and each run begins again", function()
+    local recorded = assert(loaded(FILE))[4]
+    local main = program(CALLS, { mode = "permissive" })
+    for _ = 1, 2 do
+        test.eq(main:run(recorded).ret, 17 + 18 + 42 + 1000) -- the third time is the vm's own clock
+        test.eq(main:run(recorded, { trace = true }).ret, 17 + 18 + 42 + 1000)
+    end
+    local r = main:run(pkt.eth{} / pkt.ip{})
+    assert(r.fault and r.fault.cause:find("no recorded call of it is left", 1, true), tostring(r.fault))
+    local inst, err = assert(bpf.asm(CALLS)):load "vm"
+    assert(inst == nil and err.msg:find("bpf_probe_read_kernel", 1, true), tostring(err))
+end)
+
+local XDP = [[{"type": "xdp_md", "ctx": {"packet": %s}}]]
+local GENERIC = [[{"type": "generic", "ctx": {"registers": %s, "memory": %s}}]]
+local CAPTURED = [[{"type": "captured", "ctx": {"subContext": {"type": "xdp_md", "ctx": {"packet": ""}}, "helperCalls": %s}}]]
+local WRONG = {
+    { "[", "syntax error" }, { "7", "expected a list" }, { "[7]", "expected an object" },
+    { "[{}]", "type: expected string" }, { [=[[{"type": "odd", "ctx": {}}]]=], "unknown kind 'odd' (known: captured, generic" },
+    { XDP:format "7", "packet: expected string, got number" }, { XDP:format '"A"', "packet: not base64" },
+    { GENERIC:format('{"r6": "x"}', "[]"), "registers are r1 to r5" },
+    { GENERIC:format('{"r1": "x"}', "[]"), "there is no memory 'x'" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "y", "value": {}}]'), "unknown memory type 'y'" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "block", "value": {"value": "", "byteorder": ""}}]'), "byteorder ''" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"size": 7}}]'), "size of an integer" },
+    { CAPTURED:format '{"x": []}', "by number of helper" },
+    { CAPTURED:format '{"5": [{"results": [{"reg": 10, "value": 1}]}]}', "results are in r0 to r9" },
+    { CAPTURED:format '{"5": [{"results": [{"reg": 0, "value": true}]}]}', "expected number or base64" },
+}
+
+test.case("what is wrong with a file is said with its place", function()
+    for _, wrong in ipairs(WRONG) do
+        local list, err = loaded(wrong[1])
+        assert(list == nil and err.msg:find(wrong[2], 1, true), wrong[1] .. ": " .. tostring(err))
+    end
+end)
+
+test.case("own kinds, and contexts of a capture", function()
+    context.register("text", function(body)
+        return function() return { packet = body.text, ctx = { ingress_ifindex = 5 } } end
+    end)
+    local own = assert(context.make{ name = "own", type = "text", ctx = { text = ("x"):rep(20) } })
+    test.eq(program(LENGTH):run(own).ret, 20 + 5 * 65536)
+    local list = assert(context.from_pcap "tests/data/captures/dns.pcap")
+    test.eq(#list, 18)
+    test.eq(program(LENGTH):run(list[1]).bytes, list[1]:input "xdp".packet)
+    test.eq(#assert(context.from_pcap("tests/data/captures/dns.pcap", "sk_buff")), 18)
+end)
