@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <map>
 
 #include "vm/context/context.h"
 
@@ -82,6 +81,9 @@ class Flow {
     explicit Flow(const LinkedProgram& program)
         : program_(program), insns_(program.insns), context_(context_kind(program.spec.type)) {
         result_.slots.resize(insns_.size());
+        refs_.resize(insns_.size());
+        state_at_.resize(insns_.size(), kNoState);
+        queued_.resize(insns_.size());
         for (const LinkedRef& ref : program.refs) {
             refs_[ref.insn] = &ref;
         }
@@ -98,15 +100,17 @@ class Flow {
         while (!work_.empty()) {
             const uint32_t slot = work_.front();
             work_.pop_front();
-            queued_.erase(slot);
-            walk(slot, states_.at(slot));
+            queued_[slot] = false;
+            walk(slot, states_[state_at_[slot]]);
         }
         if (!result_.refusal) {
             // The facts are read off once the states stand still; on the way there they may have been too
             // certain.
             finished_ = true;
-            for (const auto& [slot, state] : states_) {
-                walk(slot, state);
+            for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
+                if (state_at_[slot] != kNoState) {
+                    walk(slot, states_[state_at_[slot]]);
+                }
             }
             refuse_unreached();
         }
@@ -142,21 +146,28 @@ class Flow {
         if (slot == 0) {
             state.regs[10] = {Kind::Stack, abi::kStackSize};
         }
-        auto [it, is_new] = states_.try_emplace(slot, state);
-        if (!is_new) {
-            State merged = it->second;
+        if (slot >= insns_.size()) {
+            return;
+        }
+        if (state_at_[slot] == kNoState) {
+            state_at_[slot] = static_cast<uint32_t>(states_.size());
+            states_.push_back(state);
+        } else {
+            State& known = states_[state_at_[slot]];
+            State merged = known;
             for (size_t i = 0; i < merged.regs.size(); ++i) {
                 merged.regs[i] = join(merged.regs[i], state.regs[i]);
             }
             for (size_t i = 0; i < merged.spills.size(); ++i) {
                 merged.spills[i] = join(merged.spills[i], state.spills[i]);
             }
-            if (merged == it->second) {
+            if (merged == known) {
                 return;
             }
-            it->second = merged;
+            known = merged;
         }
-        if (!finished_ && queued_.emplace(slot, true).second) {
+        if (!finished_ && !queued_[slot]) {
+            queued_[slot] = true;
             work_.push_back(slot);
         }
     }
@@ -215,7 +226,7 @@ class Flow {
                 break;
             }
             slot = next;
-            if (slot < insns_.size() && states_.contains(slot)) {
+            if (slot < insns_.size() && state_at_[slot] != kNoState) {
                 enter(slot, state);
                 return;
             }
@@ -413,7 +424,7 @@ class Flow {
     // -- Memory --
 
     void load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
-        const auto ref = refs_.find(slot);
+        const LinkedRef* ref = refs_[slot];
         if (insn.src == op::kFunc) {
             set(dst, {Kind::Callback, 0});
             State entry;
@@ -424,13 +435,13 @@ class Flow {
             // A callback gets at the caller's stack through its context argument; what was spilled there may
             // be data_end.
             has_callbacks_ = true;
-        } else if (ref != refs_.end() && ref->second->kind == RelocKind::Map) {
-            set(dst, {Kind::MapObject, static_cast<int32_t>(ref->second->target)});
-        } else if (ref != refs_.end() && ref->second->kind == RelocKind::MapValue) {
+        } else if (ref != nullptr && ref->kind == RelocKind::Map) {
+            set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
+        } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
             set(dst, {Kind::MapValue, 0});
         } else {
             // An extern that the emulator lacks is refused by name, not for what is done with it.
-            set(dst, {insn.src == 0 && ref == refs_.end() ? Kind::Scalar : Kind::Unknown, 0});
+            set(dst, {insn.src == 0 && ref == nullptr ? Kind::Scalar : Kind::Unknown, 0});
         }
     }
 
@@ -712,10 +723,12 @@ class Flow {
     const LinkedProgram& program_;
     const std::vector<Insn>& insns_;
     const ContextKind* context_;
-    std::map<uint32_t, const LinkedRef*> refs_;
-    std::map<uint32_t, State> states_;
+    static constexpr uint32_t kNoState = UINT32_MAX;
+    std::vector<const LinkedRef*> refs_; ///< by slot
+    std::vector<uint32_t> state_at_;     ///< by slot: index in `states_`
+    std::deque<State> states_;           ///< where ways meet
+    std::vector<bool> queued_;           ///< by slot: in `work_`
     std::deque<uint32_t> work_;
-    std::map<uint32_t, bool> queued_;
     Analysis result_;
     bool has_callbacks_ = false;
     bool finished_ = false;

@@ -290,7 +290,8 @@ class Machine {
     const Op* at = nullptr;     ///< operation that a fault or warning belongs to
     uint32_t depth = 0;
     std::array<Frame, kMaxFrames> frames{};
-    alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, kMaxFrames> stack{};
+    /// Not cleared: `stack_init` says which bytes mean something.
+    alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, kMaxFrames> stack;
     std::array<std::array<uint64_t, abi::kStackSize / 64>, kMaxFrames> stack_init{};
     std::array<uint64_t, 3> packet_pointers{};                ///< by FieldRole
     alignas(8) std::array<uint8_t, kSkbSize> context_image{}; ///< numbers of the context, at their offsets

@@ -35,6 +35,8 @@ const char* name(RegionKind kind) {
 }
 
 RegionTable::RegionTable() {
+    constexpr size_t kUsual = 320; // frames of all call chains, packet, a few maps
+    regions_.reserve(kUsual);
     regions_.emplace_back();
 }
 
