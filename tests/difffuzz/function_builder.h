@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// One function under construction: what every register and stack slot holds, and the statements that keep it
+// well-typed.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "tests/difffuzz/generate.h"
+#include "tests/difffuzz/rng.h"
+#include "tests/unit/vm/raw.h"
+
+namespace mimicsh::difffuzz {
+
+enum class Kind : uint8_t {
+    None,      ///< not to be read
+    Scalar,    ///<
+    Context,   ///< the context, unmoved
+    Packet,    ///< [low, high) from here is proven
+    PacketEnd, ///<
+    Value,     ///< map value, [low, high) from here is inside
+    Words,     ///< somebody else's stack: whole 8-byte words, initialised, in [low, high)
+};
+
+struct Place {
+    Kind kind = Kind::None;
+    int32_t low = 0;
+    int32_t high = 0;
+    bool aligned = true; ///< address a multiple of 8, as atomics and stacks ask for
+    friend bool operator==(const Place&, const Place&) = default;
+};
+
+/// Eight bytes of the own stack.
+struct Slot {
+    Place spilled;       ///< kind None: `written` says which bytes are numbers
+    uint8_t written = 0; ///< bit by byte
+};
+
+inline constexpr int kMaxSlots = 14;
+
+struct State {
+    std::array<Place, 10> regs;
+    std::array<Slot, kMaxSlots> slots;
+};
+/// What holds on both of two paths.
+[[nodiscard]] State meet(const State& a, const State& b);
+
+/// What a subprogram takes in r1 and onwards.
+struct Signature {
+    std::vector<Kind> args; ///< Scalar, Context or Words (two of them)
+    bool moves_packet = false;
+};
+
+/// What the functions of one program share.
+struct Draft {
+    Rng rng;
+    Shape shape;
+    Case& result;
+    std::vector<Signature> signatures{}; ///< by function index; 0 is the program itself
+    uint32_t callbacks = 0;              ///< bit by function index: of bpf_loop, not callable otherwise
+
+    uint32_t map_index(MapId id);
+    void note(Feature feature) { result.features[static_cast<size_t>(feature)] = true; }
+};
+
+class FunctionBuilder {
+  public:
+    enum class Role : uint8_t { Program, Subprogram, Callback };
+
+    FunctionBuilder(Draft& draft, Role role, uint32_t index);
+    /// Generates about `length` slots and puts the function into the object.
+    void build(uint32_t length);
+
+  private:
+    // -- Emitting (function_builder.cpp) --
+    void emit(Insn insn) { function_.insns.push_back(insn); }
+    void emit_wide(int dst, int pseudo, uint64_t value);
+    void load_map(int dst, MapId id);
+    void load_out(int dst, uint32_t offset);
+    [[nodiscard]] uint32_t here() const { return static_cast<uint32_t>(function_.insns.size()); }
+    void land(uint32_t jump);
+    [[nodiscard]] bool full() const { return here() >= limit_; }
+    void begin();
+    void finish();
+    void finish_program();
+    [[nodiscard]] bool may_exit_early();
+    void early_exit(int jump_code, int dst, int src, int32_t imm);
+    void early_exits();
+
+    // -- Registers --
+    [[nodiscard]] bool writable(int reg, bool for_pointer = false) const;
+    [[nodiscard]] int any_target(bool for_pointer = false, uint32_t without = 0);
+    [[nodiscard]] int find(Kind kind, uint32_t without = 0);
+    [[nodiscard]] int scalar();
+    void set(int reg, Place place) { state_.regs[static_cast<size_t>(reg)] = place; }
+    [[nodiscard]] const Place& at(int reg) const { return state_.regs[static_cast<size_t>(reg)]; }
+    void forget_caller_saved();
+    void forget_packet();
+
+    // -- Statements --
+    void statement();
+    void alu();
+    void move();
+    void divide(int dst, bool wide);
+    void unary(int dst, bool wide);
+    void branch();
+    void compare(int dst);
+    void loop();
+    void may_goto_loop();
+    void prepare_loop();
+
+    // -- Memory (statements_memory.cpp) --
+    void stack_access();
+    void stack_variable();
+    void spill();
+    void packet_check();
+    void guard_packet(int limit, int end, const std::array<std::pair<int, Place>, 3>& proven);
+    void packet_variable();
+    void memory_access();
+    void access(int base, Place place);
+    void out_access();
+    void atomic();
+    void atomic_at(int base, int32_t offset, bool wide);
+    void packet_length();
+    [[nodiscard]] int slot_of(uint8_t mask, bool initialised);
+    void init_slot(int slot);
+    [[nodiscard]] int init_run(int count);
+
+    // -- Calls (statements_calls.cpp) --
+    void map_call();
+    void lookup(MapId id);
+    void put_key(MapId id, int slot);
+    void use_value(int32_t size);
+    void helper_call();
+    void packet_call();
+    void checksum_call();
+    void bytes_call();
+    void local_call();
+    void loop_call();
+    void ring_call();
+    void tail_call();
+
+    static int slot_offset(int slot) { return -8 * (slot + 1); }
+
+    Draft& draft_;
+    Rng& rng_;
+    Role role_;
+    uint32_t index_;
+    Function function_;
+    State state_;
+    int slots_ = 0;       ///< words of stack in use
+    int context_ = -1;    ///< register that keeps the context, -1 = none
+    uint32_t pinned_ = 0; ///< registers that must keep their value, by bit
+    uint32_t limit_ = 0;
+    uint32_t nesting_ = 0;
+    uint32_t loops_ = 0;
+    std::vector<uint32_t> exits_; ///< jumps to the early exit
+};
+
+} // namespace mimicsh::difffuzz

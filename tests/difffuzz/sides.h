@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// The two sides that a case runs on, and what is compared.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "object/linker.h"
+#include "object/target.h"
+#include "tests/difffuzz/case.h"
+
+namespace mimicsh::difffuzz {
+
+/// What one packet came to. Byte vectors keep their storage from case to case.
+struct PacketOutcome {
+    uint32_t ret = 0;
+    ByteVec packet; ///< without metadata
+    uint32_t meta = 0;
+    uint32_t linear = 0; ///< data_end in the context that comes back
+    ByteVec out;         ///< value of MapId::Out after the run
+    std::string fault;   ///< vm: cause when it faulted
+};
+
+/// Everything compared of a case.
+struct Outcome {
+    std::vector<PacketOutcome> packets;
+    std::array<ByteVec, kMapCount> maps; ///< at the end: entries (key, value on all CPUs), sorted for hashes
+    std::string refusal;                 ///< why it did not load; empty = it did
+};
+
+/// Place and values of the first difference; empty = equal.
+[[nodiscard]] std::string compare(const Outcome& vm, const Outcome& kernel, const Case& which);
+
+struct Nanoseconds {
+    uint64_t link = 0, load = 0, run = 0, maps = 0;
+};
+
+/// The emulator: an instance per case.
+class VmSide {
+  public:
+    explicit VmSide(uint32_t cpu);
+    void run(const Case& which, Outcome& outcome);
+    /// Trace of the last of the given inputs, as text.
+    [[nodiscard]] std::string trace(const Case& which);
+
+    Nanoseconds spent;
+
+  private:
+    std::unique_ptr<Target> target_;
+};
+
+/// The kernel: one set of maps for all cases, put back after each.
+class KernelSide {
+  public:
+    /// Fails where bpf(2) is not allowed.
+    [[nodiscard]] static Expected<std::unique_ptr<KernelSide>> open();
+    ~KernelSide();
+    KernelSide(const KernelSide&) = delete;
+    KernelSide& operator=(const KernelSide&) = delete;
+
+    void run(const Case& which, const LinkedProgram& linked, Outcome& outcome);
+
+    /// True when the program also loads for somebody who may not see kernel addresses: then none of its
+    /// results is made from a pointer.
+    [[nodiscard]] bool shows_no_pointer(const Case& which, const LinkedProgram& linked);
+
+    Nanoseconds spent;
+
+  private:
+    KernelSide() = default;
+    [[nodiscard]] Status set_up();
+    [[nodiscard]] Fd load(const LinkedProgram& linked, const std::vector<MapId>& maps, std::string& refusal);
+    void put_presets(const std::vector<MapId>& maps);
+    void read_and_reset(const std::vector<MapId>& maps, Outcome& outcome);
+    void drain_hash(MapId id, ByteVec& into);
+    [[nodiscard]] int fd(MapId id) const { return fds_[static_cast<size_t>(id)].get(); }
+
+    std::array<Fd, kMapCount> fds_;
+    Fd tail_;
+    Fd btf_;
+    struct ring_buffer* ring_ = nullptr;
+    ByteVec* records_ = nullptr; ///< where the ring's callback puts them
+    std::array<uint32_t, 9> function_ids_{};
+    uint8_t* out_ = nullptr;   ///< live bytes of MapId::Out
+    uint8_t* array_ = nullptr; ///< live bytes of MapId::Array
+    std::string log_;
+    ByteVec buffer_;
+    uint32_t cpus_ = 1;
+};
+
+[[nodiscard]] inline uint64_t now_ns() {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                     std::chrono::steady_clock::now().time_since_epoch())
+                                     .count());
+}
+
+} // namespace mimicsh::difffuzz

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// The emulator's side, and the comparison.
+#include <algorithm>
+#include <cstring>
+
+#include "base/cpus.h"
+#include "tests/difffuzz/sides.h"
+#include "vm/target.h"
+
+namespace mimicsh::difffuzz {
+
+namespace {
+
+RunOptions options_of(const Input& input) {
+    abi::XdpMd md;
+    md.data = input.meta;
+    RunOptions options;
+    options.context.resize(sizeof md);
+    std::memcpy(options.context.data(), &md, sizeof md);
+    return options;
+}
+
+void read_map(MapId id, Map& map, ByteVec& into) {
+    if (id == MapId::Out || id == MapId::Jumps) {
+        return;
+    }
+    if (id == MapId::Ring) {
+        (void)map.consume([&](ByteView record, uint32_t) {
+            into.push_back(static_cast<uint8_t>(record.size()));
+            into.insert(into.end(), record.begin(), record.end());
+        });
+        return;
+    }
+    MapCursor cursor;
+    ByteVec keys;
+    ByteVec values;
+    const auto count = map.next_batch(cursor, keys, values, map.info().max_entries);
+    const size_t key_size = map.info().key_size;
+    const size_t value_size = host_value_size(map.info());
+    const bool keyed = id != MapId::Array && id != MapId::PercpuArray;
+    for (size_t i = 0; count && i < *count; ++i) {
+        const auto key = keys.begin() + static_cast<ptrdiff_t>(i * key_size);
+        const auto value = values.begin() + static_cast<ptrdiff_t>(i * value_size);
+        if (keyed) {
+            into.insert(into.end(), key, key + static_cast<ptrdiff_t>(key_size));
+        }
+        into.insert(into.end(), value, value + static_cast<ptrdiff_t>(value_size));
+    }
+}
+
+/// Entries of a hash in the order of their bytes: its own order says nothing.
+std::vector<std::string> sorted_entries(MapId id, const ByteVec& bytes, size_t cpus) {
+    const MapDef& def = pool_map(id);
+    const size_t value = abi::is_percpu(def.type) ? round_up(def.value_size, 8u) * cpus : def.value_size;
+    const size_t step = id == MapId::Array || id == MapId::PercpuArray || id == MapId::Ring
+                            ? std::max<size_t>(bytes.size(), 1)
+                            : def.key_size + value;
+    std::vector<std::string> entries;
+    for (size_t at = 0; at < bytes.size(); at += step) {
+        entries.push_back(to_hex(ByteView(bytes).subspan(at, std::min(step, bytes.size() - at))));
+    }
+    std::ranges::sort(entries);
+    return entries;
+}
+
+std::string bytes_differ(const char* what, ByteView vm, ByteView kernel) {
+    const size_t both = std::min(vm.size(), kernel.size());
+    const auto at = static_cast<size_t>(
+        std::mismatch(vm.begin(), vm.begin() + static_cast<ptrdiff_t>(both), kernel.begin()).first -
+        vm.begin());
+    std::string text = std::string(what) + " at byte " + std::to_string(at) + ": vm " +
+                       to_hex(vm.subspan(at, std::min<size_t>(vm.size() - at, 16))) + ", kernel " +
+                       to_hex(kernel.subspan(at, std::min<size_t>(kernel.size() - at, 16)));
+    if (vm.size() != kernel.size()) {
+        text += " (lengths " + std::to_string(vm.size()) + " and " + std::to_string(kernel.size()) + ")";
+    }
+    return text;
+}
+
+} // namespace
+
+VmSide::VmSide(uint32_t cpu) {
+    vm::Options options;
+    options.cpu = cpu;
+    target_ = vm::make_target(options);
+}
+
+void VmSide::run(const Case& which, Outcome& outcome) {
+    uint64_t begin = now_ns();
+    outcome.refusal.clear();
+    auto instance = target_->load(which.object, {});
+    uint64_t end = now_ns();
+    spent.load += end - begin;
+    if (!instance) {
+        outcome.refusal = instance.error().message();
+        return;
+    }
+    const std::vector<Map*> maps = (*instance)->maps();
+    for (const Preset& preset : presets()) {
+        for (size_t i = 0; i < maps.size(); ++i) {
+            if (which.maps[i] == preset.map) {
+                const MapInfo& info = maps[i]->info();
+                const Status ok = maps[i]->update(ByteView(preset.key).first(info.key_size),
+                                                  ByteView(preset.value).first(info.value_size), 0);
+                (void)ok.has_value();
+            }
+        }
+    }
+    begin = now_ns();
+    spent.maps += begin - end;
+    Program& program = *(*instance)->programs().front();
+    const ByteSpan out = maps.front()->live_bytes();
+    outcome.packets.resize(which.inputs.size());
+    for (size_t i = 0; i < which.inputs.size(); ++i) {
+        PacketOutcome& packet = outcome.packets[i];
+        auto result = program.run(which.inputs[i].packet, options_of(which.inputs[i]));
+        packet.fault.clear();
+        if (!result) {
+            packet.fault = result.error().message();
+            continue;
+        }
+        if (result->fault) {
+            packet.fault = result->fault->report;
+        }
+        packet.ret = result->ret;
+        packet.packet = std::move(result->packet);
+        packet.meta = load<uint32_t>(result->context.data());
+        packet.linear = load<uint32_t>(result->context.data() + 4);
+        packet.out.assign(out.begin(), out.end());
+    }
+    end = now_ns();
+    spent.run += end - begin;
+    for (ByteVec& map : outcome.maps) {
+        map.clear();
+    }
+    for (size_t i = 0; i < maps.size(); ++i) {
+        read_map(which.maps[i], *maps[i], outcome.maps[static_cast<size_t>(which.maps[i])]);
+    }
+    spent.maps += now_ns() - end;
+}
+
+std::string VmSide::trace(const Case& which) {
+    auto instance = target_->load(which.object, {});
+    if (!instance || which.inputs.empty()) {
+        return {};
+    }
+    RunOptions options = options_of(which.inputs.back());
+    options.trace = true;
+    const auto result = (*instance)->programs().front()->run(which.inputs.back().packet, options);
+    return result ? result->trace : result.error().message();
+}
+
+std::string compare(const Outcome& vm, const Outcome& kernel, const Case& which) {
+    if (!vm.refusal.empty()) {
+        return "the vm refuses: " + vm.refusal;
+    }
+    for (size_t i = 0; i < which.inputs.size(); ++i) {
+        const PacketOutcome& here = vm.packets[i];
+        const PacketOutcome& there = kernel.packets[i];
+        const std::string where = "packet " + std::to_string(i + 1) + ": ";
+        if (here.fault.empty() != there.fault.empty()) {
+            return where + (here.fault.empty() ? "kernel: " + there.fault : "vm: " + here.fault);
+        }
+        if (!here.fault.empty()) {
+            continue;
+        }
+        if (here.ret != there.ret) {
+            return where + "return value: vm " + std::to_string(here.ret) + ", kernel " +
+                   std::to_string(there.ret);
+        }
+        if (here.out != there.out) {
+            return where + bytes_differ("results", here.out, there.out);
+        }
+        if (here.meta != there.meta || here.linear != there.linear) {
+            return where + "context: vm data " + std::to_string(here.meta) + " data_end " +
+                   std::to_string(here.linear) + ", kernel " + std::to_string(there.meta) + " and " +
+                   std::to_string(there.linear);
+        }
+        if (here.packet != there.packet) {
+            return where + bytes_differ("packet", here.packet, there.packet);
+        }
+    }
+    for (MapId id : which.maps) {
+        const ByteVec& here = vm.maps[static_cast<size_t>(id)];
+        const ByteVec& there = kernel.maps[static_cast<size_t>(id)];
+        if (here == there) {
+            continue;
+        }
+        const MapDef& def = pool_map(id);
+        const size_t cpus = std::max<size_t>(possible_cpus(), 1);
+        const auto ours = sorted_entries(id, here, cpus);
+        const auto theirs = sorted_entries(id, there, cpus);
+        if (ours != theirs) {
+            std::string text = "map " + def.name + ": vm";
+            for (const std::string& entry : ours) {
+                text += " " + entry;
+            }
+            text += "; kernel";
+            for (const std::string& entry : theirs) {
+                text += " " + entry;
+            }
+            return text;
+        }
+    }
+    return {};
+}
+
+} // namespace mimicsh::difffuzz
