@@ -74,7 +74,9 @@ class PluginParity : public ParityTest {
 
 TEST_F(PluginParity, VectorsReturnTheSameOnTheKernel) {
     for (const Vector& vector : vectors()) {
-        if (!vector.source.starts_with("bytes ") && vector.form != "lddw_btf_id") {
+        // A callback needs types, which the prolog has not: HelperParity.Loop shows lddw_func.
+        const bool needs_types = vector.form == "lddw_btf_id" || vector.form == "lddw_func";
+        if (!vector.source.starts_with("bytes ") && !needs_types) {
             compare(vector);
         }
         ASSERT_FALSE(HasFatalFailure());
