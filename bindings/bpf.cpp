@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "bindings/bpf.h"
+#include "bindings/bpf_helpers.h"
 #include "bindings/loop.h"
 #include "bindings/modules.h"
 #include "kernel/target.h"
@@ -269,6 +270,7 @@ Expected<std::unique_ptr<Target>> make_vm(lua_State* L, Options& options) {
         }
         vm.world = std::move(*world);
     }
+    vm.helpers = take_helpers(L, options);
     return vm::make_target(vm);
 }
 
@@ -360,6 +362,7 @@ constexpr Function kFunctions[] = {
 } // namespace
 
 void open_bpf(lua_State* L) {
+    set_helper_memory(L);
     push_metatable<ObjectRef>(L);
     push_metatable<InstanceOwner>(L);
     push_metatable<ProgramRef>(L);

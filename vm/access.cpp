@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vm/context/context.h"
+#include "vm/helpers/helpers.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -66,6 +67,10 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
         }
         return {region.host + q, &region};
     }
+    case RegionKind::SocketCommon:
+    case RegionKind::Socket:
+    case RegionKind::TcpSocket:
+        return resolve_socket(region, addr, size, access, what);
     case RegionKind::Dead:
         fault(FaultKind::BadPointer,
               verb(access, size, what) + " through a stale " + name(region.was) +
@@ -115,6 +120,39 @@ Machine::Resolved Machine::resolve_element(Region& region, uint64_t addr, uint64
         }
     }
     return {region.storage + static_cast<size_t>(element) * region.host_stride + inner, &region};
+}
+
+Machine::Resolved Machine::resolve_socket(Region& region, uint64_t addr, uint64_t size, Access access,
+                                          const char* what) {
+    const int64_t offset = offset_of(addr);
+    const auto refuse = [&](const std::string& why) -> Resolved {
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " at " + place(name(region.kind), offset) + ": " + why, {}, addr);
+        return {};
+    };
+    if (access == Access::Write) {
+        return refuse("sockets can only be read");
+    }
+    if (offset < 0 || static_cast<uint64_t>(offset) + size > region.size) {
+        out_of_bounds(region, addr, size, access, what);
+        return {};
+    }
+    const auto at_offset = static_cast<uint32_t>(offset);
+    if (region.kind == RegionKind::TcpSocket) {
+        const TcpField* field = find_tcp_field(at_offset, static_cast<uint32_t>(size));
+        if (field == nullptr) {
+            return refuse("only whole fields of struct bpf_tcp_sock can be loaded");
+        }
+        const World::Socket& socket = (*world().sockets)[region.owner];
+        if (!socket.values.contains(field->name)) {
+            const std::optional<uint64_t> none;
+            (void)given(none, socket.path + ".tcp." + std::string(field->name));
+            return {};
+        }
+    } else if (!is_sock_field(at_offset, static_cast<uint32_t>(size), region.kind == RegionKind::Socket)) {
+        return refuse("struct bpf_sock has no field there that can be loaded like that");
+    }
+    return {region.host + offset, &region};
 }
 
 Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
@@ -190,6 +228,10 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
     }
     value = 0;
     std::memcpy(&value, host, size);
+    if (const RegionKind kind = regions.at(handle_of(addr)).kind;
+        kind == RegionKind::Socket || kind == RegionKind::SocketCommon) {
+        value = widen_sock_field(static_cast<uint32_t>(offset_of(addr)), value);
+    }
     return true;
 }
 
@@ -275,6 +317,15 @@ void Machine::open_element(Region& region, uint64_t addr) {
     region.load_limit = region.readable ? region.size : 0;
     region.store_limit = region.size;
     opened_.push_back(handle_of(addr));
+}
+
+bool Machine::can_access(uint64_t addr, uint64_t size, Access access) {
+    if (faulted() || handle_of(addr) == 0) {
+        return false;
+    }
+    const bool allowed = resolve(addr, size, access, nullptr).host != nullptr && !faulted();
+    pending.reset();
+    return allowed;
 }
 
 bool Machine::load_packet(int64_t offset, uint32_t size, uint64_t& value) const {

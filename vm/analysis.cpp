@@ -78,8 +78,8 @@ const char* describe(Kind kind) {
 
 class Flow {
   public:
-    explicit Flow(const LinkedProgram& program)
-        : program_(program), insns_(program.insns), context_(context_kind(program.spec.type)) {
+    Flow(const LinkedProgram& program, const UserHelpers& own)
+        : program_(program), own_(own), insns_(program.insns), context_(context_kind(program.spec.type)) {
         result_.slots.resize(insns_.size());
         refs_.resize(insns_.size());
         state_at_.resize(insns_.size(), kNoState);
@@ -643,7 +643,7 @@ class Flow {
             }
         }
         call_clobbers(state);
-        set(state.regs[0], {returned(id), 0});
+        set(state.regs[0], {own_.contains(id) ? Kind::Unknown : returned(id), 0});
     }
 
     /// What a helper returns, by id.
@@ -721,6 +721,7 @@ class Flow {
     }
 
     const LinkedProgram& program_;
+    const UserHelpers& own_;
     const std::vector<Insn>& insns_;
     const ContextKind* context_;
     static constexpr uint32_t kNoState = UINT32_MAX;
@@ -736,8 +737,8 @@ class Flow {
 
 } // namespace
 
-Analysis analyse(const LinkedProgram& program) {
-    return Flow(program).run();
+Analysis analyse(const LinkedProgram& program, const UserHelpers& own) {
+    return Flow(program, own).run();
 }
 
 } // namespace mimicsh::vm

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "object/linker.h"
+#include "vm/user_helper.h"
 
 namespace mimicsh::vm {
 
@@ -42,6 +43,7 @@ struct Analysis {
 
 /// Follows kinds of values through the program until nothing changes. Facts hold on every path; a refusal is
 /// reported only where the kind is certain.
-[[nodiscard]] Analysis analyse(const LinkedProgram& program);
+/// `own` are the embedder's helpers, of whose results nothing is known.
+[[nodiscard]] Analysis analyse(const LinkedProgram& program, const UserHelpers& own);
 
 } // namespace mimicsh::vm

@@ -10,6 +10,7 @@
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/fuse.h"
+#include "vm/helpers/helpers.h"
 #include "vm/interp.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
@@ -357,6 +358,13 @@ class Decoder {
         const auto id = static_cast<uint32_t>(insn.imm);
         const std::string name = abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
                                                               : "bpf_" + std::string(abi::helper_name(id));
+        if (options_.helpers != nullptr && options_.helpers->contains(id)) {
+            const HelperFn outside = helper_from_outside;
+            draft.code = OpCode::call_helper;
+            std::memcpy(&draft.op.a, &outside, sizeof outside);
+            drafts_.push_back(draft);
+            return {};
+        }
         if (abi::helper_name(id).empty()) {
             return refuse(slot, EINVAL, name + " is unknown");
         }
@@ -386,7 +394,9 @@ class Decoder {
                 helper = replayed_call;
             }
             if (helper == nullptr) {
-                return refuse(slot, ENOTSUP, name + " is not emulated",
+                const std::string reason(helper_reason(id));
+                return refuse(slot, ENOTSUP,
+                              name + " is not emulated" + (reason.empty() ? "" : ": " + reason),
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");
             }
             draft.code = OpCode::call_helper;

@@ -26,6 +26,7 @@ struct DecodeOptions {
     bool replays = false; ///< calls that a recording may answer ask it first
     Mode mode = Mode::Strict;
     std::span<const std::unique_ptr<VmMap>> maps; ///< by index in the object
+    const UserHelpers* helpers = nullptr;         ///< the embedder's; they come first
 };
 
 /// Refuses, with the source line: instructions no kernel has, helpers that are not emulated or not callable

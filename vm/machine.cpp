@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "vm/helpers/helpers.h"
 #include "vm/maps/hash.h"
 #include "vm/program.h"
 
@@ -34,6 +35,7 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     options.cpu = options.world->cpu.value_or(options.cpu);
     cpu = options.cpu;
     clock_ns = options.world->clock_ns.value_or(options.clock_ns);
+    fill_sockets(*this);
     uint64_t seed = options.seed;
     random_state_ = {splitmix(seed), splitmix(seed)};
 
@@ -58,6 +60,9 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region = {};
     region.kind = RegionKind::Callback;
     (void)regions.add(region);
+    region = {};
+    region.kind = RegionKind::Task;
+    (void)regions.add(region);
     forget_last_run();
 }
 
@@ -80,7 +85,11 @@ void Machine::forget_last_run() {
     log.clear();
     warned_.clear();
     warnings.clear();
-    open_records.clear();
+    open_references.clear();
+    next_user_call = 0;
+    if (!repeats_run) {
+        user_calls.clear();
+    }
     held_lock.reset();
     sections.clear();
     dynptrs.clear();
@@ -107,6 +116,22 @@ void Machine::move_packet(const char* helper) {
     sync_packet_context();
 }
 
+void Machine::report_open_reference() {
+    const Region& left = regions.at(open_references.back());
+    const LinkedProgram& program = code->program->linked();
+    const uint32_t line = source_line(program, left.birth).line;
+    const std::string birth = "instruction " + std::to_string(left.birth);
+    const std::string where = line == 0 ? birth : "line " + std::to_string(line) + " (" + birth + ")";
+    if (left.kind == RegionKind::Record) {
+        fault(FaultKind::Strict,
+              "the program ends with a ring-buffer record that was neither submitted nor discarded",
+              "submit or discard the record that was reserved at " + where);
+    } else {
+        fault(FaultKind::Strict, "the program ends with a socket that was not released",
+              "call bpf_sk_release on the socket that was found at " + where);
+    }
+}
+
 void Machine::report_left_open() {
     if (pending) {
         return;
@@ -116,12 +141,10 @@ void Machine::report_left_open() {
               "the program ends while it holds the lock in a value of map " + held_lock->map,
               "call bpf_spin_unlock on every path after the lock was taken at instruction " +
                   std::to_string(held_lock->slot));
-    } else if (!open_records.empty()) {
-        const Region& record = regions.at(open_records.back());
-        fault(FaultKind::Strict,
-              "the program ends with a ring-buffer record that was neither submitted nor discarded",
-              "submit or discard the record that was reserved at instruction " +
-                  std::to_string(record.birth));
+        return;
+    }
+    if (!open_references.empty()) {
+        report_open_reference();
     } else if (!sections.empty()) {
         fault(FaultKind::Strict, std::string("the program ends inside a ") + sections.back().kind,
               "leave the section that was entered at instruction " + std::to_string(sections.back().slot));

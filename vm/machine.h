@@ -34,6 +34,7 @@ inline constexpr uint32_t kStackHandle = 2; ///< frame n is kStackHandle + n
 inline constexpr uint32_t kMaxFrames = abi::kMaxCallFrames * (abi::kMaxTailCalls + 1);
 inline constexpr uint32_t kPacketHandle = kStackHandle + kMaxFrames;
 inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
+inline constexpr uint32_t kTaskHandle = kCallbackHandle + 1;
 
 /// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
 /// (net/bpf/test_run.c).
@@ -107,6 +108,21 @@ struct Frame {
     const Code* code = nullptr;
     std::array<uint64_t, 4> saved{}; ///< r6-r9
     bool starts_program = false;     ///< of the frame itself: a tail call put its program there
+};
+
+/// What programs see of a scripted socket, and what SYN cookies remember of it.
+struct SocketState {
+    static constexpr uint32_t kSockSize = 80; ///< struct bpf_sock
+    std::array<uint8_t, kSockSize> sock{};
+    std::array<uint8_t, kTcpSockSize> tcp{};
+    uint64_t last_cookie_ns = 0; ///< when a SYN cookie was last made; 0 = never
+};
+
+/// What a helper from outside did, so that a run can be repeated without asking it again.
+struct UserCall {
+    uint64_t result = 0;
+    std::vector<std::pair<uint64_t, ByteVec>> writes;
+    std::optional<PendingFault> fault;
 };
 
 using HelperFn = uint64_t (*)(Machine& machine, const uint64_t* args);
@@ -195,6 +211,8 @@ class Machine {
     /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
     /// warning.
     [[nodiscard]] uint8_t* span(uint64_t addr, uint64_t size, Access access, const char* what);
+    /// Whether an access would be allowed; asking is no fault.
+    [[nodiscard]] bool can_access(uint64_t addr, uint64_t size, Access access);
     /// Map that a guest address refers to; null = fault pending.
     [[nodiscard]] VmMap* map_at(uint64_t addr, const char* what);
     /// Reads uninitialised stack bytes [offset, offset+size) of the current frame as zero, with a warning.
@@ -245,7 +263,7 @@ class Machine {
         packet_pointers[1] = make_addr(packet.handle, packet.end);
         packet_pointers[2] = window.address;
     }
-    /// Call before changing redirect, log, open_records, held_lock or the random state.
+    /// Call before changing redirect, log, open_references, held_lock or the random state.
     void note_effect() { touched = true; }
 
     // -- Faults and warnings --
@@ -309,7 +327,12 @@ class Machine {
     std::vector<std::string> log;
     std::optional<Redirect> redirect;
     std::optional<PendingFault> pending;
-    std::vector<uint32_t> open_records; ///< handles of ring-buffer records not yet submitted
+    std::vector<uint32_t>
+        open_references;              ///< handles of records and sockets that the program has to give back
+    std::vector<SocketState> sockets; ///< by index in the world
+    std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
+    size_t next_user_call = 0;
+    bool repeats_run = false; ///< helpers from outside give what they gave before
     struct HeldLock {
         uint64_t address = 0;
         uint32_t slot = 0; ///< instruction that took it
@@ -334,8 +357,11 @@ class Machine {
     [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
     void forget_last_run();
     void report_left_open();
+    void report_open_reference();
     void close_run();
     [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
+                                          const char* what);
+    [[nodiscard]] Resolved resolve_socket(Region& region, uint64_t addr, uint64_t size, Access access,
                                           const char* what);
     [[nodiscard]] Resolved resolve_element(Region& region, uint64_t addr, uint64_t size, Access access,
                                            const char* what);

@@ -26,6 +26,13 @@ const char* name(RegionKind kind) {
         return "memory";
     case RegionKind::Record:
         return "ring-buffer record";
+    case RegionKind::SocketCommon:
+    case RegionKind::Socket:
+        return "socket";
+    case RegionKind::TcpSocket:
+        return "tcp socket";
+    case RegionKind::Task:
+        return "task";
     case RegionKind::Callback:
         return "function";
     case RegionKind::Dead:

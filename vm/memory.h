@@ -16,14 +16,18 @@ enum class RegionKind : uint8_t {
     Context, ///< typed fields; only loads and stores of the right width reach them
     Stack,   ///< one frame; tracked for reads of uninitialised bytes
     Packet,
-    MapValues, ///< elements of one map, each with a power-of-two guest stride larger than its size
-    MapObject, ///< what a map reference evaluates to: an address that only helpers take
-    MapKey,    ///< key that a callback is shown; read only
-    Memory,    ///< what a program on plain memory gets in r1
-    Record,    ///< reserved ring-buffer record
-    Slice,     ///< part of the packet that a dynptr gave
-    Callback,  ///< address of a function of the program
-    Dead,      ///< was something earlier in this run; `was` and `death` say what
+    MapValues,    ///< elements of one map, each with a power-of-two guest stride larger than its size
+    MapObject,    ///< what a map reference evaluates to: an address that only helpers take
+    MapKey,       ///< key that a callback is shown; read only
+    Memory,       ///< what a program on plain memory gets in r1
+    Record,       ///< reserved ring-buffer record
+    Slice,        ///< part of the packet that a dynptr gave
+    SocketCommon, ///< struct bpf_sock without type, protocol, mark and priority
+    Socket,       ///< struct bpf_sock of a scripted socket
+    TcpSocket,    ///< struct bpf_tcp_sock of a scripted socket
+    Task,         ///< the current task: an address without bytes
+    Callback,     ///< address of a function of the program
+    Dead,         ///< was something earlier in this run; `was` and `death` say what
 };
 
 [[nodiscard]] const char* name(RegionKind kind);
@@ -40,13 +44,15 @@ struct alignas(128) Region {
     uint8_t shift = 0; ///< MapValues: log2 of the guest stride
     bool readable = false;
     bool writable = false;
-    uint32_t size = 0;           ///< flat regions: bytes; MapValues: bytes of one element
-    uint32_t elements = 0;       ///< MapValues: elements behind this handle
-    uint32_t host_stride = 0;    ///< MapValues: host bytes from one element to the next
-    uint32_t owner = 0;          ///< MapValues, MapObject: map index; Stack: frame number; Callback: function
-    uint8_t* storage = nullptr;  ///< MapValues: host address of element 0
-    uint32_t first = 0;          ///< MapValues: index of the first element (a map may need several handles)
-    uint32_t birth = 0;          ///< instruction slot that made it (records, moved packets)
+    uint32_t size = 0;          ///< flat regions: bytes; MapValues: bytes of one element
+    uint32_t elements = 0;      ///< MapValues: elements behind this handle
+    uint32_t host_stride = 0;   ///< MapValues: host bytes from one element to the next
+    uint32_t owner = 0;         ///< MapValues, MapObject: map index; Stack: frame number; Callback: function;
+                                ///< sockets: index in the world
+    uint8_t* storage = nullptr; ///< MapValues: host address of element 0
+    uint32_t first = 0; ///< MapValues: index of the first element (a map may need several handles); sockets:
+                        ///< handle of the reference that this pointer ends with, 0 = none
+    uint32_t birth = 0; ///< instruction slot that made it (records, moved packets)
     const char* death = nullptr; ///< Dead: what ended it ("bpf_xdp_adjust_head", "bpf_ringbuf_submit")
 };
 

@@ -39,7 +39,7 @@ const Code* tail_call_target(Machine& machine, bool traced) {
 }
 
 Status LoadedProgram::prepare() {
-    const Analysis analysis = analyse(linked_);
+    const Analysis analysis = analyse(linked_, machine_.options.helpers);
     if (machine_.options.mode == Mode::Strict && analysis.refusal) {
         return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
     }
@@ -58,7 +58,7 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, false, machine_.options.mode, machine_.maps()};
+    return {traced, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
 }
 
 const Code& LoadedProgram::code(bool traced) {
@@ -69,7 +69,7 @@ const Code& LoadedProgram::code(bool traced) {
     if (wanted.ops.empty()) {
         DecodeOptions options = decode_options(traced);
         options.replays = replay_ != nullptr;
-        auto code = decode(linked_, analyse(linked_), options);
+        auto code = decode(linked_, analyse(linked_, machine_.options.helpers), options);
         assert(code); // what decoded once decodes again
         wanted = std::move(*code);
         wanted.program = this;
@@ -169,6 +169,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
     Tracer tracer(false);
     machine_.tracer = &tracer;
     machine_.execute = execute_traced;
+    machine_.repeats_run = true;
     const Code& entry = code(true);
     context_->set_context(machine_, context);
     context_->set_packet(machine_, packet);
@@ -177,6 +178,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
     machine_.finish_run();
     machine_.tracer = nullptr;
     machine_.execute = execute;
+    machine_.repeats_run = false;
     assert(machine_.pending);
     return make_fault(machine_, machine_.pending ? *machine_.pending : first, &tracer);
 }

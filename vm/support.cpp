@@ -26,36 +26,61 @@ constexpr std::array kHelpers{
     HelperRow{10, helper_l3_csum_replace, "SkbHelpers.Checksums", ""},
     HelperRow{11, helper_l4_csum_replace, "SkbHelpers.Checksums", ""},
     HelperRow{12, nullptr, "HelperParity.TailCalls", "at most 33 per run"},
+    HelperRow{14, helper_get_current_pid_tgid, "WorldParity.Task", "world.task.pid, tgid"},
+    HelperRow{15, helper_get_current_uid_gid, "WorldParity.Task", "world.task.uid, gid"},
+    HelperRow{16, helper_get_current_comm, "WorldParity.Task", "world.task.comm"},
+    HelperRow{17, helper_get_cgroup_classid, "WorldParity.Task", "world.cgroup.classid"},
     HelperRow{18, helper_skb_vlan_push, "SkbHelpers.VlanTags", ""},
     HelperRow{19, helper_skb_vlan_pop, "SkbHelpers.VlanTags", ""},
     HelperRow{23, helper_redirect, "HelperParity.Redirect", ""},
+    HelperRow{24, helper_get_route_realm, "World.AnswersAreTheScriptedValues", "world.route_realm"},
     HelperRow{25, helper_perf_event_output, "MapParity.PerfEvents", ""},
     HelperRow{26, helper_skb_load_bytes, "SkbHelpers.LoadBytes", ""},
     HelperRow{28, helper_csum_diff, "HelperParity.CsumDiff", ""},
     HelperRow{31, helper_skb_change_proto, "SkbHelpers.ChangeProto", ""},
     HelperRow{32, helper_skb_change_type, "SkbHelpers.ChangeType", ""},
+    HelperRow{35, helper_get_current_task, "WorldParity.ProbeRead",
+              "an address that nothing can be read from"},
     HelperRow{38, helper_skb_change_tail, "SkbHelpers.ChangeTail", ""},
     HelperRow{39, helper_skb_pull_data, "SkbHelpers.PullData", ""},
     HelperRow{40, helper_csum_update, "SkbHelpers.ChecksumState", ""},
     HelperRow{41, helper_set_hash_invalid, "SkbHelpers.Hash", ""},
+    HelperRow{42, helper_get_numa_node_id, "WorldParity.Task", "world.numa_node"},
     HelperRow{43, helper_skb_change_head, "SkbHelpers.ChangeHead", ""},
     HelperRow{44, helper_xdp_adjust_head, "HelperParity.AdjustHead", ""},
+    HelperRow{46, helper_get_socket_cookie, "World.AnswersAreTheScriptedValues", "world.socket.cookie"},
+    HelperRow{47, helper_get_socket_uid, "World.AnswersAreTheScriptedValues", "world.socket.uid"},
     HelperRow{48, helper_set_hash, "SkbHelpers.Hash", ""},
     HelperRow{50, helper_skb_adjust_room, "SkbHelpers.AdjustRoom", ""},
     HelperRow{51, helper_redirect_map, "MapParity.RedirectMaps", ""},
     HelperRow{54, helper_xdp_adjust_meta, "HelperParity.AdjustMeta", ""},
     HelperRow{65, helper_xdp_adjust_tail, "HelperParity.AdjustTail", ""},
     HelperRow{68, helper_skb_load_bytes_relative, "SkbHelpers.LoadBytes", ""},
+    HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
+    HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id"},
+    HelperRow{84, helper_sk_lookup_tcp, "WorldParity.SocketLookup", "world.sockets"},
+    HelperRow{85, helper_sk_lookup_udp, "WorldParity.SocketLookup", "world.sockets"},
+    HelperRow{86, helper_sk_release, "WorldParity.SocketLookup", ""},
     HelperRow{87, helper_map_push_elem, "MapParity.Queue", ""},
     HelperRow{88, helper_map_pop_elem, "MapParity.Queue", ""},
     HelperRow{89, helper_map_peek_elem, "MapParity.Queue", ""},
     HelperRow{93, helper_spin_lock, "MapParity.SpinLocks", "nothing runs beside a program"},
     HelperRow{94, helper_spin_unlock, "MapParity.SpinLocks", ""},
+    HelperRow{95, helper_sk_fullsock, "WorldParity.SocketLookup", ""},
+    HelperRow{96, helper_tcp_sock, "WorldParity.SocketLookup", "world.sockets[n].tcp"},
     HelperRow{97, helper_skb_ecn_set_ce, "SkbHelpers.EcnSetCe", ""},
-    HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
+    HelperRow{98, helper_get_listener_sock, "WorldParity.SocketLookup", ""},
+    HelperRow{99, helper_skc_lookup_tcp, "WorldParity.SocketLookup", "world.sockets"},
     HelperRow{105, helper_strtol, "HelperParity.Strtol", ""},
     HelperRow{106, helper_strtoul, "HelperParity.Strtol", ""},
+    HelperRow{112, helper_probe_read_user, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
+    HelperRow{113, helper_probe_read_kernel, "WorldParity.ProbeRead", "the emulated memory"},
+    HelperRow{114, helper_probe_read_user_str, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
+    HelperRow{115, helper_probe_read_kernel_str, "WorldParity.ProbeRead", "the emulated memory"},
     HelperRow{118, helper_jiffies64, "Helpers.ClockIsVirtual", "250 per second of the virtual clock"},
+    HelperRow{120, helper_get_ns_current_pid_tgid, "WorldParity.Task", "world.task.ns"},
+    HelperRow{122, helper_get_netns_cookie, "World.AnswersAreTheScriptedValues", "world.netns_cookie"},
+    HelperRow{123, helper_get_current_ancestor_cgroup_id, "WorldParity.Task", "world.cgroup.ancestors"},
     HelperRow{125, helper_ktime_get_boot_ns, "Helpers.ClockIsVirtual", "virtual clock"},
     HelperRow{130, helper_ringbuf_output, "HelperParity.Ringbuf", ""},
     HelperRow{131, helper_ringbuf_reserve, "HelperParity.Ringbuf", ""},
@@ -85,6 +110,61 @@ constexpr std::array kHelpers{
     HelperRow{202, helper_dynptr_write, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{203, helper_dynptr_data, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
+};
+
+/// Helpers that have nothing to work on here.
+struct Reason {
+    uint32_t id = 0;
+    std::string_view text;
+};
+
+constexpr std::string_view kNoPmu = "there are no performance counters";
+constexpr std::string_view kNoProcesses = "there are no processes to send signals to";
+constexpr std::string_view kNoUserMemory = "there is no user memory";
+constexpr std::string_view kNoFiles = "there are no files";
+constexpr std::string_view kNoSyscalls = "there are no system calls";
+constexpr std::string_view kNoSeqFile = "there are no iterators over kernel objects";
+constexpr std::string_view kNoRemote = "there are no infrared receivers";
+constexpr std::string_view kNoTcpStack = "there is no TCP stack";
+constexpr std::string_view kNoKernelTypes = "sockets have no layout of kernel structures";
+constexpr std::array kReasons{
+    Reason{22, kNoPmu},
+    Reason{36, kNoUserMemory},
+    Reason{55, kNoPmu},
+    Reason{56, kNoPmu},
+    Reason{58, "there are no probed functions"},
+    Reason{64, "there is no socket layer"},
+    Reason{77, kNoRemote},
+    Reason{78, kNoRemote},
+    Reason{92, kNoRemote},
+    Reason{109, kNoProcesses},
+    Reason{116, kNoTcpStack},
+    Reason{117, kNoProcesses},
+    Reason{119, kNoPmu},
+    Reason{126, kNoSeqFile},
+    Reason{127, kNoSeqFile},
+    Reason{136, kNoKernelTypes},
+    Reason{137, kNoKernelTypes},
+    Reason{138, kNoKernelTypes},
+    Reason{139, kNoKernelTypes},
+    Reason{140, kNoKernelTypes},
+    Reason{145, kNoFiles},
+    Reason{146, kNoFiles},
+    Reason{147, kNoFiles},
+    Reason{148, kNoUserMemory},
+    Reason{150, kNoSeqFile},
+    Reason{159, "no programs are started"},
+    Reason{161, kNoFiles},
+    Reason{162, kNoFiles},
+    Reason{166, kNoSyscalls},
+    Reason{167, kNoSyscalls},
+    Reason{168, kNoSyscalls},
+    Reason{176, kNoPmu},
+    Reason{178, kNoKernelTypes},
+    Reason{180, kNoUserMemory},
+    Reason{191, kNoUserMemory},
+    Reason{193, kNoFiles},
+    Reason{196, kNoKernelTypes},
 };
 
 constexpr std::array kMaps{
@@ -237,6 +317,11 @@ bool helper_takes_map(uint32_t id, abi::MapType type) {
     return true;
 }
 
+std::string_view helper_reason(uint32_t id) {
+    const auto found = std::ranges::find(kReasons, id, &Reason::id);
+    return found == kReasons.end() ? std::string_view{} : found->text;
+}
+
 State insn_state(const InsnForm& form) {
     switch (form.kind) {
     case InsnKind::AddrCast:
@@ -269,7 +354,7 @@ std::string support_page() {
         }
         page += row({std::to_string(id), "bpf_" + std::string(abi::helper_name(id)),
                      found != nullptr ? "emulated" : "refused", callers_of(id),
-                     found != nullptr ? std::string(found->note) : "",
+                     std::string(found != nullptr ? found->note : helper_reason(id)),
                      found != nullptr ? std::string(found->test) : ""});
     }
     page +=

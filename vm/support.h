@@ -43,6 +43,8 @@ struct MapRow {
 [[nodiscard]] bool helper_allowed(abi::ProgType type, uint32_t id);
 /// Whether the kernel lets the helper be called on maps of this type; true for helpers that take no map.
 [[nodiscard]] bool helper_takes_map(uint32_t id, abi::MapType type);
+/// Why a helper that is not emulated has no place here; empty when it only has not been built.
+[[nodiscard]] std::string_view helper_reason(uint32_t id);
 /// State of an instruction form.
 [[nodiscard]] State insn_state(const InsnForm& form);
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "object/target.h"
+#include "vm/user_helper.h"
 #include "vm/world.h"
 
 namespace mimicsh::vm {
@@ -27,6 +28,7 @@ struct Options {
     Mode mode = Mode::Strict;
     bool sanitize_fault = false;        ///< warnings become faults
     std::shared_ptr<const World> world; ///< null = nothing is scripted
+    UserHelpers helpers; ///< replace the vm's own or add to them; called on the thread that runs
 };
 
 [[nodiscard]] std::unique_ptr<Target> make_target(const Options& options = {});

@@ -595,6 +595,11 @@ const World::Interface* World::find_interface(uint32_t index) const {
     return found == interfaces->end() ? nullptr : &*found;
 }
 
+const TcpField* find_tcp_field(std::string_view name) {
+    const auto found = std::ranges::find(kTcpFields, name, &TcpField::name);
+    return found == kTcpFields.end() ? nullptr : &*found;
+}
+
 const TcpField* find_tcp_field(uint32_t offset, uint32_t size) {
     for (const TcpField& field : kTcpFields) {
         if (field.offset == offset && field.size == size) {

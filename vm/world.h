@@ -151,6 +151,7 @@ struct TcpField {
     uint16_t offset = 0;
     uint16_t size = 4;
 };
+[[nodiscard]] const TcpField* find_tcp_field(std::string_view name);
 [[nodiscard]] const TcpField* find_tcp_field(uint32_t offset, uint32_t size);
 inline constexpr uint32_t kTcpSockSize = 112;
 

@@ -81,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars world"
+local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars world helpers"
 
 local make_instance
 
@@ -97,6 +97,7 @@ function object_methods.load(obj, target, options)
             passed[name] = options[name]
         end
         passed.world = type(options.world) == "table" and assert(json.encode(options.world)) or options.world
+        passed.helpers = options.helpers
     end
     local inst, err = raw.object_load(obj, target, passed)
     if not inst then
@@ -572,7 +573,7 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=}]) -> instance | nil, err
+obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=, helpers=}]) -> instance | nil, err
 Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm: docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The scripted world against a network namespace that was set up the same way.
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -303,6 +310,230 @@ TEST_F(WorldParity, FibRouterRoutesPackets) {
     EXPECT_GE(verdicts[1], 20u) << "dropped";
     EXPECT_GE(verdicts[2], 20u) << "passed";
     EXPECT_GE(verdicts[4], 10u) << "redirected";
+}
+
+// -- Sockets --
+
+struct Address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+};
+
+Address address_of(const std::string& text, uint16_t port) {
+    const ByteVec bytes = bytes_of(text);
+    Address address;
+    if (bytes.size() == 4) {
+        auto* in = reinterpret_cast<sockaddr_in*>(&address.storage);
+        in->sin_family = AF_INET;
+        in->sin_port = htons(port);
+        std::memcpy(&in->sin_addr, bytes.data(), bytes.size());
+        address.size = sizeof *in;
+    } else {
+        auto* in = reinterpret_cast<sockaddr_in6*>(&address.storage);
+        in->sin6_family = AF_INET6;
+        in->sin6_port = htons(port);
+        std::memcpy(&in->sin6_addr, bytes.data(), bytes.size());
+        address.size = sizeof *in;
+    }
+    return address;
+}
+
+struct SocketOptions {
+    std::string local;
+    uint16_t port = 0;
+    std::string peer;
+    uint16_t peer_port = 0;
+    bool v6only = false;
+    const char* device = "";
+    int mark = 0;
+};
+
+/// A socket with addresses; a TCP socket without a peer listens.
+Fd socket_of(int type, const SocketOptions& options) {
+    const Address local = address_of(options.local, options.port);
+    Fd fd(::socket(local.storage.ss_family, type | SOCK_CLOEXEC, 0));
+    EXPECT_TRUE(fd.valid());
+    const int on = 1;
+    const int only = options.v6only ? 1 : 0;
+    EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    if (local.storage.ss_family == AF_INET6) {
+        EXPECT_EQ(setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only), 0);
+    }
+    if (options.device[0] != 0) {
+        EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, options.device,
+                             static_cast<socklen_t>(std::strlen(options.device))),
+                  0);
+    }
+    if (options.mark != 0) {
+        EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark), 0);
+        EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_PRIORITY, &options.mark, sizeof options.mark), 0);
+    }
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&local.storage), local.size), 0)
+        << options.local;
+    if (!options.peer.empty()) {
+        const Address peer = address_of(options.peer, options.peer_port);
+        EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer.storage), peer.size), 0);
+    } else if (type == SOCK_STREAM) {
+        EXPECT_EQ(listen(fd.get(), 8), 0);
+    }
+    return fd;
+}
+
+TEST_F(WorldParity, SocketLookup) {
+    if (IsSkipped()) {
+        return;
+    }
+    std::vector<Fd> open_sockets;
+    const auto add = [&](int type, const SocketOptions& options) {
+        open_sockets.push_back(socket_of(type, options));
+    };
+    add(SOCK_STREAM, {"0.0.0.0", 80, "", 0, false, "", 0});
+    add(SOCK_STREAM, {"10.0.0.1", 81, "", 0, false, "", 7});
+    add(SOCK_STREAM, {"::", 82, "", 0, false, "", 0});
+    add(SOCK_STREAM, {"::", 83, "", 0, true, "", 0});
+    add(SOCK_STREAM, {"2001:db8::1", 84, "", 0, false, "", 0});
+    add(SOCK_STREAM, {"0.0.0.0", 85, "", 0, false, "v0", 0});
+    add(SOCK_DGRAM, {"0.0.0.0", 80, "", 0, false, "", 3});
+    add(SOCK_DGRAM, {"10.0.0.1", 81, "", 0, false, "", 0});
+    add(SOCK_DGRAM, {"::", 82, "", 0, false, "", 0});
+    add(SOCK_DGRAM, {"127.0.0.1", 90, "127.0.0.1", 91, false, "", 0});
+    add(SOCK_DGRAM, {"2001:db8::1", 84, "", 0, false, "", 0});
+    add(SOCK_DGRAM, {"0.0.0.0", 85, "", 0, false, "v0", 0});
+    // A connection over loopback: both ends are there.
+    add(SOCK_STREAM, {"127.0.0.1", 4000, "127.0.0.1", 80, false, "", 0});
+    add(SOCK_STREAM, {"::1", 4001, "::1", 82, false, "", 0});
+    const std::string world = std::string(kWorld).substr(0, std::strlen(kWorld) - 1) + R"(,
+"sockets": [
+  {"proto": "tcp", "local": "0.0.0.0:80"},
+  {"proto": "tcp", "local": "10.0.0.1:81", "mark": 7, "priority": 7},
+  {"proto": "tcp", "local": "[::]:82"},
+  {"proto": "tcp", "local": "[::]:83", "v6only": true},
+  {"proto": "tcp", "local": "[2001:db8::1]:84"},
+  {"proto": "tcp", "local": "0.0.0.0:85", "dev": "v0"},
+  {"proto": "udp", "local": "0.0.0.0:80", "mark": 3, "priority": 3},
+  {"proto": "udp", "local": "10.0.0.1:81"},
+  {"proto": "udp", "local": "[::]:82"},
+  {"proto": "udp", "local": "127.0.0.1:90", "peer": "127.0.0.1:91"},
+  {"proto": "udp", "local": "[2001:db8::1]:84"},
+  {"proto": "udp", "local": "0.0.0.0:85", "dev": "v0"},
+  {"proto": "tcp", "local": "127.0.0.1:4000", "peer": "127.0.0.1:80",
+   "tcp": {"total_retrans": 0, "bytes_received": 0, "retrans_out": 0}},
+  {"proto": "tcp", "local": "[::1]:4001", "peer": "[::1]:82"},
+  {"proto": "tcp", "local": "127.0.0.1:80", "peer": "127.0.0.1:4000",
+   "tcp": {"total_retrans": 0, "bytes_received": 0, "retrans_out": 0}},
+  {"proto": "tcp", "local": "[::1]:82", "peer": "[::1]:4001"}]})";
+    open_world("sockets", world.c_str());
+    ASSERT_TRUE(ready());
+    struct Flow {
+        const char* source;
+        uint16_t source_port;
+        const char* destination;
+    };
+    size_t found = 0;
+    const auto look = [&](const Flow& flow, uint16_t port, const char* hook, uint64_t netns, uint64_t flags) {
+        const ByteVec from = bytes_of(flow.source);
+        const ByteVec to = bytes_of(flow.destination);
+        const std::string program = std::string(hook) + (from.size() == 4 ? "_ip4" : "_ip6");
+        SCOPED_TRACE(testing::Message()
+                     << program << " " << flow.source << ":" << flow.source_port << " > " << flow.destination
+                     << ":" << port << ", netns " << netns << ", flags " << flags);
+        ByteVec key(64);
+        std::copy(from.begin(), from.end(), key.begin());
+        std::copy(to.begin(), to.end(), key.begin() + static_cast<ptrdiff_t>(from.size()));
+        mimicsh::store_be<uint16_t>(key.data() + 2 * from.size(), flow.source_port);
+        mimicsh::store_be<uint16_t>(key.data() + 2 * from.size() + 2, port);
+        set_value(*vm_, ".data.tuple", key);
+        set_value(*kernel_, ".data.tuple", key);
+        set_args({netns, flags});
+        run_both(program, packet_of(64));
+        found += result(0) + result(26);
+    };
+    const std::vector<Flow> flows{
+        {"127.0.0.1", 4000, "127.0.0.1"},
+        {"127.0.0.1", 80, "127.0.0.1"},
+        {"10.0.0.9", 1234, "10.0.0.1"},
+        {"10.0.0.9", 1234, "10.9.9.9"},
+        {"127.0.0.1", 91, "127.0.0.1"},
+        {"0.0.0.0", 0, "0.0.0.0"},
+        {"::1", 4001, "::1"},
+        {"::1", 82, "::1"},
+        {"2001:db8::9", 5, "2001:db8::1"},
+        {"2001:db8::9", 5, "3000::1"},
+    };
+    for (const Flow& flow : flows) {
+        for (const uint16_t port :
+             std::initializer_list<uint16_t>{79, 80, 81, 82, 83, 84, 85, 90, 4000, 4001}) {
+            look(flow, port, "xdp", UINT64_MAX, 0);
+            look(flow, port, "tc", UINT64_MAX, 0);
+        }
+    }
+    EXPECT_GT(found, 40u);
+    for (const uint64_t netns : {0ull, 1ull, 0x7fffffffull, 0x80000000ull, 0xffffffffull, 1ull << 32}) {
+        look(flows[0], 80, "xdp", netns, 0);
+        look(flows[0], 80, "xdp", UINT64_MAX, netns);
+    }
+    set_args({UINT64_MAX, 0});
+    run_both("xdp_other", packet_of(64));
+    for (const uint16_t port : std::initializer_list<uint16_t>{80, 81, 4000}) {
+        ByteVec key(64);
+        const ByteVec here = bytes_of("127.0.0.1");
+        std::copy(here.begin(), here.end(), key.begin());
+        std::copy(here.begin(), here.end(), key.begin() + 4);
+        mimicsh::store_be<uint16_t>(key.data() + 8, port == 4000 ? uint16_t{80} : uint16_t{4000});
+        mimicsh::store_be<uint16_t>(key.data() + 10, port);
+        set_value(*vm_, ".data.tuple", key);
+        set_value(*kernel_, ".data.tuple", key);
+        set_args({});
+        run_both("derived", packet_of(64));
+    }
+}
+
+// -- The task --
+
+TEST_F(WorldParity, Task) {
+    if (IsSkipped()) {
+        return;
+    }
+    struct stat ns {};
+    ASSERT_EQ(stat("/proc/self/ns/pid", &ns), 0);
+    struct stat root {};
+    ASSERT_EQ(stat("/sys/fs/cgroup", &root), 0);
+    char comm[16] = {};
+    ASSERT_EQ(prctl(PR_GET_NAME, comm), 0);
+    const auto pid = static_cast<uint64_t>(syscall(SYS_gettid));
+    const auto tgid = static_cast<uint64_t>(getpid());
+    const std::string ids = R"("pid": )" + std::to_string(pid) + R"(, "tgid": )" + std::to_string(tgid);
+    // Nested pid namespaces have other numbers: then only what is asked there differs.
+    const std::string world =
+        R"({"numa_node": 0, "cgroup": {"id": 1, "ancestors": [1], "classid": 0}, "task": {)" + ids +
+        R"(, "uid": 0, "gid": 0, "comm": ")" + comm + R"(", "ns": {"dev": )" + std::to_string(ns.st_dev) +
+        R"(, "ino": )" + std::to_string(ns.st_ino) + ", " + ids + "}}}";
+    open_world("task", world.c_str());
+    ASSERT_TRUE(ready());
+    for (const uint64_t level : {0ull, 100ull, ~0ull}) {
+        for (const uint64_t inode : {static_cast<uint64_t>(ns.st_ino), uint64_t{1}}) {
+            set_args({level, static_cast<uint64_t>(ns.st_dev), inode});
+            run_both("task", packet_of(64));
+        }
+    }
+    for (const char* program : {"comm_1", "comm_4", "comm_16", "comm_40"}) {
+        set_args({});
+        run_both(program, packet_of(64));
+    }
+}
+
+TEST_F(WorldParity, ProbeRead) {
+    open_world("task");
+    ASSERT_TRUE(ready());
+    for (uint64_t size = 0; size < 32; ++size) {
+        for (const uint64_t text : {0ull, 0x4142434445464748ull, 0x41420044ull, ~0ull}) {
+            set_args({size, text, text, text});
+            run_both("probe", packet_of(64));
+        }
+        set_args({size});
+        run_both("probe_null", packet_of(64));
+        run_both("probe_user", packet_of(64));
+    }
 }
 
 } // namespace

@@ -25,6 +25,7 @@ uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t* args);
 uint64_t helper_ktime_get_tai_ns(Machine& machine, const uint64_t* args);
 uint64_t helper_jiffies64(Machine& machine, const uint64_t* args);
 uint64_t helper_get_prandom_u32(Machine& machine, const uint64_t* args);
+uint64_t helper_get_numa_node_id(Machine& machine, const uint64_t* args);
 uint64_t helper_get_smp_processor_id(Machine& machine, const uint64_t* args);
 uint64_t helper_loop(Machine& machine, const uint64_t* args);
 
@@ -76,6 +77,43 @@ uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args);
 // network.cpp
 uint64_t helper_fib_lookup(Machine& machine, const uint64_t* args);
 uint64_t helper_check_mtu(Machine& machine, const uint64_t* args);
+
+// socket.cpp
+/// Makes the images that programs read of all scripted sockets.
+void fill_sockets(Machine& machine);
+/// Whether struct bpf_sock can be read like that; `full` is false for a struct sock_common.
+[[nodiscard]] bool is_sock_field(uint32_t offset, uint32_t size, bool full);
+/// What a load of that field leaves in the 64-bit register: the kernel's rewriting gives -1 for "no queue".
+[[nodiscard]] uint64_t widen_sock_field(uint32_t offset, uint64_t value);
+uint64_t helper_sk_lookup_tcp(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_lookup_udp(Machine& machine, const uint64_t* args);
+uint64_t helper_skc_lookup_tcp(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_release(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_fullsock(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args);
+uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args);
+
+// task.cpp
+uint64_t helper_get_current_pid_tgid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_current_uid_gid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_current_comm(Machine& machine, const uint64_t* args);
+uint64_t helper_get_ns_current_pid_tgid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_current_task(Machine& machine, const uint64_t* args);
+uint64_t helper_get_cgroup_classid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_current_cgroup_id(Machine& machine, const uint64_t* args);
+uint64_t helper_get_current_ancestor_cgroup_id(Machine& machine, const uint64_t* args);
+uint64_t helper_get_route_realm(Machine& machine, const uint64_t* args);
+uint64_t helper_get_socket_cookie(Machine& machine, const uint64_t* args);
+uint64_t helper_get_socket_uid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_netns_cookie(Machine& machine, const uint64_t* args);
+uint64_t helper_probe_read_kernel(Machine& machine, const uint64_t* args);
+uint64_t helper_probe_read_kernel_str(Machine& machine, const uint64_t* args);
+uint64_t helper_probe_read_user(Machine& machine, const uint64_t* args);
+uint64_t helper_probe_read_user_str(Machine& machine, const uint64_t* args);
+
+// user.cpp
+/// A helper that the embedder gave, by the id of the call instruction.
+uint64_t helper_from_outside(Machine& machine, const uint64_t* args);
 
 // ringbuf.cpp
 uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);

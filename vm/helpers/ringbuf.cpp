@@ -25,14 +25,14 @@ Ringbuf* ringbuf_at(Machine& machine, uint64_t addr, const char* helper) {
 /// Ends a record: its region dies, so that a later use is a fault with the reason.
 void finish(Machine& machine, uint64_t addr, bool discard, const char* helper) {
     const uint32_t handle = handle_of(addr);
-    const auto open = std::ranges::find(machine.open_records, handle);
-    if (open == machine.open_records.end() || offset_of(addr) != 0) {
+    const auto open = std::ranges::find(machine.open_references, handle);
+    if (open == machine.open_references.end() || offset_of(addr) != 0) {
         machine.fault(FaultKind::BadCall, std::string(helper) + ": the argument is no reserved record");
         return;
     }
     const Region& region = machine.regions.at(handle);
     static_cast<Ringbuf&>(*machine.maps()[region.owner]).commit(region.host, discard, &machine.journal);
-    machine.open_records.erase(open);
+    machine.open_references.erase(open);
     machine.regions.kill(handle, helper);
 }
 
@@ -57,7 +57,7 @@ uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args) {
     region.birth = machine.code->slot_of(machine.at);
     const uint32_t handle = machine.regions.add(region);
     machine.note_effect();
-    machine.open_records.push_back(handle);
+    machine.open_references.push_back(handle);
     return make_addr(handle, 0);
 }
 

@@ -11,7 +11,7 @@ uint64_t helper_ktime_get_ns(Machine& machine, const uint64_t*) {
 }
 
 uint64_t helper_ktime_get_boot_ns(Machine& machine, const uint64_t*) {
-    return machine.clock_ns;
+    return machine.clock_ns + static_cast<uint64_t>(machine.world().boot_offset_ns);
 }
 
 uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t*) {
@@ -19,7 +19,7 @@ uint64_t helper_ktime_get_coarse_ns(Machine& machine, const uint64_t*) {
 }
 
 uint64_t helper_ktime_get_tai_ns(Machine& machine, const uint64_t*) {
-    return machine.clock_ns;
+    return machine.clock_ns + static_cast<uint64_t>(machine.world().tai_offset_ns);
 }
 
 uint64_t helper_jiffies64(Machine& machine, const uint64_t*) {
@@ -33,6 +33,11 @@ uint64_t helper_get_prandom_u32(Machine& machine, const uint64_t*) {
 
 uint64_t helper_get_smp_processor_id(Machine& machine, const uint64_t*) {
     return machine.cpu;
+}
+
+uint64_t helper_get_numa_node_id(Machine& machine, const uint64_t*) {
+    const auto& node = machine.world().numa_node;
+    return machine.given(node, "world.numa_node") ? *node : 0;
 }
 
 uint64_t helper_loop(Machine& machine, const uint64_t* args) {

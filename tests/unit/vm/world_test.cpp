@@ -78,8 +78,8 @@ TEST(World, EmptyTablesCountAsLists) {
     EXPECT_FALSE((*world)->sockets);
 }
 
-/// Cause of the fault that a program meets in a world; its message when it does not run at all.
-std::string fault_in(const char* world, const std::string& program) {
+/// What becomes of a program in a world: "returned 0", the cause of its fault, or why it does not load.
+std::string outcome_in(const char* world, const std::string& program) {
     vm::Options options;
     const auto parsed = vm::parse_world(world);
     if (!parsed) {
@@ -96,7 +96,9 @@ std::string fault_in(const char* world, const std::string& program) {
         return instance.error().message();
     }
     const auto result = (*instance)->programs().front()->run(packet_of(64), {});
-    return !result ? result.error().message() : !result->fault ? "no fault" : result->fault->cause;
+    return !result          ? result.error().message()
+           : !result->fault ? "returned " + std::to_string(result->ret)
+                            : result->fault->cause;
 }
 
 TEST(World, MissingValuesAreFaultsThatNameTheField) {
@@ -105,18 +107,149 @@ TEST(World, MissingValuesAreFaultsThatNameTheField) {
     struct bpf_fib_lookup p = { .family = 2, .ifindex = 2, .ipv4_dst = 0x0100000a };
     return bpf_fib_lookup(ctx, &p, sizeof(p), 0);
 })";
-    EXPECT_EQ(fault_in("{}", fib), "the scripted world has no world.interfaces");
-    EXPECT_EQ(fault_in(R"({"interfaces": [{"name": "a", "index": 2}]})", fib),
+    EXPECT_EQ(outcome_in("{}", fib), "the scripted world has no world.interfaces");
+    EXPECT_EQ(outcome_in(R"({"interfaces": [{"name": "a", "index": 2}]})", fib),
               "the scripted world has no world.routes");
-    EXPECT_EQ(fault_in(R"({"interfaces": [{"name": "a", "index": 2}], "routes": []})", fib), "no fault");
-    EXPECT_EQ(fault_in(R"({"interfaces": [{"name": "a", "index": 2}],
+    EXPECT_EQ(outcome_in(R"({"interfaces": [{"name": "a", "index": 2}], "routes": []})", fib), "returned 4");
+    EXPECT_EQ(outcome_in(R"({"interfaces": [{"name": "a", "index": 2}],
                           "routes": [{"to": "10.0.0.0/8", "dev": "a"}]})",
-                       fib),
+                         fib),
               "the scripted world has no world.interfaces[1].mtu");
-    EXPECT_EQ(fault_in(R"({"interfaces": [{"name": "a", "index": 2, "mtu": 1500}],
+    EXPECT_EQ(outcome_in(R"({"interfaces": [{"name": "a", "index": 2, "mtu": 1500}],
                           "routes": [{"to": "10.0.0.0/8", "dev": "a"}]})",
-                       fib),
+                         fib),
               "the scripted world has no world.neighbours");
+}
+
+TEST(World, AnswersAreTheScriptedValues) {
+    struct Case {
+        const char* call;
+        const char* field;
+        const char* world;
+        uint64_t answer;
+    };
+    for (const Case& one : {
+             Case{"bpf_get_route_realm(ctx)", "world.route_realm", R"({"route_realm": 9})", 9},
+             Case{"bpf_get_socket_cookie(ctx)", "world.socket.cookie",
+                  R"({"socket": {"cookie": 8589934593}})", 8589934593},
+             Case{"bpf_get_socket_uid(ctx)", "world.socket.uid", R"({"socket": {"uid": 1000}})", 1000},
+             Case{"bpf_get_netns_cookie(ctx)", "world.netns_cookie", R"({"netns_cookie": 77})", 77},
+             Case{"bpf_get_current_pid_tgid()", "world.task.pid", R"({"task": {"pid": 5, "tgid": 6}})",
+                  6ull << 32 | 5},
+             Case{"bpf_get_current_uid_gid()", "world.task.uid", R"({"task": {"uid": 1, "gid": 2}})",
+                  2ull << 32 | 1},
+             Case{"bpf_get_numa_node_id()", "world.numa_node", R"({"numa_node": 1})", 1},
+             Case{"bpf_get_current_cgroup_id()", "world.cgroup.id", R"({"cgroup": {"id": 4294967297}})",
+                  4294967297},
+             Case{"bpf_get_current_ancestor_cgroup_id(1)", "world.cgroup.ancestors",
+                  R"({"cgroup": {"ancestors": [1, 44]}})", 44},
+             Case{"bpf_get_cgroup_classid(ctx)", "world.cgroup.classid", R"({"cgroup": {"classid": 3}})", 3},
+             Case{"bpf_ktime_get_boot_ns()", "", R"({"time": {"ns": 5, "boot_ns": 50}})", 50},
+             Case{"bpf_ktime_get_tai_ns()", "", R"({"time": {"ns": 5, "tai_ns": 500}})", 500},
+             Case{"bpf_ktime_get_ns()", "", R"({"time": {"ns": 5, "tai_ns": 500}})", 5},
+             Case{"bpf_get_smp_processor_id()", "", R"({"cpu": 1})", 1},
+         }) {
+        const auto program = [&](uint64_t answer) {
+            return "SEC(\"tc\") int filter(struct __sk_buff *ctx) { return " + std::string(one.call) +
+                   " != " + std::to_string(answer) + "ull; }";
+        };
+        EXPECT_EQ(outcome_in(one.world, program(one.answer)), "returned 0") << one.call;
+        if (one.field[0] != 0) {
+            EXPECT_EQ(outcome_in("{}", program(one.answer)),
+                      std::string("the scripted world has no ") + one.field);
+        }
+    }
+}
+
+TEST(World, SocketsAreReadAsTheKernelAllowsAndGivenBack) {
+    const std::string world =
+        R"({"interfaces": [], "sockets": [{"proto": "tcp", "local": "10.0.0.1:80", "tcp": {"snd_cwnd": 10}}]})";
+    const auto fault = [&](const std::string& body) {
+        return outcome_in(world.c_str(), R"(SEC("tc") int filter(struct __sk_buff *ctx)
+{
+    struct bpf_sock_tuple t = { .ipv4 = { .daddr = 0x0100000a, .dport = 0x5000 } };
+    struct bpf_sock *sk = bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+    struct bpf_tcp_sock *tcp;
+    if (!sk)
+        return 7;
+)" + body + "\n}");
+    };
+    EXPECT_EQ(fault("bpf_sk_release(sk); return 0;"), "returned 0");
+    EXPECT_EQ(fault("return 0;"), "the program ends with a socket that was not released");
+    EXPECT_EQ(fault("bpf_sk_release(sk); return sk->state;"),
+              "read of 4 bytes through a stale socket pointer: bpf_sk_release made it invalid");
+    EXPECT_EQ(
+        fault("int x = *(volatile unsigned short *)&sk->mark; bpf_sk_release(sk); return x;"),
+        "read of 2 bytes at socket+16: struct bpf_sock has no field there that can be loaded like that");
+    EXPECT_EQ(fault("*(volatile int *)&sk->mark = 1; bpf_sk_release(sk); return 0;"),
+              "write of 4 bytes at socket+16: sockets can only be read");
+    EXPECT_EQ(fault("tcp = bpf_tcp_sock(sk); int x = tcp ? tcp->snd_cwnd : 0; bpf_sk_release(sk); return x;"),
+              "returned 10");
+    EXPECT_EQ(fault("tcp = bpf_tcp_sock(sk); int x = tcp ? tcp->srtt_us : 0; bpf_sk_release(sk); return x;"),
+              "the scripted world has no world.sockets[1].tcp.srtt_us");
+    EXPECT_EQ(fault("tcp = bpf_tcp_sock(sk); bpf_sk_release(sk); return tcp ? tcp->snd_cwnd : 0;"),
+              "read of 4 bytes through a stale tcp socket pointer: bpf_sk_release made it invalid");
+}
+
+// -- Helpers from outside --
+
+const char* const kOwnHelper =
+    R"(static long (*own)(void *to, unsigned size, unsigned long from) = (void *)500;
+SEC("xdp") int filter(struct xdp_md *ctx)
+{
+    char text[8] = "........";
+    long r = own(text, sizeof(text), 0x123456789abcull);
+    if (r != -14 || text[0] != 'y' || text[7] != 'y')
+        return XDP_ABORTED;
+    return *(volatile char *)own(text, 0, 0);
+}
+char LICENSE[] SEC("license") = "GPL";
+)";
+
+TEST(UserHelpers, AreCalledOnceAndSeeCheckedMemory) {
+    vm::Options options;
+    size_t calls = 0;
+    options.helpers[500] = [&](vm::HelperCall& call) -> Expected<uint64_t> {
+        if (++calls == 2) {
+            return uint64_t{0};
+        }
+        EXPECT_EQ(call.args()[1], 8u);
+        EXPECT_EQ(call.args()[2], 0x123456789abcull);
+        EXPECT_TRUE(call.can_access(call.args()[0], 8, true));
+        EXPECT_FALSE(call.can_access(call.args()[0], 512, false));
+        EXPECT_FALSE(call.can_access(call.args()[2], 1, false));
+        const auto text = call.read(call.args()[0], 8);
+        EXPECT_TRUE(text && as_text(*text) == "........");
+        EXPECT_TRUE(call.write(call.args()[0], ByteVec(8, 'y')));
+        return static_cast<uint64_t>(-14);
+    };
+    auto instance = vm::make_target(options)->load(compile_text(std::string(kPrelude) + kOwnHelper), {});
+    ASSERT_TRUE(instance) << instance.error().message();
+    // The run faults on purpose and is made again for the report: the helper is not asked again.
+    const auto result = (*instance)->programs().front()->run(packet_of(64), {});
+    ASSERT_TRUE(result && result->fault);
+    EXPECT_EQ(result->fault->kind, FaultKind::NullPointer) << result->fault->report;
+    EXPECT_EQ(calls, 2u);
+}
+
+TEST(UserHelpers, RefusedAccessesAndErrorsAreFaults) {
+    for (const bool reads : {true, false}) {
+        vm::Options options;
+        options.helpers[500] = [&](vm::HelperCall& call) -> Expected<uint64_t> {
+            if (reads) {
+                EXPECT_FALSE(call.read(call.args()[0], 9 + 512));
+                return uint64_t{0};
+            }
+            return Error{EINVAL, "", "does not want to", {}, {}};
+        };
+        auto instance = vm::make_target(options)->load(compile_text(std::string(kPrelude) + kOwnHelper), {});
+        ASSERT_TRUE(instance) << instance.error().message();
+        const auto result = (*instance)->programs().front()->run(packet_of(64), {});
+        ASSERT_TRUE(result && result->fault);
+        EXPECT_EQ(result->fault->cause.substr(0, 28),
+                  reads ? "helper: read of 521 bytes at" : "helper 500: does not want to");
+        EXPECT_EQ(result->fault->source.line, 7u);
+    }
 }
 
 } // namespace

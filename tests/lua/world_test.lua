@@ -1,0 +1,85 @@
+-- SPDX-License-Identifier: MIT
+-- The scripted world and helpers of one's own, as scripts give them to load.
+local test = require "test"
+local bpf, pkt, json = require "bpf", require "pkt", require "json"
+
+local PACKET = pkt.eth{} / pkt.ip{} / pkt.udp{}
+
+local function compile(body)
+    return assert(bpf.compile{ source = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+static long (*own)(void *buffer, unsigned long size) = (void *)500;
+__u64 seen;
+char buffer[16];
+SEC("xdp") int filter(struct xdp_md *ctx)
+{
+]] .. body .. [[
+}
+char LICENSE[] SEC("license") = "GPL";
+]] })
+end
+
+local function run(obj, options)
+    local inst = assert(obj:load("vm", options))
+    local result = assert(inst.progs.filter:run(PACKET))
+    return result, inst
+end
+
+test.case("a world is a table or the same as JSON", function()
+    local obj = compile "seen = bpf_get_current_pid_tgid(); return XDP_PASS;"
+    local world = { task = { pid = 7, tgid = 8 }, interfaces = {}, routes = {} }
+    for _, given in ipairs{ world, json.encode(world) } do
+        local result, inst = run(obj, { world = given })
+        test.eq({ result.verdict, inst.vars.seen }, { "PASS", 8 * 2 ^ 32 + 7 })
+    end
+end)
+
+test.case("a value that is missing is named, a wrong one is refused with its path", function()
+    local obj = compile "seen = bpf_get_current_pid_tgid(); return XDP_PASS;"
+    local result = run(obj)
+    test.eq({ result.verdict, result.fault.kind, result.fault.cause },
+        { nil, "missing value", "the scripted world has no world.task.pid" })
+    local inst, err = obj:load("vm", { world = { task = { pid = "x" } } })
+    test.eq({ inst, err.code, err.msg },
+        { nil, "EINVAL", 'world.task.pid: expected a whole number from 0 to 2147483647, got "x"' })
+    test.eq(select(2, obj:load("vm", { world = { tusk = {} } })).msg:match "^[^(]+", "world.tusk: unknown word ")
+end)
+
+test.case("a helper of one's own reads and writes the guest's memory", function()
+    local obj = compile "seen = own(buffer, sizeof(buffer)); return buffer[0];"
+    local memory
+    local result, inst = run(obj, { helpers = { [500] = function(mem, address, size, ...)
+        memory = mem
+        test.eq({ size, select("#", ...) }, { 16ULL, 3 })
+        test.eq(mem:read(address, 16), ("\0"):rep(16))
+        test.eq({ mem:valid(address, 16), mem:valid(address, 25, "w"), mem:valid(5, 1) }, { true, false, false })
+        mem:write(address, "\2abc")
+        return -3
+    end } })
+    test.eq({ result.verdict, inst.vars.seen }, { "PASS", -3LL + 0ULL })
+    test.raises(function() memory:read(0, 1) end, "the call is over")
+end)
+
+test.case("a helper of one's own replaces the vm's by name", function()
+    local obj = compile "seen = bpf_ktime_get_ns(); return XDP_DROP;"
+    local _, inst = run(obj, { helpers = { ktime_get_ns = function() return 0x123456789abcdefULL end } })
+    test.eq(inst.vars.seen, 0x123456789abcdefULL)
+end)
+
+test.case("what goes wrong in a helper is a fault of the run", function()
+    local obj = compile "seen = own(buffer, 99); return XDP_PASS;"
+    local cases = {
+        { function() error "no luck" end, "bad call", "helper 500: .*world_test.lua:%d+: no luck" },
+        { function() end, "bad call", "helper 500: the function gave a nil, no integer" },
+        { function(mem, address, size) return #mem:read(address, tonumber(size)) end, "out of bounds", "99 bytes" },
+        { function(mem) mem:write(0, "x") end, "null pointer", "write of 1 byte" },
+    }
+    for _, case in ipairs(cases) do
+        local fault = run(obj, { helpers = { [500] = case[1] } }).fault
+        test.eq({ fault.kind, fault.line ~= nil }, { case[2], true })
+        assert(fault.cause:find(case[3]), fault.cause)
+    end
+    test.raises(function() obj:load("vm", { helpers = { no_such = print } }) end, "no helper is named 'no_such'")
+    test.raises(function() obj:load("vm", { helpers = { [500] = 1 } }) end, "helper 500 is no function but a number")
+end)

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+// Scripted sockets: look-up as the kernel's hash tables do it, references, and what programs read of them
+// (net/core/filter.c, net/ipv4/inet_hashtables.c, net/ipv4/udp.c and their IPv6 twins).
+#include <algorithm>
+#include <cerrno>
+
+#include "vm/helpers/helpers.h"
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// Offsets in struct bpf_sock.
+enum SockOffset : uint32_t {
+    kBoundDev = 0,
+    kFamily = 4,
+    kType = 8,
+    kProtocol = 12,
+    kMark = 16,
+    kPriority = 20,
+    kSourceIp4 = 24,
+    kSourceIp6 = 28,
+    kSourcePort = 44, ///< host order
+    kPeerPort = 48,   ///< network order, two bytes
+    kPeerIp4 = 52,
+    kPeerIp6 = 56,
+    kState = 72,
+    kRxQueue = 76,
+};
+
+constexpr uint8_t kEstablished = 1, kTimeWait = 6, kListen = 10, kNewSynRecv = 12;
+
+/// A look-up's addresses: `source` is the packet's, so the socket's peer.
+struct Tuple {
+    IpAddress source;
+    IpAddress destination;
+    uint16_t source_port = 0;
+    uint16_t destination_port = 0;
+    uint32_t interface = 0;
+};
+
+bool is_bound_elsewhere(const World::Socket& socket, const Tuple& tuple) {
+    return socket.interface != 0 && socket.interface != tuple.interface;
+}
+
+bool has_peer(const World::Socket& socket, const Tuple& tuple) {
+    return socket.peer && socket.peer->address == tuple.source && socket.peer->port == tuple.source_port;
+}
+
+/// How well a socket without a connection fits `address` (the packet's destination or "any"); -1 = not at
+/// all.
+int score(const World::Socket& socket, const Tuple& tuple, const IpAddress& address) {
+    const bool same_address =
+        socket.local.address == address || (address.is_any() && socket.local.address.is_any());
+    const bool takes_family =
+        socket.local.address.v6 == tuple.destination.v6 ||
+        (socket.local.address.v6 && socket.local.address.is_any() && !socket.v6only && !tuple.destination.v6);
+    if (socket.local.port != tuple.destination_port || !same_address || !takes_family ||
+        is_bound_elsewhere(socket, tuple)) {
+        return -1;
+    }
+    const int own_family = socket.local.address.v6 == tuple.destination.v6 ? 1 : 0;
+    const int bound = socket.interface != 0 ? (socket.tcp ? 1 : 4) : 0;
+    if (socket.tcp || !socket.peer) {
+        return own_family + bound;
+    }
+    return has_peer(socket, tuple) ? own_family + bound + 8 : -1;
+}
+
+std::optional<uint32_t> find_tcp(const std::vector<World::Socket>& sockets, const Tuple& tuple) {
+    for (uint32_t i = 0; i < sockets.size(); ++i) {
+        const World::Socket& socket = sockets[i];
+        if (socket.tcp && has_peer(socket, tuple) && socket.local.address == tuple.destination &&
+            socket.local.port == tuple.destination_port && !is_bound_elsewhere(socket, tuple)) {
+            return i;
+        }
+    }
+    return std::nullopt;
+}
+
+/// The best listener, or the best UDP socket: those on the address first, then those on any.
+std::optional<uint32_t> find_bound(const std::vector<World::Socket>& sockets, const Tuple& tuple, bool tcp) {
+    IpAddress any;
+    any.v6 = tuple.destination.v6;
+    for (const IpAddress& address : {tuple.destination, any}) {
+        std::optional<uint32_t> best;
+        int best_score = -1;
+        for (uint32_t i = 0; i < sockets.size(); ++i) {
+            const World::Socket& socket = sockets[i];
+            if (socket.tcp != tcp || (tcp && socket.state != kListen)) {
+                continue;
+            }
+            if (const int fit = score(socket, tuple, address); fit > best_score) {
+                best = i;
+                best_score = fit;
+            }
+        }
+        if (best) {
+            return best;
+        }
+    }
+    return std::nullopt;
+}
+
+uint64_t add_pointer(Machine& machine, RegionKind kind, uint32_t index, uint32_t reference) {
+    SocketState& state = machine.sockets[index];
+    Region region;
+    region.kind = kind;
+    region.host = kind == RegionKind::TcpSocket ? state.tcp.data() : state.sock.data();
+    region.size = kind == RegionKind::TcpSocket ? kTcpSockSize : SocketState::kSockSize;
+    region.readable = true;
+    region.owner = index;
+    region.first = reference;
+    region.birth = machine.code->slot_of(machine.at);
+    machine.note_effect();
+    return make_addr(machine.regions.add(region), 0);
+}
+
+uint64_t look_up(Machine& machine, const uint64_t* args, bool tcp, bool full) {
+    constexpr uint64_t kIp4Size = 12, kIp6Size = 36;
+    const uint64_t size = args[2];
+    const uint8_t* bytes = machine.span(args[1], size, Access::Read, "tuple");
+    if (bytes == nullptr) {
+        return 0;
+    }
+    const bool here = static_cast<int32_t>(args[3]) < 0; // BPF_F_CURRENT_NETNS
+    if ((size != kIp4Size && size != kIp6Size) || args[4] != 0 || !here) {
+        return 0; // of other namespaces none has an id
+    }
+    if (!machine.given(machine.world().sockets, "world.sockets")) {
+        return 0;
+    }
+    const std::vector<World::Socket>& sockets = *machine.world().sockets;
+    Tuple tuple;
+    tuple.source.v6 = tuple.destination.v6 = size == kIp6Size;
+    const size_t length = tuple.source.size();
+    std::memcpy(tuple.source.bytes.data(), bytes, length);
+    std::memcpy(tuple.destination.bytes.data(), bytes + length, length);
+    tuple.source_port = mimicsh::load_be<uint16_t>(bytes + 2 * length);
+    tuple.destination_port = mimicsh::load_be<uint16_t>(bytes + 2 * length + 2);
+    tuple.interface = machine.device_index();
+    auto found = tcp ? find_tcp(sockets, tuple) : std::nullopt;
+    found = found ? found : find_bound(sockets, tuple, tcp);
+    const bool is_small =
+        found && (sockets[*found].state == kTimeWait || sockets[*found].state == kNewSynRecv);
+    if (!found || (full && is_small)) {
+        return 0; // of those two states there is no full socket
+    }
+    const uint64_t pointer =
+        add_pointer(machine, full ? RegionKind::Socket : RegionKind::SocketCommon, *found, 0);
+    machine.open_references.push_back(handle_of(pointer));
+    return pointer;
+}
+
+/// The socket region that an argument points to; null = fault pending.
+Region* socket_at(Machine& machine, uint64_t addr, const char* helper) {
+    const uint32_t handle = handle_of(addr);
+    if (handle < machine.regions.size() && offset_of(addr) == 0) {
+        Region& region = machine.regions.at(handle);
+        if (region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
+            region.kind == RegionKind::TcpSocket) {
+            return &region;
+        }
+    }
+    machine.fault(FaultKind::BadCall, std::string(helper) + ": the argument is no socket", {}, addr);
+    return nullptr;
+}
+
+/// A second pointer to a socket, which ends with the first.
+uint64_t derive(Machine& machine, uint64_t addr, RegionKind kind, const char* helper) {
+    const Region* region = socket_at(machine, addr, helper);
+    if (region == nullptr) {
+        return 0;
+    }
+    const uint32_t index = region->owner;
+    const World::Socket& socket = (*machine.world().sockets)[index];
+    const bool is_small = socket.state == kTimeWait || socket.state == kNewSynRecv;
+    if (is_small || (kind == RegionKind::TcpSocket && !socket.tcp)) {
+        return 0;
+    }
+    const uint32_t reference = region->first != 0 ? region->first : handle_of(addr);
+    return add_pointer(machine, kind, index, reference);
+}
+
+} // namespace
+
+void fill_sockets(Machine& machine) {
+    if (!machine.world().sockets) {
+        return;
+    }
+    constexpr uint32_t kInet = 2, kInet6 = 10, kStream = 1, kDatagram = 2, kTcp = 6, kUdp = 17;
+    for (const World::Socket& socket : *machine.world().sockets) {
+        SocketState state;
+        const auto put = [&](uint32_t offset, uint32_t value) {
+            mimicsh::store<uint32_t>(state.sock.data() + offset, value);
+        };
+        const bool v6 = socket.local.address.v6;
+        put(kBoundDev, socket.interface);
+        put(kFamily, v6 ? kInet6 : kInet);
+        put(kType, socket.tcp ? kStream : kDatagram);
+        put(kProtocol, socket.tcp ? kTcp : kUdp);
+        put(kMark, socket.mark);
+        put(kPriority, socket.priority);
+        put(kSourcePort, socket.local.port);
+        std::copy_n(socket.local.address.bytes.begin(), socket.local.address.size(),
+                    state.sock.begin() + (v6 ? kSourceIp6 : kSourceIp4));
+        if (socket.peer) {
+            mimicsh::store_be<uint16_t>(state.sock.data() + kPeerPort, socket.peer->port);
+            std::copy_n(socket.peer->address.bytes.begin(), socket.peer->address.size(),
+                        state.sock.begin() + (v6 ? kPeerIp6 : kPeerIp4));
+        }
+        put(kState, socket.state);
+        put(kRxQueue, socket.rx_queue);
+        for (const auto& [name, value] : socket.values) {
+            const TcpField& field = *find_tcp_field(name);
+            std::memcpy(state.tcp.data() + field.offset, &value, field.size);
+        }
+        machine.sockets.push_back(state);
+    }
+}
+
+bool is_sock_field(uint32_t offset, uint32_t size, bool full) {
+    constexpr uint32_t kWord = 4;
+    if (size == 0 || size > kWord || (size & (size - 1)) != 0 || offset % size != 0) {
+        return false;
+    }
+    const auto within = [&](uint32_t first, uint32_t end) { return offset >= first && offset < end; };
+    if (!full && within(kType, kSourceIp4)) {
+        return false;
+    }
+    if (within(kPeerPort, kPeerIp4)) {
+        return offset == kPeerPort || (offset == kPeerPort + 1 && size == 1);
+    }
+    const bool whole_only = within(kBoundDev, kFamily) || within(kMark, kSourceIp4);
+    return !whole_only || size == kWord;
+}
+
+uint64_t widen_sock_field(uint32_t offset, uint64_t value) {
+    return offset == kRxQueue && value == UINT32_MAX ? UINT64_MAX : value;
+}
+
+uint64_t helper_sk_lookup_tcp(Machine& machine, const uint64_t* args) {
+    return look_up(machine, args, true, true);
+}
+
+uint64_t helper_sk_lookup_udp(Machine& machine, const uint64_t* args) {
+    return look_up(machine, args, false, true);
+}
+
+uint64_t helper_skc_lookup_tcp(Machine& machine, const uint64_t* args) {
+    return look_up(machine, args, true, false);
+}
+
+uint64_t helper_sk_release(Machine& machine, const uint64_t* args) {
+    if (socket_at(machine, args[0], "bpf_sk_release") == nullptr) {
+        return 0;
+    }
+    const uint32_t own = handle_of(args[0]);
+    const uint32_t reference = machine.regions.at(own).first != 0 ? machine.regions.at(own).first : own;
+    const auto open = std::ranges::find(machine.open_references, reference);
+    if (open == machine.open_references.end()) {
+        return machine.fault(FaultKind::BadCall,
+                             "bpf_sk_release: the argument is no socket that was looked up");
+    }
+    machine.open_references.erase(open);
+    for (uint32_t handle = reference; handle < machine.regions.size(); ++handle) {
+        const Region& region = machine.regions.at(handle);
+        const bool is_socket = region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
+                               region.kind == RegionKind::TcpSocket;
+        if (is_socket && (handle == reference || region.first == reference)) {
+            machine.regions.kill(handle, "bpf_sk_release");
+        }
+    }
+    return 0;
+}
+
+uint64_t helper_sk_fullsock(Machine& machine, const uint64_t* args) {
+    return derive(machine, args[0], RegionKind::Socket, "bpf_sk_fullsock");
+}
+
+uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args) {
+    return derive(machine, args[0], RegionKind::TcpSocket, "bpf_tcp_sock");
+}
+
+uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args) {
+    const Region* region = socket_at(machine, args[0], "bpf_get_listener_sock");
+    if (region == nullptr || (*machine.world().sockets)[region->owner].state != kListen) {
+        return 0;
+    }
+    return derive(machine, args[0], RegionKind::Socket, "bpf_get_listener_sock");
+}
+
+} // namespace mimicsh::vm
