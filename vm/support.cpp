@@ -71,8 +71,12 @@ constexpr std::array kHelpers{
     HelperRow{97, helper_skb_ecn_set_ce, "SkbHelpers.EcnSetCe", ""},
     HelperRow{98, helper_get_listener_sock, "WorldParity.SocketLookup", ""},
     HelperRow{99, helper_skc_lookup_tcp, "WorldParity.SocketLookup", "world.sockets"},
+    HelperRow{100, helper_tcp_check_syncookie, "WorldParity.SynCookies",
+              "a hash of our own, world.tcp_syncookies"},
     HelperRow{105, helper_strtol, "HelperParity.Strtol", ""},
     HelperRow{106, helper_strtoul, "HelperParity.Strtol", ""},
+    HelperRow{110, helper_tcp_gen_syncookie, "WorldParity.SynCookies",
+              "a hash of our own, world.tcp_syncookies"},
     HelperRow{112, helper_probe_read_user, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
     HelperRow{113, helper_probe_read_kernel, "WorldParity.ProbeRead", "the emulated memory"},
     HelperRow{114, helper_probe_read_user_str, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
@@ -109,6 +113,10 @@ constexpr std::array kHelpers{
     HelperRow{201, helper_dynptr_read, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{202, helper_dynptr_write, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{203, helper_dynptr_data, "KfuncParity.DynptrOnMemory", ""},
+    HelperRow{204, helper_tcp_raw_gen_syncookie_ipv4, "WorldParity.SynCookies", "a hash of our own"},
+    HelperRow{205, helper_tcp_raw_gen_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
+    HelperRow{206, helper_tcp_raw_check_syncookie_ipv4, "WorldParity.SynCookies", "a hash of our own"},
+    HelperRow{207, helper_tcp_raw_check_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
 };
 

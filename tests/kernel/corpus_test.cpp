@@ -33,6 +33,7 @@ const std::map<std::string, Exception>& exceptions() {
     static const std::map<std::string, Exception> kExceptions{
         {"examples/first_fault/first_fault.bpf.c", Exception::KernelRefuses},
         {"tests/cases/parity/sockets.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/parity/syncookie.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/task.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/world.bpf.c", Exception::NeedsWorld},
         {"tests/cases/programs/fib_router.bpf.c", Exception::NeedsWorld},

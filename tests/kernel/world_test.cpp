@@ -488,6 +488,93 @@ TEST_F(WorldParity, SocketLookup) {
     }
 }
 
+// -- SYN cookies --
+
+/// A TCP header of `size` bytes with these flags and options.
+ByteVec tcp_header(uint32_t size, uint8_t flags, const ByteVec& options) {
+    ByteVec bytes(64);
+    mimicsh::store_be<uint16_t>(bytes.data(), 40000);
+    mimicsh::store_be<uint16_t>(bytes.data() + 2, 80);
+    mimicsh::store_be<uint32_t>(bytes.data() + 4, 0x12345678);
+    bytes[12] = static_cast<uint8_t>(size / 4 << 4);
+    bytes[13] = flags;
+    std::copy(options.begin(), options.end(), bytes.begin() + 20);
+    return bytes;
+}
+
+ByteVec ip_header(uint8_t version) {
+    ByteVec bytes(64, 0x21);
+    bytes[0] = static_cast<uint8_t>(version << 4 | 5);
+    return bytes;
+}
+
+TEST_F(WorldParity, SynCookies) {
+    if (IsSkipped()) {
+        return;
+    }
+    const std::vector<ByteVec> options{
+        {},
+        {2, 4, 5, 0xb4},
+        {1, 1, 2, 4, 2, 0x18, 0, 0},
+        {2, 4, 5, 0x14},
+        {2, 4, 0, 0},
+        {2, 4, 0x23, 0x28, 2, 4, 5, 0xa0},
+        {3, 3, 7, 1, 2, 4, 0xff, 0xff},
+        {2, 3, 5, 0xb4},
+        {9, 1, 2, 4, 5, 0xb4, 1, 1},
+        {8, 60, 2, 4},
+        {0, 2, 4, 5, 0xb4, 0, 0, 0},
+    };
+    const auto set_headers = [&](const ByteVec& ip, const ByteVec& tcp) {
+        for (Instance* side : {vm_.get(), kernel_.get()}) {
+            set_value(*side, ".data.ip", ip);
+            set_value(*side, ".data.tcp", tcp);
+        }
+    };
+    std::vector<Fd> sockets;
+    sockets.push_back(socket_of(SOCK_STREAM, {"127.0.0.1", 80, "", 0, false, "", 0}));
+    sockets.push_back(socket_of(SOCK_STREAM, {"::", 82, "", 0, false, "", 0}));
+    constexpr uint8_t kSyn = 2, kAck = 16;
+    for (const int setting : {0, 1, 2}) {
+        write_setting("ipv4/tcp_syncookies", std::to_string(setting));
+        const std::string world =
+            std::string(kWorld).substr(0, std::strlen(kWorld) - 1) + R"(, "tcp_syncookies": )" +
+            std::to_string(setting) +
+            R"(, "sockets": [{"proto": "tcp", "local": "127.0.0.1:80"}, {"proto": "tcp", "local": "[::]:82"}]})";
+        open_world("syncookie", world.c_str());
+        ASSERT_TRUE(ready());
+        for (const ByteVec& one : options) {
+            const auto size = static_cast<uint32_t>(20 + one.size());
+            for (const uint32_t given : {size, size + 4, 19u, 0u, 60u}) {
+                SCOPED_TRACE(testing::Message() << "options " << to_hex(one) << ", size " << given);
+                for (const char* program : {"raw_ipv4", "raw_ipv6"}) {
+                    set_headers(ip_header(program[7] == '4' ? 4 : 6), tcp_header(size, kSyn, one));
+                    set_args({given});
+                    run_both(program, packet_of(64));
+                }
+                for (const uint16_t port : std::initializer_list<uint16_t>{80, 82}) {
+                    for (const uint8_t version : std::initializer_list<uint8_t>{4, 6, 5}) {
+                        for (const uint64_t ip_size : {20u, 40u, 19u}) {
+                            SCOPED_TRACE(testing::Message()
+                                         << "setting " << setting << ", port " << port << ", version "
+                                         << unsigned{version} << ", IP header " << ip_size);
+                            set_headers(ip_header(version), tcp_header(size, kSyn, one));
+                            set_args({ip_size, given, htons(port), setting == 2 ? 1u : 0u});
+                            run_both("listener", packet_of(64));
+                        }
+                    }
+                }
+            }
+        }
+        for (const uint8_t flags : std::initializer_list<uint8_t>{0, 1, kSyn, 3, 4, 6, kAck, 18, 20, 17}) {
+            SCOPED_TRACE(testing::Message() << "setting " << setting << ", flags " << unsigned{flags});
+            set_headers(ip_header(4), tcp_header(20, flags, {}));
+            set_args({20, 20, htons(80), 0});
+            run_both("listener", packet_of(64));
+        }
+    }
+}
+
 // -- The task --
 
 TEST_F(WorldParity, Task) {

@@ -93,6 +93,17 @@ uint64_t helper_sk_fullsock(Machine& machine, const uint64_t* args);
 uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args);
 uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args);
 
+/// Index in the world of the socket that an argument points to; nothing = fault pending.
+[[nodiscard]] std::optional<uint32_t> socket_index(Machine& machine, uint64_t addr, const char* helper);
+
+// syncookie.cpp
+uint64_t helper_tcp_gen_syncookie(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_check_syncookie(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_raw_gen_syncookie_ipv4(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_raw_gen_syncookie_ipv6(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_raw_check_syncookie_ipv4(Machine& machine, const uint64_t* args);
+uint64_t helper_tcp_raw_check_syncookie_ipv6(Machine& machine, const uint64_t* args);
+
 // task.cpp
 uint64_t helper_get_current_pid_tgid(Machine& machine, const uint64_t* args);
 uint64_t helper_get_current_uid_gid(Machine& machine, const uint64_t* args);

@@ -220,6 +220,11 @@ void fill_sockets(Machine& machine) {
     }
 }
 
+std::optional<uint32_t> socket_index(Machine& machine, uint64_t addr, const char* helper) {
+    const Region* region = socket_at(machine, addr, helper);
+    return region == nullptr ? std::nullopt : std::optional<uint32_t>(region->owner);
+}
+
 bool is_sock_field(uint32_t offset, uint32_t size, bool full) {
     constexpr uint32_t kWord = 4;
     if (size == 0 || size > kWord || (size & (size - 1)) != 0 || offset % size != 0) {
