@@ -573,7 +573,7 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars={name=value}, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=, helpers=}]) -> instance | nil, err
+obj:load("vm" | "kernel" [, {vars=, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=, helpers=}]) -> instance | nil, err
 Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm: docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[
