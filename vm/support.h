@@ -37,7 +37,8 @@ struct MapRow {
 [[nodiscard]] std::span<const MapRow> map_rows();
 /// Implementation of a helper, null when it is not emulated.
 [[nodiscard]] HelperFn helper_function(uint32_t id);
-/// callx, in permissive mode: calls the helper whose number is in the destination register of the instruction.
+/// callx, in permissive mode: calls the helper whose number is in the destination register of the
+/// instruction.
 [[nodiscard]] uint64_t helper_in_register(Machine& machine, const uint64_t* args);
 /// Whether the kernel lets a privileged GPL program of this type call the helper (Linux 6.18, measured).
 [[nodiscard]] bool helper_allowed(abi::ProgType type, uint32_t id);
