@@ -167,7 +167,7 @@ class Fields {
             refuse(name, "not a MAC address: '" + *given + "'");
             return std::nullopt;
         }
-        MacAddress address;
+        MacAddress address{};
         std::copy(bytes->begin(), bytes->end(), address.begin());
         return address;
     }

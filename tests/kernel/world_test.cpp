@@ -422,7 +422,7 @@ TEST_F(WorldParity, SocketLookup) {
   {"proto": "tcp", "local": "127.0.0.1:80", "peer": "127.0.0.1:4000",
    "tcp": {"total_retrans": 0, "bytes_received": 0, "retrans_out": 0}},
   {"proto": "tcp", "local": "[::1]:82", "peer": "[::1]:4001"}]})";
-    open_world("sockets", world.c_str());
+    open_world("parity/sockets", world.c_str());
     ASSERT_TRUE(ready());
     struct Flow {
         const char* source;
@@ -541,7 +541,7 @@ TEST_F(WorldParity, SynCookies) {
             std::string(kWorld).substr(0, std::strlen(kWorld) - 1) + R"(, "tcp_syncookies": )" +
             std::to_string(setting) +
             R"(, "sockets": [{"proto": "tcp", "local": "127.0.0.1:80"}, {"proto": "tcp", "local": "[::]:82"}]})";
-        open_world("syncookie", world.c_str());
+        open_world("parity/syncookie", world.c_str());
         ASSERT_TRUE(ready());
         for (const ByteVec& one : options) {
             const auto size = static_cast<uint32_t>(20 + one.size());
@@ -595,7 +595,7 @@ TEST_F(WorldParity, Task) {
         R"({"numa_node": 0, "cgroup": {"id": 1, "ancestors": [1], "classid": 0}, "task": {)" + ids +
         R"(, "uid": 0, "gid": 0, "comm": ")" + comm + R"(", "ns": {"dev": )" + std::to_string(ns.st_dev) +
         R"(, "ino": )" + std::to_string(ns.st_ino) + ", " + ids + "}}}";
-    open_world("task", world.c_str());
+    open_world("parity/task", world.c_str());
     ASSERT_TRUE(ready());
     for (const uint64_t level : {0ull, 100ull, ~0ull}) {
         for (const uint64_t inode : {static_cast<uint64_t>(ns.st_ino), uint64_t{1}}) {
@@ -610,7 +610,7 @@ TEST_F(WorldParity, Task) {
 }
 
 TEST_F(WorldParity, ProbeRead) {
-    open_world("task");
+    open_world("parity/task");
     ASSERT_TRUE(ready());
     for (uint64_t size = 0; size < 32; ++size) {
         for (const uint64_t text : {0ull, 0x4142434445464748ull, 0x41420044ull, ~0ull}) {

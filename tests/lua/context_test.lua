@@ -25,7 +25,7 @@ local FILE = [[
     "subContext": {"name": "recorded", "type": "xdp_md", "ctx": {"packet": "AAECAwQFBgcICQoLCAABAgM=", "ingress_ifidx": 1}},
     "helperCalls": {"5": [{"helperFn": 5, "params": [], "results": [{"reg": 0, "value": 17}]},
                           {"helperFn": 5, "params": null, "results": [{"reg": 0, "value": 18}]}],
-     "113": [{"helperFn": 113, "params": [], "results": [{"reg": 1, "value": "KgAAAA=="}, {"reg": 0, "value": 0}]}]}}}
+     "149": [{"helperFn": 149, "params": [], "results": [{"reg": 1, "value": "KgAAAA=="}, {"reg": 0, "value": 0}]}]}}}
 ]
 ]]
 
@@ -54,7 +54,7 @@ local CALLS = [[
     r1 += -4
     r2 = 4
     r3 = 0
-    call bpf_probe_read_kernel
+    call bpf_snprintf_btf
     r1 = *(u32 *)(r10 - 4)
     r6 += r1
     call bpf_ktime_get_ns
@@ -120,7 +120,7 @@ test.case("recorded helper calls answer in order, and each run begins again", fu
     local r = main:run(pkt.eth{} / pkt.ip{})
     assert(r.fault and r.fault.cause:find("no recorded call of it is left", 1, true), tostring(r.fault))
     local inst, err = assert(bpf.asm(CALLS)):load "vm"
-    assert(inst == nil and err.msg:find("bpf_probe_read_kernel", 1, true), tostring(err))
+    assert(inst == nil and err.msg:find("bpf_snprintf_btf", 1, true), tostring(err))
 end)
 
 local XDP = [[{"type": "xdp_md", "ctx": {"packet": %s}}]]
