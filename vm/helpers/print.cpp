@@ -225,7 +225,9 @@ std::optional<std::vector<uint64_t>> arguments_at(Machine& machine, uint64_t add
         return std::nullopt;
     }
     std::vector<uint64_t> values(size / 8);
-    std::memcpy(values.data(), data, size);
+    if (size != 0) {
+        std::memcpy(values.data(), data, size);
+    }
     return values;
 }
 
