@@ -63,7 +63,10 @@ class List {
     }
     [[nodiscard]] const ByteVec& last() const { return all_.back(); }
     /// The last frame without its end.
-    void add_cut(size_t size) { all_.emplace_back(last().begin(), last().begin() + static_cast<long>(size)); }
+    void add_cut(size_t size) {
+        ASSERT_LT(size, last().size());
+        all_.emplace_back(last().begin(), last().begin() + static_cast<ptrdiff_t>(size));
+    }
     /// The last frame with another byte at `at`.
     void add_changed(size_t at, uint8_t value) {
         ByteVec copy = last();
@@ -88,7 +91,7 @@ void add_tcp(List& list) {
         list.add({eth(), ip("10.1.2.3", "10.0.0.7"), tcp(2000, 8080, "syn", options)});
     }
     list.add_changed(55, 1);
-    list.add_cut(60);
+    list.add_cut(57);
     list.add_cut(50);
     list.add({eth(), ip("198.51.100.9", "10.1.2.77", {{"ttl", uint64_t{1}}}), tcp(6, 7, "syn,ack")});
     list.add({eth(), ip("198.51.100.9", "203.0.113.1", {{"tos", uint64_t{0xb8}}}), tcp(80, 40000, "ack")});

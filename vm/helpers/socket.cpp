@@ -29,7 +29,7 @@ enum SockOffset : uint32_t {
     kRxQueue = 76,
 };
 
-constexpr uint8_t kEstablished = 1, kTimeWait = 6, kListen = 10, kNewSynRecv = 12;
+constexpr uint8_t kTimeWait = 6, kListen = 10, kNewSynRecv = 12; // enum of TCP states
 
 /// A look-up's addresses: `source` is the packet's, so the socket's peer.
 struct Tuple {
