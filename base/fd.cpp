@@ -18,7 +18,9 @@ void Fd::reset(int fd) {
 }
 
 Expected<ByteVec> read_file(const std::string& path, const std::string& op, size_t limit) {
-    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // Not by /dev/stdin, which a bare system may not have.
+    Fd fd(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                      : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd.valid()) {
         return errno_error(errno, op, path);
     }

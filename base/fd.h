@@ -33,7 +33,8 @@ class Fd {
     int fd_ = -1;
 };
 
-/// Reads a whole regular file or pipe; fails with EFBIG above `limit` bytes. `op` names the caller's verb.
+/// Reads a whole regular file or pipe, or standard input for "-"; fails with EFBIG above `limit` bytes. `op`
+/// names the caller's verb.
 [[nodiscard]] Expected<ByteVec> read_file(const std::string& path, const std::string& op,
                                           size_t limit = size_t{1} << 30);
 

@@ -92,7 +92,7 @@ Expected<Object> read_main(ByteView bytes) {
 Expected<Object> read_program(const PluginOptions& options) {
     std::string text = options.program.value_or("");
     if (!options.program) {
-        const auto input = read_file("/dev/stdin", "read program", kMaxInput);
+        const auto input = read_file("-", "read program", kMaxInput);
         if (!input) {
             return input.error();
         }

@@ -161,7 +161,7 @@ int Session::run_code(const std::string& code) {
 
 int Session::run_script() {
     const bool is_stdin = line_.script == "-";
-    const auto bytes = read_file(is_stdin ? "/dev/stdin" : line_.script, "run script", size_t{64} << 20);
+    const auto bytes = read_file(line_.script, "run script", size_t{64} << 20);
     if (!bytes) {
         std::fprintf(stderr, "mimicsh: %s\n", bytes.error().message().c_str());
         return kExitError;
