@@ -328,12 +328,21 @@ bool Machine::can_access(uint64_t addr, uint64_t size, Access access) {
     return allowed;
 }
 
-bool Machine::load_packet(int64_t offset, uint32_t size, uint64_t& value) const {
-    const int64_t length = int64_t{packet.end} - packet.start;
-    if (offset < 0 || offset > length || int64_t{size} > length - offset) {
+bool Machine::load_packet(int32_t offset, uint32_t size, uint64_t& value) const {
+    constexpr int32_t kFromNetwork = -0x100000, kFromMac = -0x200000; // SKF_NET_OFF, SKF_LL_OFF
+    const bool is_buffer = code->program->type() != abi::ProgType::Memory;
+    int64_t place = int64_t{packet.start} + offset;
+    int64_t lowest = packet.start;
+    if (offset < 0 && is_buffer) {
+        lowest = int64_t{packet.start} - skb.headroom;
+        place = offset >= kFromNetwork ? int64_t{skb.network} + offset - kFromNetwork
+                : offset >= kFromMac   ? int64_t{skb.mac} + offset - kFromMac
+                                       : -1;
+    }
+    if (place < std::max<int64_t>(lowest, 0) || place + size > packet.end) {
         return false;
     }
-    const uint8_t* at_host = packet.buffer.data() + packet.start + offset;
+    const uint8_t* at_host = packet.buffer.data() + place;
     value = size == 1   ? load_be<uint8_t>(at_host)
             : size == 2 ? load_be<uint16_t>(at_host)
                         : load_be<uint32_t>(at_host);

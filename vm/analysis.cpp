@@ -14,8 +14,8 @@ namespace {
 
 enum class Kind : uint8_t {
     Uninit,
-    Unknown, ///< anything
-    Scalar,
+    Unknown,  ///< anything
+    Scalar,   ///< value = number of a known constant, kVaries when it is not known
     MaybeEnd, ///< data_end on some way here, something else on another; harmless until it is used
     Context,
     Stack, ///< own frame; value = offset in it, kNoOffset when it varies
@@ -23,9 +23,11 @@ enum class Kind : uint8_t {
     PacketMeta,
     PacketEnd,
     MapObject, ///< value = map index
-    MapValue,
+    MapValue,  ///< value = number of a place in read-only data, kVaries elsewhere
     Callback,
 };
+
+constexpr int32_t kVaries = 0;
 
 constexpr int32_t kNoOffset = INT32_MIN;
 
@@ -78,8 +80,9 @@ const char* describe(Kind kind) {
 
 class Flow {
   public:
-    Flow(const LinkedProgram& program, const UserHelpers& own)
-        : program_(program), own_(own), insns_(program.insns), context_(context_kind(program.spec.type)) {
+    Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyData& read_only)
+        : program_(program), own_(own), read_only_(read_only), insns_(program.insns),
+          context_(context_kind(program.spec.type)) {
         result_.slots.resize(insns_.size());
         refs_.resize(insns_.size());
         state_at_.resize(insns_.size(), kNoState);
@@ -112,7 +115,7 @@ class Flow {
                     walk(slot, states_[state_at_[slot]]);
                 }
             }
-            refuse_unreached();
+            account_for_unreached();
         }
         return std::move(result_);
     }
@@ -179,16 +182,184 @@ class Flow {
         }
     }
 
-    /// The kernel's check_cfg wants every instruction reached by some edge.
-    void refuse_unreached() {
+    /// The kernel's check_cfg wants every instruction reached by some edge; what only the values leave out is
+    /// dead.
+    void account_for_unreached() {
+        std::optional<std::vector<bool>> by_edges;
         for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
             if (classify(insns_[slot]) == nullptr) {
                 return; // the decoder says so, and what follows such an instruction was not followed
             }
-            if (!result_.slots[slot].reached) {
+            if (result_.slots[slot].reached) {
+                continue;
+            }
+            if (!by_edges) {
+                by_edges = reached_by_edges();
+            }
+            if (!(*by_edges)[slot]) {
                 refuse(slot, "nothing reaches this instruction");
                 return;
             }
+            result_.slots[slot].dead = true;
+        }
+    }
+
+    std::vector<bool> reached_by_edges() {
+        std::vector<bool> seen(insns_.size());
+        std::vector<int64_t> open{0};
+        while (!open.empty()) {
+            const auto slot = static_cast<uint32_t>(open.back());
+            open.pop_back();
+            if (slot >= insns_.size() || seen[slot]) {
+                continue;
+            }
+            seen[slot] = true;
+            const Insn& insn = insns_[slot];
+            const InsnForm* form = classify(insn);
+            if (form == nullptr || form->kind == InsnKind::Exit) {
+                continue;
+            }
+            const int64_t after = int64_t{slot} + 1;
+            const bool far_goto = insn.code == (op::kJmp32 | op::kJa);
+            if (form->kind == InsnKind::Goto) {
+                open.push_back(after + (far_goto ? insn.imm : insn.off));
+                continue;
+            }
+            open.push_back(int64_t{slot} + slot_count(insn));
+            if (form->kind == InsnKind::Jump || form->kind == InsnKind::MayGoto) {
+                open.push_back(after + insn.off);
+            } else if (form->kind == InsnKind::CallLocal ||
+                       (form->kind == InsnKind::LoadImm64 && insn.src == op::kFunc)) {
+                open.push_back(after + insn.imm);
+            }
+        }
+        return seen;
+    }
+
+    // -- Constants from read-only data --
+
+    /// Number that stands for a constant or place; equal ones get the same.
+    template <typename Item>
+    static int32_t number_of(std::vector<Item>& known, const Item& item) {
+        const auto found = std::ranges::find(known, item);
+        if (found != known.end()) {
+            return static_cast<int32_t>(found - known.begin()) + 1;
+        }
+        constexpr size_t kMost = 1000; // beyond, nothing more is followed
+        if (known.size() == kMost) {
+            return kVaries;
+        }
+        known.push_back(item);
+        return static_cast<int32_t>(known.size());
+    }
+
+    struct Place {
+        uint32_t map = 0;
+        int64_t offset = 0;
+        friend bool operator==(const Place&, const Place&) = default;
+    };
+
+    [[nodiscard]] std::optional<uint64_t> constant(Value value) const {
+        return value.kind == Kind::Scalar && value.value != kVaries
+                   ? std::optional(constants_[static_cast<size_t>(value.value) - 1])
+                   : std::nullopt;
+    }
+
+    /// Second operand of an operation or comparison, when it is known.
+    [[nodiscard]] std::optional<uint64_t> operand(const Insn& insn, const State& state) const {
+        return (insn.code & op::kX) != 0 ? constant(state.regs[insn.src])
+                                         : std::optional(static_cast<uint64_t>(int64_t{insn.imm}));
+    }
+
+    Value load_read_only(Value base, const Insn& insn) {
+        const Value unknown{Kind::Scalar, kVaries};
+        if (base.kind != Kind::MapValue || base.value == kVaries) {
+            return unknown;
+        }
+        const Place& place = places_[static_cast<size_t>(base.value) - 1];
+        const int64_t at = place.offset + insn.off;
+        if (at < 0 || at > INT32_MAX) {
+            return unknown;
+        }
+        const auto found = read_only_(place.map, static_cast<uint32_t>(at), access_size(insn.code));
+        return found ? Value{Kind::Scalar, number_of(constants_, *found)} : unknown;
+    }
+
+    /// An operation on a number: known when its operands are, for what is done to flags and versions.
+    Value computed(const Insn& insn, const State& state) {
+        const auto a = constant(state.regs[insn.dst]);
+        const auto b = operand(insn, state);
+        const bool wide = (insn.code & 7) == op::kAlu64;
+        if (!a || !b) {
+            return {Kind::Scalar, kVaries};
+        }
+        const uint64_t count = *b & (wide ? 63 : 31);
+        uint64_t value = wide ? *a : static_cast<uint32_t>(*a);
+        switch (insn.code & 0xf0) {
+        case op::kAdd:
+            value += *b;
+            break;
+        case op::kSub:
+            value -= *b;
+            break;
+        case op::kAnd:
+            value &= *b;
+            break;
+        case op::kOr:
+            value |= *b;
+            break;
+        case op::kXor:
+            value ^= *b;
+            break;
+        case op::kLsh:
+            value <<= count;
+            break;
+        case op::kRsh:
+            value >>= count;
+            break;
+        default:
+            return {Kind::Scalar, kVaries};
+        }
+        return {Kind::Scalar, number_of(constants_, wide ? value : uint64_t{static_cast<uint32_t>(value)})};
+    }
+
+    /// Whether a comparison of known numbers jumps.
+    [[nodiscard]] std::optional<bool> decided(const Insn& insn, const State& state) const {
+        auto a = constant(state.regs[insn.dst]);
+        auto b = operand(insn, state);
+        if (!a || !b) {
+            return std::nullopt;
+        }
+        const bool wide = (insn.code & 7) == op::kJmp;
+        const uint64_t x = wide ? *a : static_cast<uint32_t>(*a);
+        const uint64_t y = wide ? *b : static_cast<uint32_t>(*b);
+        const int64_t sx = wide ? static_cast<int64_t>(x) : static_cast<int32_t>(x);
+        const int64_t sy = wide ? static_cast<int64_t>(y) : static_cast<int32_t>(y);
+        switch (insn.code & 0xf0) {
+        case op::kJeq:
+            return x == y;
+        case op::kJne:
+            return x != y;
+        case op::kJgt:
+            return x > y;
+        case op::kJge:
+            return x >= y;
+        case op::kJlt:
+            return x < y;
+        case op::kJle:
+            return x <= y;
+        case op::kJset:
+            return (x & y) != 0;
+        case op::kJsgt:
+            return sx > sy;
+        case op::kJsge:
+            return sx >= sy;
+        case op::kJslt:
+            return sx < sy;
+        case op::kJsle:
+            return sx <= sy;
+        default:
+            return std::nullopt;
         }
     }
 
@@ -216,11 +387,17 @@ class Flow {
                 return;
             }
             case InsnKind::Jump:
-            case InsnKind::MayGoto:
+            case InsnKind::MayGoto: {
                 note_proof(slot, insn, *form, state);
-                enter(static_cast<uint32_t>(int64_t{slot} + 1 + insn.off), state);
-                enter(next, state);
+                const auto jumps = form->kind == InsnKind::Jump ? decided(insn, state) : std::nullopt;
+                if (jumps.value_or(true)) {
+                    enter(static_cast<uint32_t>(int64_t{slot} + 1 + insn.off), state);
+                }
+                if (!jumps.value_or(false)) {
+                    enter(next, state);
+                }
                 return;
+            }
             default:
                 step(slot, insn, *form, state);
                 break;
@@ -277,6 +454,7 @@ class Flow {
         case InsnKind::LoadSx:
         case InsnKind::MovSx:
         case InsnKind::LoadAcquire:
+        case InsnKind::LoadInd:
             need(insn.src);
             break;
         case InsnKind::StoreReg:
@@ -337,6 +515,9 @@ class Flow {
             break;
         case InsnKind::LoadAbs:
         case InsnKind::LoadInd:
+            if (state.regs[6].kind != Kind::Context && state.regs[6].kind != Kind::Unknown) {
+                refuse(slot, "packet loads want the context in r6");
+            }
             call_clobbers(state);
             set(state.regs[0], {Kind::Scalar, 0});
             break;
@@ -365,7 +546,11 @@ class Flow {
         const uint8_t operation = insn.code & 0xf0;
         const bool wide = (insn.code & 7) == op::kAlu64;
         if (operation == op::kMov) {
-            set(dst, wide ? src : Value{src.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0});
+            if (const auto known = constant(src); known && !wide) {
+                set(dst, {Kind::Scalar, number_of(constants_, uint64_t{static_cast<uint32_t>(*known)})});
+                return;
+            }
+            set(dst, wide ? src : Value{src.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, kVaries});
             return;
         }
         if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
@@ -379,8 +564,8 @@ class Flow {
             pointer_arithmetic(slot, insn, operation, wide, dst, src);
             return;
         }
-        const bool known = dst.kind == Kind::Scalar && src.kind == Kind::Scalar;
-        set(dst, {known ? Kind::Scalar : Kind::Unknown, 0});
+        const bool number = dst.kind == Kind::Scalar && src.kind == Kind::Scalar;
+        set(dst, number ? computed(insn, state) : Value{Kind::Unknown, 0});
     }
 
     void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst,
@@ -391,6 +576,10 @@ class Flow {
                 refuse(slot, std::string("32-bit arithmetic on ") + describe(pointer.kind));
             }
             set(dst, {Kind::Scalar, 0});
+            return;
+        }
+        if (operation == op::kSub && dst.kind == Kind::Unknown) {
+            set(dst, {Kind::Unknown, 0}); // a pointer on some ways, and the difference of two is a number
             return;
         }
         if (operation != op::kAdd && (operation != op::kSub || !is_pointer(dst.kind))) {
@@ -411,9 +600,14 @@ class Flow {
             refuse(slot, std::string("arithmetic on ") + describe(pointer.kind));
         }
         Value moved = pointer;
+        const int64_t by = operation == op::kSub ? -int64_t{insn.imm} : int64_t{insn.imm};
+        if (pointer.kind == Kind::MapValue && pointer.value != kVaries) {
+            Place place = places_[static_cast<size_t>(pointer.value) - 1];
+            place.offset += by;
+            moved.value = (insn.code & op::kX) == 0 ? number_of(places_, place) : kVaries;
+        }
         if (pointer.kind == Kind::Stack || pointer.kind == Kind::Context) {
             const bool constant = (insn.code & op::kX) == 0 && pointer.value != kNoOffset;
-            const int64_t by = operation == op::kSub ? -int64_t{insn.imm} : int64_t{insn.imm};
             const int64_t to = int64_t{pointer.value} + by;
             moved.value =
                 constant && to > -(1 << 29) && to < (1 << 29) ? static_cast<int32_t>(to) : kNoOffset;
@@ -438,7 +632,8 @@ class Flow {
         } else if (ref != nullptr && ref->kind == RelocKind::Map) {
             set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
         } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
-            set(dst, {Kind::MapValue, 0});
+            const bool fixed = read_only_(ref->target, 0, 1).has_value();
+            set(dst, {Kind::MapValue, fixed ? number_of(places_, Place{ref->target, ref->offset}) : kVaries});
         } else {
             // An extern that the emulator lacks is refused by name, not for what is done with it.
             set(dst, {insn.src == 0 && ref == nullptr ? Kind::Scalar : Kind::Unknown, 0});
@@ -495,6 +690,8 @@ class Flow {
             result = {Kind::Unknown, 0};
         } else if (is_packet(base.kind)) {
             facts.target = SlotFacts::Target::Packet;
+        } else if (form.kind == InsnKind::Load && base.kind == Kind::MapValue) {
+            result = load_read_only(base, insn);
         }
         set(state.regs[insn.dst], result);
     }
@@ -722,6 +919,9 @@ class Flow {
 
     const LinkedProgram& program_;
     const UserHelpers& own_;
+    const ReadOnlyData& read_only_;
+    std::vector<uint64_t> constants_; ///< by number, from 1
+    std::vector<Place> places_;       ///< by number, from 1
     const std::vector<Insn>& insns_;
     const ContextKind* context_;
     static constexpr uint32_t kNoState = UINT32_MAX;
@@ -737,8 +937,8 @@ class Flow {
 
 } // namespace
 
-Analysis analyse(const LinkedProgram& program, const UserHelpers& own) {
-    return Flow(program, own).run();
+Analysis analyse(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyData& read_only) {
+    return Flow(program, own, read_only).run();
 }
 
 } // namespace mimicsh::vm

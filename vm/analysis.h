@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct SlotFacts {
     };
     Target target = Target::Unknown;
     bool reached = false;
+    bool dead = false;   ///< reached only past a branch that read-only data decides the other way
     bool proves = false; ///< a comparison of a packet pointer with data_end (or of data_meta's with data)
     uint8_t pointer = 0; ///< proves: register of the pointer
     uint8_t end = 0;     ///< proves: register of the bound
@@ -41,9 +43,15 @@ struct Analysis {
     std::optional<Refusal> refusal;
 };
 
+/// What a load of `size` bytes at an offset of a map's value gives, for maps that nobody can write any more;
+/// nothing for others. The kernel takes such loads for constants (bpf_map_direct_read in
+/// kernel/bpf/verifier.c).
+using ReadOnlyData = std::function<std::optional<uint64_t>(uint32_t map, uint32_t offset, uint32_t size)>;
+
 /// Follows kinds of values through the program until nothing changes. Facts hold on every path; a refusal is
 /// reported only where the kind is certain.
 /// `own` are the embedder's helpers, of whose results nothing is known.
-[[nodiscard]] Analysis analyse(const LinkedProgram& program, const UserHelpers& own);
+[[nodiscard]] Analysis analyse(const LinkedProgram& program, const UserHelpers& own,
+                               const ReadOnlyData& read_only);
 
 } // namespace mimicsh::vm

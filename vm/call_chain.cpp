@@ -10,6 +10,9 @@ namespace mimicsh::vm {
 
 namespace {
 
+/// What a frame is rounded up to where programs are compiled (round_up_stack_depth in kernel/bpf/verifier.c).
+constexpr uint32_t kStackUnit = 16;
+
 class Chains {
   public:
     explicit Chains(const LinkedProgram& program) : program_(program) {
@@ -25,7 +28,7 @@ class Chains {
                                     ? "function " + program_.functions[function].name + " calls itself"
                                     : "call chain deeper than 8 frames");
         }
-        const uint32_t own = round_up(std::max(depth_[function], 1u), 32u);
+        const uint32_t own = round_up(depth_[function], kStackUnit);
         if (stack + own > abi::kStackSize) {
             return load_refusal(program_, call_slot, EACCES,
                                 "the functions of this call chain use " + std::to_string(stack + own) +

@@ -86,6 +86,18 @@ OpCode sized(OpCode of_8_bits, uint8_t code) {
     return plus(of_8_bits, 3 * log2_size(code));
 }
 
+/// may_access_skb (kernel/bpf/verifier.c).
+bool may_load_packet(abi::ProgType type) {
+    return type == abi::ProgType::SocketFilter || type == abi::ProgType::SchedCls ||
+           type == abi::ProgType::SchedAct;
+}
+
+/// Stands where the kernel would refuse an instruction if it did not know that nothing comes there.
+uint64_t dead_instruction(Machine& machine, const uint64_t* /*args*/) {
+    return machine.fault(FaultKind::BadInstruction,
+                         "an instruction that read-only data leaves out was reached");
+}
+
 class Decoder {
   public:
     Decoder(const LinkedProgram& program, const Analysis& analysis, const DecodeOptions& options)
@@ -94,7 +106,10 @@ class Decoder {
     Expected<Code> run() {
         const auto& insns = program_.insns;
         for (uint32_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
-            if (auto ok = add(slot, insns[slot]); !ok) {
+            auto ok = add(slot, insns[slot]);
+            if (!ok && analysis_.slots[slot].dead && classify(insns[slot]) != nullptr) {
+                add_dead(slot);
+            } else if (!ok) {
                 return ok.error();
             }
         }
@@ -108,6 +123,15 @@ class Decoder {
   private:
     [[nodiscard]] Error refuse(uint32_t slot, int code, const std::string& why, std::string hint = {}) const {
         return load_refusal(program_, slot, code, why, std::move(hint));
+    }
+
+    void add_dead(uint32_t slot) {
+        Draft draft;
+        draft.slot = slot;
+        draft.code = OpCode::call_helper;
+        const HelperFn function = dead_instruction;
+        std::memcpy(&draft.op.a, &function, sizeof function);
+        drafts_.push_back(draft);
     }
 
     // -- One instruction --
@@ -165,9 +189,9 @@ class Decoder {
             break;
         case InsnKind::LoadAbs:
         case InsnKind::LoadInd:
-            if (options_.mode == Mode::Strict) {
+            if (options_.mode == Mode::Strict && !may_load_packet(program_.spec.type)) {
                 return refuse(slot, EINVAL,
-                              "BPF_LD_ABS and BPF_LD_IND are for programs on socket buffers, not for " +
+                              "BPF_LD_ABS and BPF_LD_IND are for filters and classifiers, not for " +
                                   std::string(abi::name(program_.spec.type)));
             }
             draft.code = OpCode::load_packet;

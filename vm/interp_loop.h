@@ -631,11 +631,10 @@ do_atomic:
     }
     NEXT();
 do_load_packet : {
-    const int64_t offset = int64_t{op->a} + (op->src2 != 0 ? static_cast<int32_t>(r[op->src]) : 0);
-    if (!machine.load_packet(offset, op->dst2, r[0])) {
+    const uint32_t index = op->src2 != 0 ? static_cast<uint32_t>(r[op->src]) : 0;
+    if (!machine.load_packet(static_cast<int32_t>(static_cast<uint32_t>(op->a) + index), op->dst2, r[0])) {
         r[0] = 0;
-        machine.depth = entry_depth;
-        return true;
+        goto do_exit; // of the function: a subprogram's caller goes on
     }
     NEXT();
 }

@@ -194,8 +194,10 @@ class Machine {
     [[nodiscard]] bool load(uint64_t addr, uint32_t size, uint64_t& value);
     [[nodiscard]] bool store(uint64_t addr, uint32_t size, uint64_t value);
     [[nodiscard]] bool atomic(const Op& op);
-    /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the program ends with 0.
-    [[nodiscard]] bool load_packet(int64_t offset, uint32_t size, uint64_t& value) const;
+    /// BPF_LD_ABS and BPF_LD_IND: big-endian packet bytes; false past the end, where the function ends with
+    /// 0. Negative offsets of socket buffers count from their headers (bpf_internal_load_pointer_neg_helper
+    /// in kernel/bpf/core.c).
+    [[nodiscard]] bool load_packet(int32_t offset, uint32_t size, uint64_t& value) const;
     /// Bytes that the program has just written to its stack, the usual argument of a helper; null when `span`
     /// has to look closer.
     [[nodiscard]] uint8_t* stack_bytes(uint64_t addr, uint64_t size) {

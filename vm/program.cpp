@@ -38,8 +38,23 @@ const Code* tail_call_target(Machine& machine, bool traced) {
     return &code;
 }
 
+Analysis LoadedProgram::analyse_linked() const {
+    return analyse(linked_, machine_.options.helpers,
+                   [&](uint32_t index, uint32_t offset, uint32_t size) -> std::optional<uint64_t> {
+                       const MapDef& def = linked_.object->maps[index];
+                       const ByteSpan bytes = machine_.maps()[index]->live_bytes();
+                       const bool fixed = def.frozen && (def.flags & abi::kMapRdonlyProg) != 0;
+                       if (!fixed || size > bytes.size() || offset > bytes.size() - size) {
+                           return std::nullopt;
+                       }
+                       uint64_t value = 0;
+                       std::memcpy(&value, bytes.data() + offset, size);
+                       return value;
+                   });
+}
+
 Status LoadedProgram::prepare() {
-    const Analysis analysis = analyse(linked_, machine_.options.helpers);
+    const Analysis analysis = analyse_linked();
     if (machine_.options.mode == Mode::Strict && analysis.refusal) {
         return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
     }
@@ -69,7 +84,7 @@ const Code& LoadedProgram::code(bool traced) {
     if (wanted.ops.empty()) {
         DecodeOptions options = decode_options(traced);
         options.replays = replay_ != nullptr;
-        auto code = decode(linked_, analyse(linked_, machine_.options.helpers), options);
+        auto code = decode(linked_, analyse_linked(), options);
         assert(code); // what decoded once decodes again
         wanted = std::move(*code);
         wanted.program = this;
@@ -93,6 +108,16 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
                      "run",
                      linked_.name + ": the vm has no context for " +
                          std::string(abi::name(linked_.spec.type)) + " programs",
+                     {},
+                     {}};
+    }
+    const abi::AttachType attach = linked_.spec.attach_type;
+    if (attach == abi::AttachType::XdpDevmap || attach == abi::AttachType::XdpCpumap) {
+        return Error{EINVAL,
+                     "run",
+                     linked_.name +
+                         ": programs of a devmap or cpumap run on what their map redirects, they have "
+                         "no test run",
                      {},
                      {}};
     }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "object/target.h"
+#include "vm/analysis.h"
 #include "vm/code.h"
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
@@ -42,6 +43,7 @@ class LoadedProgram final : public Program {
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left
     /// them.
     [[nodiscard]] Fault explain(ByteView packet, ByteView context, const PendingFault& first);
+    [[nodiscard]] Analysis analyse_linked() const;
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
     /// Adds the warnings of the last run to those already there, once per site.
     void add_warnings(std::vector<Warning>& all) const;

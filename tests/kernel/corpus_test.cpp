@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Every BPF program in C of the tree over every recorded packet: what the kernel loads runs the same on both
 // targets, what it refuses is named here.
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
 
-#include "net/pcap_file.h"
 #include "object/replay.h"
 #include "tests/bpf_sources.h"
+#include "tests/kernel/packets.h"
 #include "tests/kernel/parity.h"
-#include "tests/kernel/program_packets.h"
 #include "vm/context/context.h"
 
 namespace mimicsh::test {
@@ -54,40 +51,6 @@ std::shared_ptr<const Object> only_emulated(const Object& object) {
     return copy->programs().empty() ? nullptr : copy;
 }
 
-/// All packets of tests/data/captures, equal ones once, the sizes around the limits of a test run, and what
-/// program_packets() builds, in its own order.
-const std::vector<ByteVec>& packets() {
-    static const std::vector<ByteVec> kPackets = [] {
-        std::set<ByteVec> all;
-        size_t files = 0;
-        for (const auto& entry :
-             std::filesystem::directory_iterator(MIMICSH_SOURCE_DIR "/tests/data/captures")) {
-            const std::string path = entry.path().string();
-            if (!path.ends_with(".pcap") && !path.ends_with(".pcapng")) {
-                continue;
-            }
-            auto reader = net::PcapReader::open(path);
-            std::vector<net::PacketRecord> records;
-            while (reader && (*reader)->read(records) && !records.empty()) {
-                for (const net::PacketRecord& record : records) {
-                    all.emplace(record.data.begin(), record.data.end());
-                }
-            }
-            ++files;
-        }
-        EXPECT_GE(files, 8u);
-        EXPECT_GE(all.size(), 100u);
-        for (const size_t size : {14, 15, 33, 34, 41, 42, 60, 64, 1500, 1514, 3520, 3521, 9000}) {
-            all.insert(packet_of(size));
-        }
-        std::vector<ByteVec> list = program_packets();
-        EXPECT_GE(list.size(), 100u);
-        list.insert(list.end(), all.begin(), all.end());
-        return list;
-    }();
-    return kPackets;
-}
-
 /// The programs that people write, one source each.
 constexpr std::string_view kPrograms = "tests/cases/programs/";
 
@@ -110,7 +73,7 @@ Reached reached_by_packets(Program& program) {
     std::vector<size_t> sizes;
     RunOptions options;
     options.trace = true;
-    for (const ByteVec& packet : packets()) {
+    for (const ByteVec& packet : corpus_packets()) {
         const auto result = program.run(packet, options);
         if (!result) {
             continue; // refused before it ran, as by the kernel
@@ -138,8 +101,8 @@ class AllPackets : public PacketSource {
   public:
     Status next(std::vector<ByteView>& batch, size_t limit) override {
         batch.clear();
-        while (batch.size() < limit && at_ < packets().size()) {
-            batch.emplace_back(packets()[at_++]);
+        while (batch.size() < limit && at_ < corpus_packets().size()) {
+            batch.emplace_back(corpus_packets()[at_++]);
         }
         return {};
     }
@@ -168,18 +131,12 @@ std::string report_of(Instance& instance, const std::string& name) {
     return text;
 }
 
-/// On CPU 0, whose number is the emulator's default: it differs by nature.
 class CorpusParity : public ParityTest, public testing::WithParamInterface<std::string> {
   protected:
     void SetUp() override {
         ParityTest::SetUp();
-        cpu_set_t first;
-        CPU_ZERO(&first);
-        CPU_SET(0, &first);
-        ASSERT_EQ(sched_getaffinity(0, sizeof before_, &before_), 0);
-        ASSERT_EQ(sched_setaffinity(0, sizeof first, &first), 0);
+        ASSERT_TRUE(cpu_.pinned());
     }
-    void TearDown() override { (void)sched_setaffinity(0, sizeof before_, &before_); }
 
     static void expect_exception(const std::shared_ptr<const Object>& object, Exception why) {
         EXPECT_EQ(why == Exception::NoProgram, object == nullptr);
@@ -209,7 +166,7 @@ class CorpusParity : public ParityTest, public testing::WithParamInterface<std::
     }
 
   private:
-    cpu_set_t before_{};
+    OnFirstCpu cpu_;
 };
 
 TEST_P(CorpusParity, EveryPacketGivesTheSame) {
@@ -224,9 +181,9 @@ TEST_P(CorpusParity, EveryPacketGivesTheSame) {
     ASSERT_TRUE(ready());
     for (Program* program : vm_->programs()) {
         const std::string name = program->name();
-        for (size_t i = 0; i < packets().size() && !HasFailure(); ++i) {
-            SCOPED_TRACE(testing::Message() << name << ", packet " << to_hex(packets()[i]));
-            run_both(name, packets()[i]);
+        for (size_t i = 0; i < corpus_packets().size() && !HasFailure(); ++i) {
+            SCOPED_TRACE(testing::Message() << name << ", packet " << to_hex(corpus_packets()[i]));
+            run_both(name, corpus_packets()[i]);
         }
         EXPECT_EQ(report_of(*vm_, name), report_of(*kernel_, name)) << name;
         expect_same_maps();

@@ -2,82 +2,25 @@
 // Loading, running and comparing on both targets.
 #include "tests/kernel/parity.h"
 
-#include <map>
-
 #include "kernel/features.h"
 #include "kernel/target.h"
+#include "tests/kernel/compare.h"
 
 namespace mimicsh::test {
 
-namespace {
-
-/// All entries of a map, or what stopped the walk.
-std::map<ByteVec, ByteVec> entries_of(Map& map, std::string& error) {
-    std::map<ByteVec, ByteVec> all;
-    MapCursor cursor;
-    const size_t key_size = map.info().key_size;
-    const size_t value_size = host_value_size(map.info());
-    while (!cursor.done) {
-        ByteVec keys;
-        ByteVec values;
-        const auto count = map.next_batch(cursor, keys, values, 64);
-        if (!count) {
-            error = count.error().code_name();
-            break;
-        }
-        for (size_t i = 0; i < *count; ++i) {
-            const auto key = keys.begin() + static_cast<ptrdiff_t>(i * key_size);
-            const auto value = values.begin() + static_cast<ptrdiff_t>(i * value_size);
-            all[ByteVec(key, key + static_cast<ptrdiff_t>(key_size))] =
-                ByteVec(value, value + static_cast<ptrdiff_t>(value_size));
-        }
-    }
-    return all;
+OnFirstCpu::OnFirstCpu() {
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    pinned_ = sched_getaffinity(0, sizeof before_, &before_) == 0 &&
+              sched_setaffinity(0, sizeof first, &first) == 0;
 }
 
-/// A record for comparing: long ones by their length, both ends and a sum.
-std::string text_of(ByteView record, uint32_t cpu) {
-    constexpr size_t kEnds = 16;
-    std::string text = std::to_string(cpu) + ": ";
-    if (record.size() <= 4 * kEnds) {
-        return text + to_hex(record);
+OnFirstCpu::~OnFirstCpu() {
+    if (pinned_) {
+        (void)sched_setaffinity(0, sizeof before_, &before_);
     }
-    uint64_t sum = 0;
-    for (const uint8_t byte : record) {
-        sum = sum * 31 + byte;
-    }
-    return text + std::to_string(record.size()) + " bytes " + to_hex(record.first(kEnds)) + ".." +
-           to_hex(record.last(kEnds)) + " sum " + std::to_string(sum);
 }
-
-using Entries = std::map<ByteVec, ByteVec>;
-
-/// Where two maps differ: missing keys, and the 8-byte words of values (of the io block by its own numbers).
-std::string differences(const Entries& here, const Entries& there) {
-    std::string text;
-    for (const auto& [key, value] : there) {
-        const auto found = here.find(key);
-        if (found == here.end()) {
-            text += "  key " + to_hex(key) + " only in the kernel\n";
-            continue;
-        }
-        for (size_t at = 0; at < value.size(); at += 8) {
-            const size_t size = std::min<size_t>(8, value.size() - at);
-            const std::string a = to_hex(ByteView(found->second).subspan(at, size));
-            const std::string b = to_hex(ByteView(value).subspan(at, size));
-            if (a != b && text.size() < 1000) {
-                text += "  key " + to_hex(key) + " word " + std::to_string(at / 8) + ": vm " + a +
-                        ", kernel " + b + "\n";
-            }
-        }
-    }
-    for (const auto& [key, value] : here) {
-        text += there.contains(key) ? "" : "  key " + to_hex(key) + " only on the vm\n";
-    }
-    return text;
-}
-
-} // namespace
 
 std::unique_ptr<Target> kernel_target() {
     return kernel::make_target();
@@ -138,11 +81,8 @@ RunResult ParityTest::run_both_apart_from_maps(const std::string& program, ByteV
         }
         return {};
     }
-    EXPECT_FALSE(emulated->fault) << emulated->fault->report;
-    EXPECT_EQ(emulated->ret, real->ret);
-    EXPECT_EQ(emulated->packet.size(), real->packet.size());
-    EXPECT_TRUE(emulated->packet == real->packet) << "packets differ";
-    EXPECT_EQ(to_hex(emulated->context), to_hex(real->context));
+    const std::string text = run_differences(*emulated, *real);
+    EXPECT_TRUE(text.empty()) << text;
     return std::move(*real);
 }
 
@@ -151,42 +91,8 @@ uint64_t ParityTest::result(size_t at) {
 }
 
 void ParityTest::expect_same_maps() {
-    const auto here = vm_->maps();
-    const auto there = kernel_->maps();
-    ASSERT_EQ(here.size(), there.size());
-    for (size_t i = 0; i < here.size(); ++i) {
-        const abi::MapType type = here[i]->info().type;
-        if (type == abi::MapType::ProgArray) {
-            continue; // holds program ids, which only the kernel has
-        }
-        if (here[i]->info().key_size == 0 && type != abi::MapType::Ringbuf) {
-            continue; // queues and filters cannot be walked
-        }
-        if (type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray) {
-            std::vector<std::string> records[2];
-            for (Map* map : {here[i], there[i]}) {
-                auto& list = records[map == there[i] ? 1 : 0];
-                const auto count = map->consume(
-                    [&](ByteView record, uint32_t cpu) { list.push_back(text_of(record, cpu)); });
-                EXPECT_TRUE(count) << count.error().message();
-                EXPECT_EQ(count ? *count : 0, list.size());
-            }
-            EXPECT_EQ(records[0], records[1]) << here[i]->info().name;
-            EXPECT_EQ(here[i]->lost(), there[i]->lost()) << here[i]->info().name;
-            continue;
-        }
-        std::string errors[2];
-        const auto a = entries_of(*here[i], errors[0]);
-        auto b = entries_of(*there[i], errors[1]);
-        if (abi::holds_maps(type)) { // the values are ids, each target's own
-            for (auto& [key, value] : b) {
-                value = a.contains(key) ? a.at(key) : value;
-            }
-        }
-        EXPECT_EQ(errors[0], errors[1]);
-        EXPECT_TRUE(a == b) << "map " << here[i]->info().name << " differs (word 8 is out[0] of .bss)\n"
-                            << differences(a, b);
-    }
+    const std::string text = map_differences(*vm_, *kernel_);
+    EXPECT_TRUE(text.empty()) << text << "(word 8 of .bss is out[0])";
 }
 
 } // namespace mimicsh::test

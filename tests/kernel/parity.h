@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <memory>
 #include <string>
@@ -44,6 +45,20 @@ class ParityTest : public testing::Test {
 
 /// The suite's name is the support table's.
 class HelperParity : public ParityTest {};
+
+/// Pins the thread to CPU 0, whose number is the emulator's default: it differs by nature.
+class OnFirstCpu {
+  public:
+    OnFirstCpu();
+    ~OnFirstCpu();
+    OnFirstCpu(const OnFirstCpu&) = delete;
+    OnFirstCpu& operator=(const OnFirstCpu&) = delete;
+    [[nodiscard]] bool pinned() const { return pinned_; }
+
+  private:
+    cpu_set_t before_{};
+    bool pinned_ = false;
+};
 
 /// The kernel target, for objects of a single test.
 [[nodiscard]] std::unique_ptr<Target> kernel_target();

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// What two runs, and the maps of two instances, differ in, as text for people.
+#pragma once
+
+#include <string>
+
+#include "object/target.h"
+
+namespace mimicsh::test {
+
+/// Return value, packet and context of a run on the vm and of one in the kernel; a fault of the vm's is a
+/// difference. Empty when there is none.
+[[nodiscard]] std::string run_differences(const RunResult& here, const RunResult& there);
+
+/// Contents of all maps of the vm's instance and the kernel's, records included (which this consumes); prog
+/// arrays, queues, stacks and filters aside. Empty when they are the same.
+[[nodiscard]] std::string map_differences(Instance& here, Instance& there);
+
+} // namespace mimicsh::test
