@@ -2,6 +2,8 @@
 // One run of a program: options in, result table out.
 #include <cerrno>
 
+#include <arpa/inet.h>
+
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
 #include "vm/context/captured.h"
@@ -35,6 +37,45 @@ void set_source(lua_State* L, const SourceLine& source) {
     set_text(L, "source", source.text);
     if (source.line != 0) {
         set_number(L, "line", source.line);
+    }
+}
+
+/// Adds what the program sent and set: emitted, tunnel, assigned.
+void push_sent(lua_State* L, const RunResult& result) {
+    lua_createtable(L, static_cast<int>(result.emitted.size()), 0);
+    for (size_t i = 0; i < result.emitted.size(); i++) {
+        const Emitted& copy = result.emitted[i];
+        lua_createtable(L, 0, 4);
+        set_text(L, "kind", copy.kind);
+        set_number(L, "index", copy.interface);
+        push_u64(L, copy.flags);
+        lua_setfield(L, -2, "flags");
+        push_bytes(L, copy.packet);
+        lua_setfield(L, -2, "bytes");
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    lua_setfield(L, -2, "emitted");
+    if (result.tunnel) {
+        const Tunnel& tunnel = *result.tunnel;
+        const auto address = [&](const char* name, const std::array<uint8_t, 16>& bytes) {
+            char text[INET6_ADDRSTRLEN] = {};
+            set_text(L, name, inet_ntop(tunnel.v6 ? AF_INET6 : AF_INET, bytes.data(), text, sizeof text));
+        };
+        lua_createtable(L, 0, 8);
+        push_u64(L, tunnel.id);
+        lua_setfield(L, -2, "id");
+        address("remote", tunnel.destination);
+        address("local", tunnel.source);
+        set_number(L, "tos", tunnel.tos);
+        set_number(L, "ttl", tunnel.ttl);
+        set_number(L, "label", tunnel.label);
+        set_number(L, "flags", tunnel.flags);
+        push_bytes(L, tunnel.options);
+        lua_setfield(L, -2, "options");
+        lua_setfield(L, -2, "tunnel");
+    }
+    if (result.assigned) {
+        set_number(L, "assigned", *result.assigned + 1);
     }
 }
 
@@ -80,6 +121,7 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
         lua_setfield(L, -2, "flags");
         lua_setfield(L, -2, "redirect");
     }
+    push_sent(L, result);
     set_text(L, "trace", result.trace);
 }
 

@@ -141,6 +141,28 @@ struct Redirect {
     std::string map = {}; ///< empty for "ifindex"
 };
 
+/// A copy of the packet that a program sent off while it ran on (bpf_clone_redirect).
+struct Emitted {
+    std::string kind;       ///< "clone"
+    uint32_t interface = 0; ///< index
+    uint64_t flags = 0;     ///< BPF_F_INGRESS (1): received there, not sent
+    ByteVec packet;         ///< from the link-layer header on, a VLAN tag put in
+};
+
+/// Metadata of a tunnel (struct ip_tunnel_key): of the one that a packet came out of, or is to go into.
+struct Tunnel {
+    uint64_t id = 0;
+    bool v6 = false;
+    std::array<uint8_t, 16> source{}; ///< outer addresses in network order; of IPv4 the first four bytes
+    std::array<uint8_t, 16> destination{};
+    uint8_t tos = 0;
+    uint8_t ttl = 0;
+    uint32_t label = 0;
+    uint16_t flags = 0;  ///< TUNNEL_* bits
+    ByteVec options;     ///< at most 255 bytes
+    bool is_set = false; ///< by the program, for sending
+};
+
 struct RunOptions {
     /// Runs in a row on the same packet buffer, as BPF_PROG_TEST_RUN repeats them; the result is the last
     /// one's.
@@ -162,6 +184,9 @@ struct RunResult {
     std::vector<Warning> warnings;
     std::vector<std::string> log;     ///< trace_printk lines; vm only
     std::optional<Redirect> redirect; ///< vm only
+    std::vector<Emitted> emitted;     ///< in order; vm only
+    std::optional<Tunnel> tunnel;     ///< what the program set; vm only
+    std::optional<uint32_t> assigned; ///< scripted socket that bpf_sk_assign took, from 0; vm only
     std::string trace;
 };
 

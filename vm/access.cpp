@@ -143,7 +143,7 @@ Machine::Resolved Machine::resolve_socket(Region& region, uint64_t addr, uint64_
         if (field == nullptr) {
             return refuse("only whole fields of struct bpf_tcp_sock can be loaded");
         }
-        const World::Socket& socket = (*world().sockets)[region.owner];
+        const World::Socket& socket = *sockets[region.owner].scripted;
         if (!socket.values.contains(field->name)) {
             const std::optional<uint64_t> none;
             (void)given(none, socket.path + ".tcp." + std::string(field->name));

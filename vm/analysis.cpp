@@ -726,6 +726,8 @@ class Flow {
             return {Kind::PacketEnd, 0};
         case FieldRole::PacketMeta:
             return {Kind::PacketMeta, 0};
+        case FieldRole::Pointer:
+            return {Kind::Unknown, 0};
         default:
             return {Kind::Scalar, 0};
         }

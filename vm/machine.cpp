@@ -63,6 +63,7 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region = {};
     region.kind = RegionKind::Task;
     (void)regions.add(region);
+    (void)regions.add(buffer_socket_region(*this));
     forget_last_run();
 }
 
@@ -82,6 +83,8 @@ void Machine::forget_last_run() {
     tail_calls = 0;
     pending.reset();
     redirect.reset();
+    emitted.clear();
+    assigned.reset();
     log.clear();
     warned_.clear();
     warnings.clear();

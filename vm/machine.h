@@ -20,6 +20,7 @@
 #include "vm/maps/map.h"
 #include "vm/memory.h"
 #include "vm/target.h"
+#include "vm/world.h"
 
 namespace mimicsh::vm {
 
@@ -35,6 +36,7 @@ inline constexpr uint32_t kMaxFrames = abi::kMaxCallFrames * (abi::kMaxTailCalls
 inline constexpr uint32_t kPacketHandle = kStackHandle + kMaxFrames;
 inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
 inline constexpr uint32_t kTaskHandle = kCallbackHandle + 1;
+inline constexpr uint32_t kBufferSocketHandle = kTaskHandle + 1; ///< of the socket in __sk_buff
 
 /// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
 /// (net/bpf/test_run.c).
@@ -116,6 +118,7 @@ struct SocketState {
     std::array<uint8_t, kSockSize> sock{};
     std::array<uint8_t, kTcpSockSize> tcp{};
     uint64_t last_cookie_ns = 0; ///< when a SYN cookie was last made; 0 = never
+    const World::Socket* scripted = nullptr;
 };
 
 /// What a helper from outside did, so that a run can be repeated without asking it again.
@@ -265,7 +268,7 @@ class Machine {
         packet_pointers[1] = make_addr(packet.handle, packet.end);
         packet_pointers[2] = window.address;
     }
-    /// Call before changing redirect, log, open_references, held_lock or the random state.
+    /// Call before changing redirect, emitted, assigned, log, open_references, held_lock or the random state.
     void note_effect() { touched = true; }
 
     // -- Faults and warnings --
@@ -328,10 +331,13 @@ class Machine {
     uint64_t clock_ns = 0;
     std::vector<std::string> log;
     std::optional<Redirect> redirect;
+    std::vector<Emitted> emitted;
+    std::optional<Tunnel> tunnel;     ///< the buffer's metadata
+    std::optional<uint32_t> assigned; ///< scripted socket, from 0
     std::optional<PendingFault> pending;
     std::vector<uint32_t>
         open_references;              ///< handles of records and sockets that the program has to give back
-    std::vector<SocketState> sockets; ///< by index in the world
+    std::vector<SocketState> sockets; ///< by index in the world; the last is what a test run makes
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before

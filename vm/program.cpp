@@ -162,6 +162,11 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     result.warnings = machine_.warnings;
     result.log = machine_.log;
     result.redirect = machine_.redirect;
+    result.emitted = machine_.emitted;
+    result.assigned = machine_.assigned;
+    if (machine_.tunnel && machine_.tunnel->is_set) {
+        result.tunnel = machine_.tunnel;
+    }
     result.context = context_->context_after(machine_);
     context_->packet_after(machine_, result.packet);
     if (machine_.pending) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "object/target.h"
 
 namespace mimicsh::vm {
 
@@ -84,6 +85,12 @@ struct World {
         uint16_t port = 0;
     };
 
+    struct Cgroup {
+        std::optional<uint64_t> id;
+        std::optional<std::vector<uint64_t>> ancestors; ///< ids from the root (level 0) to the cgroup itself
+        std::optional<uint32_t> classid;
+    };
+
     struct Socket {
         bool tcp = true;
         uint8_t state = 0; ///< TCP_* of include/net/tcp_states.h, for UDP too
@@ -97,7 +104,8 @@ struct World {
         uint32_t mss = 0;               ///< TCP_MAXSEG of a listener; 0 = not set
         bool syn_queue_full = false;    ///< a listener that has begun to send SYN cookies
         std::map<std::string, uint64_t, std::less<>> values; ///< fields of struct bpf_tcp_sock by name
-        std::string path;                                    ///< "world.sockets[1]", for faults
+        std::optional<Cgroup> cgroup;
+        std::string path; ///< "world.sockets[1]", for faults
     };
 
     struct Task {
@@ -110,16 +118,20 @@ struct World {
         std::optional<PidNamespace> pid_namespace;
     };
 
-    struct Cgroup {
-        std::optional<uint64_t> id;
-        std::optional<std::vector<uint64_t>> ancestors; ///< ids from the root (level 0) to the cgroup itself
-        std::optional<uint32_t> classid;
-    };
-
-    /// The socket that a socket buffer belongs to.
+    /// The socket that a socket buffer belongs to: what a test run makes, one of `sockets`, or none.
     struct BufferSocket {
         std::optional<uint64_t> cookie;
         std::optional<uint32_t> uid;
+        std::optional<uint32_t> position; ///< in `sockets`, from 0
+        bool none = false;
+        std::optional<Cgroup> cgroup; ///< not given = the task's, which is whose a test run's socket is
+    };
+
+    /// One IPsec transformation that the packet went through.
+    struct XfrmState {
+        uint32_t reqid = 0;
+        uint32_t spi = 0; ///< host order
+        IpAddress remote;
     };
 
     std::optional<std::vector<Interface>> interfaces; ///< with lo (index 1), given or not
@@ -129,6 +141,9 @@ struct World {
     Task task;
     Cgroup cgroup;
     BufferSocket socket;
+    std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
+    std::vector<XfrmState> xfrm;  ///< outermost first
+    bool tc_ingress = false;      ///< tc programs run at ingress; a test run is at neither hook
     std::optional<uint64_t> netns_cookie;
     std::optional<uint32_t> numa_node;
     std::optional<uint32_t> route_realm;

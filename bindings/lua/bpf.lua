@@ -216,6 +216,24 @@ function Warning.__tostring(warning)
     return ("%s%s"):format(position(warning), warning.cause or "?")
 end
 
+local function hex(bytes)
+    return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local Emitted = { __name = "emitted" }
+
+function Emitted.__index(copy, name)
+    if name == "pkt" then
+        local packet = parse(rawget(copy, "bytes"))
+        rawset(copy, "pkt", packet)
+        return packet
+    end
+end
+
+function Emitted.__tojson(copy)
+    return { kind = copy.kind, index = copy.index, flags = copy.flags, packet = hex(copy.bytes) }
+end
+
 local Result = { __name = "result" }
 
 function Result.__index(result, name)
@@ -240,6 +258,9 @@ local function result_lines(result, with_packet)
             lines[1] = lines[1] .. (", redirect to %s %d"):format(result.redirect.kind, result.redirect.index)
         end
     end
+    for _, copy in ipairs(result.emitted) do
+        lines[#lines + 1] = ("sent: %s to %d, %d bytes"):format(copy.kind, copy.index, #copy.bytes)
+    end
     for _, warning in ipairs(result.warnings) do
         lines[#lines + 1] = "warning: " .. tostring(warning)
     end
@@ -262,13 +283,16 @@ function Result.__show(result, paint)
     return table.concat(lines, "\n")
 end
 
-local function hex(bytes)
-    return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
-
 function Result.__tojson(result)
     local out = { verdict = result.verdict, ret = result.ret, packet = hex(result.bytes), fault = result.fault,
-                  ns = result.ns, insns = result.insns, redirect = result.redirect }
+                  ns = result.ns, insns = result.insns, redirect = result.redirect, assigned = result.assigned }
+    out.emitted = require("json").array(result.emitted)
+    if result.tunnel then
+        out.tunnel = {}
+        for name, value in pairs(result.tunnel) do
+            out.tunnel[name] = name == "options" and hex(value) or value
+        end
+    end
     out.warnings = require("json").array()
     for i, warning in ipairs(result.warnings) do
         out.warnings[i] = tostring(warning)
@@ -307,6 +331,9 @@ function program_methods.run(prog, packet, options)
     end
     for _, warning in ipairs(result.warnings) do
         setmetatable(warning, Warning)
+    end
+    for _, copy in ipairs(result.emitted) do
+        setmetatable(copy, Emitted)
     end
     return setmetatable(result, Result)
 end
@@ -594,7 +621,7 @@ Ends the instance with its programs and maps; does nothing when closed.
 assert(obj:load "vm"):close()]])
 core.doc("program:run", program_methods.run, [[
 prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
-Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, trace; or fault, without verdict.
+Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, assigned, trace; or fault, without verdict.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=]} -> report | nil, err

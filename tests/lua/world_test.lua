@@ -46,6 +46,42 @@ test.case("a value that is missing is named, a wrong one is refused with its pat
     test.eq(select(2, obj:load("vm", { world = { tusk = {} } })).msg:match "^[^(]+", "world.tusk: unknown word ")
 end)
 
+test.case("copies, tunnel metadata and assigned sockets are in the result", function()
+    local obj = assert(bpf.compile{ source = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+int sent;
+SEC("tc") int filter(struct __sk_buff *skb)
+{
+    struct bpf_tunnel_key key = {.tunnel_id = 7, .remote_ipv4 = 0x0a000001, .tunnel_ttl = 9};
+    struct bpf_sock *sk = skb->sk;
+
+    sent = bpf_clone_redirect(skb, 3, 1);
+    bpf_clone_redirect(skb, 4, 0);
+    bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0);
+    bpf_skb_set_tunnel_opt(skb, "abcd", 4);
+    if (sk && (sk = bpf_sk_fullsock(sk)))
+        bpf_sk_assign(skb, sk, 0);
+    return 0;
+}
+char LICENSE[] SEC("license") = "GPL";
+]] })
+    local world = { tc_ingress = true, interfaces = { { name = "eth0", index = 3 } },
+        sockets = { { proto = "udp", ["local"] = "10.0.0.1:53" } }, socket = { is = 1 } }
+    local result, inst = run(obj, { world = world })
+    test.eq({ result.verdict, #result.emitted, result.assigned, inst.vars.sent }, { "OK", 1, 1, 0 })
+    local copy = result.emitted[1]
+    test.eq({ copy.kind, copy.index, tonumber(copy.flags), copy.bytes }, { "clone", 3, 1, result.bytes })
+    test.eq(copy.pkt.ip.ttl, 64)
+    local tunnel = result.tunnel
+    test.eq({ tonumber(tunnel.id), tunnel.remote, tunnel["local"], tunnel.ttl, tunnel.options },
+        { 7, "10.0.0.1", "0.0.0.0", 9, "abcd" })
+    test.eq(json.decode(json.encode(result)).emitted[1].index, 3)
+    test.eq(tostring(result):match "sent: [^,]+", "sent: clone to 3")
+    local bare = run(obj)
+    test.eq(bare.fault.cause, "the scripted world has no world.interfaces")
+end)
+
 test.case("a helper of one's own reads and writes the guest's memory", function()
     local obj = compile "seen = own(buffer, sizeof(buffer)); return buffer[0];"
     local memory

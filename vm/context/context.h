@@ -21,7 +21,8 @@ enum class FieldRole : uint8_t {
     PacketEnd,
     PacketMeta,
     Number,
-    Bytes, ///< an array: writes, too, may be of any aligned part
+    Bytes,   ///< an array: writes, too, may be of any aligned part
+    Pointer, ///< a guest address, whole only; 0 = none
 };
 
 /// One field of a context, or one run of equal rights. Loading a packet field yields a full guest pointer, as

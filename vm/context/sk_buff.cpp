@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "vm/context/context.h"
+#include "vm/helpers/helpers.h"
 #include "vm/machine.h"
 
 namespace mimicsh::vm {
@@ -24,7 +25,7 @@ constexpr uint16_t kAll = kTc | kFilter | kCgroup | kLwt;
 using Role = FieldRole;
 
 // Rights by sk_filter_is_valid_access, tc_cls_act_is_valid_access, cg_skb_is_valid_access and
-// lwt_is_valid_access. `sk` and `flow_keys` are not here: they are refused by name.
+// lwt_is_valid_access.
 constexpr std::array kFields{
     ContextField{"len", kSkbLen, 4, Role::Number, true, kAll, 0},
     ContextField{"pkt_type", kSkbPktType, 4, Role::Number, true, kAll, 0, 1},
@@ -61,6 +62,7 @@ constexpr std::array kFields{
     ContextField{"tstamp", kSkbTstamp, 8, Role::Number, false, kTc | kCgroup, kTc | kCgroup, 8},
     ContextField{"wire_len", kSkbWireLen, 4, Role::Number, true, kTc, 0},
     ContextField{"gso_segs", kSkbGsoSegs, 4, Role::Number, true, kAll, 0, 2},
+    ContextField{"sk", kSkbSk, 8, Role::Pointer, false, kAll, 0, 8},
     ContextField{"gso_size", kSkbGsoSize, 4, Role::Number, true, kAll, 0, 2},
     ContextField{"tstamp_type", kSkbTstampType, 1, Role::Number, false, kTc, 0},
     ContextField{"hwtstamp", kSkbHwtstamp, 8, Role::Number, false, kTc | kCgroup, 0, 8},
@@ -200,6 +202,10 @@ void set_packet(Machine& machine, ByteView packet, bool l2) {
         put(machine, kSkbFamily, kFamilyInet6);
         std::memcpy(image.data() + kSkbRemoteIp6, network + 24, 16);
         std::memcpy(image.data() + kSkbLocalIp6, network + 8, 16);
+    }
+    store(image.data() + kSkbSk, set_buffer_socket(machine));
+    if (machine.tunnel || machine.world().tunnel) [[unlikely]] {
+        machine.tunnel = machine.world().tunnel;
     }
 }
 

@@ -64,7 +64,8 @@ struct SkBuffState {
     uint32_t csum = 0;
     bool l2 = true;            ///< the program sees the link-layer header
     uint32_t mac_len = 0;      ///< skb->mac_len, which a test run leaves 0 until a helper sets it
-    bool encapsulated = false; ///< adjust_room made an outer header
+    bool encapsulated = false; ///< adjust_room or lwt_push_encap made an outer header
+    bool has_hash = false;     ///< the hash in the context means something
     uint32_t headroom = 0;     ///< bytes that the kernel's buffer has in front of data
     /// The transport header from the start of the kernel's buffer; all ones = not set. When a buffer is made
     /// anew for headroom the kernel moves it along even so (skb_headers_offset_update), and it counts as set

@@ -51,7 +51,7 @@ uint64_t helper_xdp_get_buff_len(Machine& machine, const uint64_t* args);
 uint64_t helper_xdp_load_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_xdp_store_bytes(Machine& machine, const uint64_t* args);
 
-// skb.cpp
+// skb.cpp, skb_checksum.cpp, skb_vlan.cpp, skb_room.cpp, skb_redirect.cpp, lwt.cpp
 uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_skb_load_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_skb_load_bytes_relative(Machine& machine, const uint64_t* args);
@@ -73,6 +73,25 @@ uint64_t helper_set_hash(Machine& machine, const uint64_t* args);
 uint64_t helper_skb_set_tstamp(Machine& machine, const uint64_t* args);
 uint64_t helper_redirect_peer(Machine& machine, const uint64_t* args);
 uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args);
+uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args);
+uint64_t helper_get_hash_recalc(Machine& machine, const uint64_t* args);
+uint64_t helper_lwt_push_encap(Machine& machine, const uint64_t* args);
+
+// tunnel.cpp
+uint64_t helper_skb_get_tunnel_key(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_set_tunnel_key(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_get_tunnel_opt(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_set_tunnel_opt(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_get_xfrm_state(Machine& machine, const uint64_t* args);
+
+// cgroup.cpp
+uint64_t helper_skb_under_cgroup(Machine& machine, const uint64_t* args);
+uint64_t helper_current_task_under_cgroup(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_cgroup_id(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_ancestor_cgroup_id(Machine& machine, const uint64_t* args);
+uint64_t helper_skb_cgroup_classid(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_cgroup_id(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_ancestor_cgroup_id(Machine& machine, const uint64_t* args);
 
 // network.cpp
 uint64_t helper_fib_lookup(Machine& machine, const uint64_t* args);
@@ -81,6 +100,10 @@ uint64_t helper_check_mtu(Machine& machine, const uint64_t* args);
 // socket.cpp
 /// Makes the images that programs read of all scripted sockets.
 void fill_sockets(Machine& machine);
+/// The region of a socket buffer's socket, once `fill_sockets` has run.
+[[nodiscard]] Region buffer_socket_region(Machine& machine);
+/// Gives a test run's socket what the context shows of it; address of the buffer's socket, 0 without one.
+[[nodiscard]] uint64_t set_buffer_socket(Machine& machine);
 /// Whether struct bpf_sock can be read like that; `full` is false for a struct sock_common.
 [[nodiscard]] bool is_sock_field(uint32_t offset, uint32_t size, bool full);
 /// What a load of that field leaves in the 64-bit register: the kernel's rewriting gives -1 for "no queue".
@@ -89,6 +112,7 @@ uint64_t helper_sk_lookup_tcp(Machine& machine, const uint64_t* args);
 uint64_t helper_sk_lookup_udp(Machine& machine, const uint64_t* args);
 uint64_t helper_skc_lookup_tcp(Machine& machine, const uint64_t* args);
 uint64_t helper_sk_release(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_assign(Machine& machine, const uint64_t* args);
 uint64_t helper_sk_fullsock(Machine& machine, const uint64_t* args);
 uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args);
 uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args);

@@ -174,7 +174,7 @@ uint64_t derive(Machine& machine, uint64_t addr, RegionKind kind, const char* he
         return 0;
     }
     const uint32_t index = region->owner;
-    const World::Socket& socket = (*machine.world().sockets)[index];
+    const World::Socket& socket = *machine.sockets[index].scripted;
     const bool is_small = socket.state == kTimeWait || socket.state == kNewSynRecv;
     if (is_small || (kind == RegionKind::TcpSocket && !socket.tcp)) {
         return 0;
@@ -186,12 +186,11 @@ uint64_t derive(Machine& machine, uint64_t addr, RegionKind kind, const char* he
 } // namespace
 
 void fill_sockets(Machine& machine) {
-    if (!machine.world().sockets) {
-        return;
-    }
+    static const std::vector<World::Socket> kNone;
     constexpr uint32_t kInet = 2, kInet6 = 10, kStream = 1, kDatagram = 2, kTcp = 6, kUdp = 17;
-    for (const World::Socket& socket : *machine.world().sockets) {
+    for (const World::Socket& socket : machine.world().sockets ? *machine.world().sockets : kNone) {
         SocketState state;
+        state.scripted = &socket;
         const auto put = [&](uint32_t offset, uint32_t value) {
             mimicsh::store<uint32_t>(state.sock.data() + offset, value);
         };
@@ -218,6 +217,64 @@ void fill_sockets(Machine& machine) {
         }
         machine.sockets.push_back(state);
     }
+    // A test run's socket has a family and addresses from the packet, and never was more than made.
+    static const World::Socket kTestRun = [] {
+        constexpr uint8_t kClose = 7;
+        World::Socket socket;
+        socket.tcp = false;
+        socket.state = kClose;
+        return socket;
+    }();
+    SocketState state;
+    state.scripted = &kTestRun;
+    mimicsh::store<uint32_t>(state.sock.data() + kState, kTestRun.state);
+    mimicsh::store<uint32_t>(state.sock.data() + kRxQueue, UINT32_MAX);
+    machine.sockets.push_back(state);
+}
+
+Region buffer_socket_region(Machine& machine) {
+    const uint32_t last = static_cast<uint32_t>(machine.sockets.size()) - 1;
+    Region region;
+    region.kind = RegionKind::SocketCommon;
+    region.owner = machine.world().socket.position.value_or(last);
+    region.host = machine.sockets[region.owner].sock.data();
+    region.size = SocketState::kSockSize;
+    region.readable = true;
+    return region;
+}
+
+uint64_t set_buffer_socket(Machine& machine) {
+    if (machine.world().socket.none) {
+        return 0;
+    }
+    const auto image = machine.context_image.begin();
+    auto& sock = machine.sockets.back().sock;
+    std::copy_n(image + kSkbFamily, 4, sock.begin() + kFamily);
+    std::copy_n(image + kSkbLocalIp4, 4, sock.begin() + kSourceIp4);
+    std::copy_n(image + kSkbRemoteIp4, 4, sock.begin() + kPeerIp4);
+    std::copy_n(image + kSkbLocalIp6, 16, sock.begin() + kSourceIp6);
+    std::copy_n(image + kSkbRemoteIp6, 16, sock.begin() + kPeerIp6);
+    return make_addr(kBufferSocketHandle, 0);
+}
+
+uint64_t helper_sk_assign(Machine& machine, const uint64_t* args) {
+    if (args[0] != make_addr(kContextHandle, 0)) {
+        return machine.fault(FaultKind::BadCall, "bpf_sk_assign: the first argument is not the context");
+    }
+    const auto index = socket_index(machine, args[1], "bpf_sk_assign");
+    if (!index) {
+        return 0;
+    }
+    if (args[2] != 0) {
+        return errno_result(-EINVAL);
+    }
+    const bool in_table = *index + 1 < machine.sockets.size();
+    if (!machine.world().tc_ingress || !in_table) {
+        return errno_result(-EOPNOTSUPP);
+    }
+    machine.note_effect();
+    machine.assigned = *index;
+    return 0;
 }
 
 std::optional<uint32_t> socket_index(Machine& machine, uint64_t addr, const char* helper) {
@@ -290,7 +347,7 @@ uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args) {
 
 uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args) {
     const Region* region = socket_at(machine, args[0], "bpf_get_listener_sock");
-    if (region == nullptr || (*machine.world().sockets)[region->owner].state != kListen) {
+    if (region == nullptr || machine.sockets[region->owner].scripted->state != kListen) {
         return 0;
     }
     return derive(machine, args[0], RegionKind::Socket, "bpf_get_listener_sock");

@@ -148,8 +148,8 @@ Listener listener_at(Machine& machine, const uint64_t* args, const char* helper)
                              : machine.span(args[3], result.headers.tcp_size, Access::Read, "TCP header");
     const auto index = result.headers.tcp == nullptr ? std::nullopt : socket_index(machine, args[0], helper);
     if (index) {
-        result.socket = &(*machine.world().sockets)[*index];
         result.state = &machine.sockets[*index];
+        result.socket = result.state->scripted;
     }
     return result;
 }

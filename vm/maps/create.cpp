@@ -71,6 +71,7 @@ Status check_definition(const MapDef& def) {
         break;
     case MapType::ProgArray:
     case MapType::PerfEventArray:
+    case MapType::CgroupArray:
         allowed &= ~(abi::kMapRdonlyProg | abi::kMapWronlyProg);
         if (def.key_size != 4 || def.value_size != 4) {
             return refuse(def, EINVAL,
@@ -176,6 +177,7 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     case MapType::Cpumap:
     case MapType::Xskmap:
     case MapType::ProgArray:
+    case MapType::CgroupArray:
     case MapType::Ringbuf:
         break;
     default:
@@ -221,6 +223,8 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
         return create_array(info);
     case MapType::ProgArray:
         return create_prog_array(info);
+    case MapType::CgroupArray:
+        return create_cgroup_array(info);
     case MapType::Ringbuf:
         return create_ringbuf(info);
     case MapType::LpmTrie:

@@ -174,6 +174,7 @@ struct MapOptions {
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_hash(const MapInfo& info, uint64_t seed);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_cgroup_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_lpm_trie(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_queue(const MapInfo& info);

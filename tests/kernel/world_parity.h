@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// A network namespace of a test's own, and the scripted world that is the same.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "tests/kernel/parity.h"
+
+namespace mimicsh::test {
+
+/// The namespace's interfaces, routes and neighbours as a world in JSON.
+extern const char* const kWorld;
+
+/// Writes a file below /proc/sys/net of the namespace that the thread is in.
+void write_setting(const std::string& path, const std::string& value);
+/// Bytes of an IPv4 or IPv6 address.
+[[nodiscard]] ByteVec bytes_of(std::string_view address);
+
+/// The namespace is entered by the test's thread alone.
+class WorldParity : public ParityTest {
+  protected:
+    void SetUp() override;
+    void TearDown() override;
+    void open_world(const std::string& name, const char* text = kWorld);
+    /// kWorld with more members: `"tunnel": {...}`.
+    [[nodiscard]] static std::string world_with(const std::string& members);
+
+    Fd home_;
+};
+
+} // namespace mimicsh::test

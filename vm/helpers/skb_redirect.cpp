@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Where programs on socket buffers send packets: what they asked for is in the Result.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "vm/helpers/skb_call.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// The packet as it leaves: with the tag that is kept beside it.
+ByteVec frame_of(SkbCall& call) {
+    ByteVec bytes(call.data(), call.data() + call.length());
+    if (call.get(kSkbVlanPresent) != 0 && bytes.size() >= kMacs) {
+        std::array<uint8_t, kVlanTag> tag{};
+        store_be(tag.data(), swapped(call.get(kSkbVlanProto)));
+        store_be(tag.data() + 2, static_cast<uint16_t>(call.get(kSkbVlanTci)));
+        bytes.insert(bytes.begin() + kMacs, tag.begin(), tag.end());
+    }
+    return bytes;
+}
+
+/// What keeps a copy from leaving by an interface, 0 when nothing does.
+int64_t clone_refusal(Machine& machine, SkbCall& call, uint32_t interface, uint64_t flags) {
+    constexpr uint64_t kIngress = 1;
+    constexpr uint32_t kLoopback = 1;
+    if ((flags & ~kIngress) != 0) {
+        return -EINVAL;
+    }
+    if (call.is_gso()) {
+        return -EBADMSG; // a test run makes such buffers without their type
+    }
+    if (interface != kLoopback && (!machine.given(machine.world().interfaces, "world.interfaces") ||
+                                   machine.world().find_interface(interface) == nullptr)) {
+        return -EINVAL;
+    }
+    return machine.skb.mac >= machine.skb.network || call.length() == 0 ? -ERANGE : 0;
+}
+
+} // namespace
+
+uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args) {
+    SkbCall call(machine, args, "bpf_clone_redirect");
+    if (!call.good()) {
+        return 0;
+    }
+    const auto interface = static_cast<uint32_t>(args[1]);
+    const int64_t refusal = clone_refusal(machine, call, interface, args[2]);
+    if (machine.faulted()) {
+        return 0;
+    }
+    if (refusal == 0) {
+        machine.note_effect();
+        machine.emitted.push_back({"clone", interface, args[2], frame_of(call)});
+    }
+    return call.changed(refusal);
+}
+
+uint64_t helper_redirect_peer(Machine& machine, const uint64_t* args) {
+    if (args[1] != 0) {
+        return abi::kTcShot;
+    }
+    machine.note_effect();
+    machine.redirect = Redirect{"peer", static_cast<uint32_t>(args[0]), 0};
+    return abi::kTcRedirect;
+}
+
+uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args) {
+    constexpr uint32_t kParams = 20; ///< struct bpf_redir_neigh
+    const auto size = static_cast<int32_t>(args[2]);
+    if (machine.span(args[1], static_cast<uint32_t>(size), Access::Read, "parameters") == nullptr) {
+        return 0;
+    }
+    if ((size != 0 && size < static_cast<int32_t>(kParams)) || args[3] != 0) {
+        return abi::kTcShot;
+    }
+    machine.note_effect();
+    machine.redirect = Redirect{"neigh", static_cast<uint32_t>(args[0]), 0};
+    return abi::kTcRedirect;
+}
+
+} // namespace mimicsh::vm

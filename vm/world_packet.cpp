@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The part of a scripted world that belongs to the packet of a run.
+#include "base/bytes.h"
+#include "vm/world_fields.h"
+
+namespace mimicsh::vm {
+
+World::Cgroup read_cgroup(Fields& fields, Problem& problem) {
+    World::Cgroup cgroup;
+    cgroup.id = fields.number64("id");
+    cgroup.classid = fields.number("classid");
+    std::vector<uint64_t> ids;
+    if (fields.list("ancestors", [&](const json& id, const std::string& path) {
+            if (!id.is_number_unsigned()) {
+                problem.refuse(path, "expected the id of a cgroup");
+                return;
+            }
+            ids.push_back(id.get<uint64_t>());
+        })) {
+        cgroup.ancestors = std::move(ids);
+    }
+    fields.finish();
+    return cgroup;
+}
+
+namespace {
+
+World::BufferSocket read_socket(Fields& fields, const World& world, Problem& problem) {
+    World::BufferSocket socket;
+    socket.cookie = fields.number64("cookie");
+    socket.uid = fields.number("uid");
+    socket.none = fields.boolean("none").value_or(false);
+    if (const auto place = fields.number("is")) {
+        if (*place == 0 || !world.sockets || *place > world.sockets->size()) {
+            fields.refuse("is", "world.sockets has no element " + std::to_string(*place));
+        }
+        socket.position = *place - 1;
+    }
+    if (socket.none && socket.position) {
+        fields.refuse("none", "given together with 'is'");
+    }
+    if (const json* value = fields.find("cgroup")) {
+        Fields cgroup(*value, fields.at("cgroup"), problem);
+        socket.cgroup = read_cgroup(cgroup, problem);
+    }
+    fields.finish();
+    return socket;
+}
+
+Tunnel read_tunnel(Fields& fields) {
+    constexpr uint32_t kMaxLabel = 0xfffff;
+    constexpr size_t kMaxOptions = 255; // IP_TUNNEL_OPTS_MAX
+    Tunnel tunnel;
+    tunnel.id = fields.number64("id").value_or(0);
+    const IpAddress remote = fields.need("remote", fields.address("remote"));
+    const auto local = fields.address("local");
+    tunnel.v6 = remote.v6;
+    tunnel.source = remote.bytes;
+    if (local) {
+        tunnel.destination = local->bytes;
+        if (local->v6 != remote.v6) {
+            fields.refuse("local", "of another family than 'remote'");
+        }
+    }
+    tunnel.tos = static_cast<uint8_t>(fields.number("tos", UINT8_MAX).value_or(0));
+    tunnel.ttl = static_cast<uint8_t>(fields.number("ttl", UINT8_MAX).value_or(0));
+    tunnel.label = fields.number("label", kMaxLabel).value_or(0);
+    tunnel.flags = static_cast<uint16_t>(fields.number("flags", UINT16_MAX).value_or(0));
+    tunnel.options = fields.bytes("options").value_or(ByteVec{});
+    if (tunnel.options.size() > kMaxOptions) {
+        fields.refuse("options", "at most 255 bytes");
+    }
+    fields.finish();
+    return tunnel;
+}
+
+} // namespace
+
+void read_packet_world(Fields& top, World& world, Problem& problem) {
+    world.tc_ingress = top.boolean("tc_ingress").value_or(false);
+    if (const json* value = top.find("socket")) {
+        Fields fields(*value, "world.socket", problem);
+        world.socket = read_socket(fields, world, problem);
+    }
+    if (const json* value = top.find("tunnel")) {
+        Fields fields(*value, "world.tunnel", problem);
+        world.tunnel = read_tunnel(fields);
+    }
+    (void)top.list("xfrm", [&](const json& value, const std::string& path) {
+        Fields fields(value, path, problem);
+        World::XfrmState one;
+        one.reqid = fields.number("reqid").value_or(0);
+        one.spi = fields.need("spi", fields.number("spi"));
+        one.remote = fields.need("remote", fields.address("remote"));
+        fields.finish();
+        world.xfrm.push_back(one);
+    });
+}
+
+} // namespace mimicsh::vm
