@@ -19,7 +19,8 @@ namespace mimicsh::kernel {
 namespace {
 
 constexpr size_t kMinPacket = 14;
-constexpr size_t kSkBuffSize = 192; ///< struct __sk_buff
+constexpr size_t kSkBuffSize = 192;  ///< struct __sk_buff
+constexpr size_t kFlowKeysSize = 56; ///< struct bpf_flow_keys
 /// Room for what a program may add: to an XDP packet headroom, tailroom and a page of fragments, to a socket
 /// buffer all up to BPF_SKB_MAX_LEN.
 constexpr size_t kGrowth = 4 * 4096;
@@ -67,9 +68,17 @@ size_t context_size(abi::ProgType type) {
     case ProgType::LwtOut:
     case ProgType::LwtXmit:
         return kSkBuffSize;
+    case ProgType::FlowDissector:
+        return kFlowKeysSize;
     default:
         return 0;
     }
+}
+
+std::string name_of_context(size_t size) {
+    return size == kSkBuffSize     ? "struct __sk_buff"
+           : size == kFlowKeysSize ? "struct bpf_flow_keys"
+                                   : "struct xdp_md";
 }
 
 /// Context to give to a run: the caller's bytes, or nothing for the defaults. An XDP test run wants data_end
@@ -81,7 +90,7 @@ Expected<ByteVec> context_in(const LinkedProgram& program, ByteView packet, cons
         return Error{EINVAL,
                      "run",
                      program.name + ": context has " + std::to_string(options.context.size()) + " bytes, " +
-                         (is_xdp ? "struct xdp_md" : "struct __sk_buff") + " has " + std::to_string(size),
+                         name_of_context(size) + " has " + std::to_string(size),
                      {},
                      {}};
     }
@@ -125,7 +134,9 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
     }
     RunResult result;
     result.packet.resize(packet.size() + kGrowth);
-    result.context.resize(context_size(type()));
+    // A flow dissector gets its own context back, when it was given one.
+    const bool gives_context = type() != abi::ProgType::FlowDissector || !context->empty();
+    result.context.resize(gives_context ? context_size(type()) : 0);
     LIBBPF_OPTS(bpf_test_run_opts, opts);
     opts.data_in = packet.data();
     opts.data_size_in = static_cast<uint32_t>(packet.size());

@@ -138,6 +138,8 @@ std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
     case ProgType::SocketFilter:
     case ProgType::CgroupSkb:
         return ret == 0 ? "DROP" : "PASS";
+    case ProgType::FlowDissector:
+        return ret == 0 ? "OK" : ret == 2 ? "DROP" : ret == 129 ? "CONTINUE" : "INVALID";
     default:
         return "INVALID";
     }

@@ -46,6 +46,7 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
         return resolve_packet(region, addr, size, access, what);
     case RegionKind::Stack:
     case RegionKind::MapKey:
+    case RegionKind::FlowKeys:
     case RegionKind::Memory:
     case RegionKind::Record:
     case RegionKind::Slice: {

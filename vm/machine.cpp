@@ -64,6 +64,12 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region.kind = RegionKind::Task;
     (void)regions.add(region);
     (void)regions.add(buffer_socket_region(*this));
+    region = {};
+    region.kind = RegionKind::FlowKeys;
+    region.host = flow_keys.data();
+    region.size = region.load_limit = region.store_limit = kFlowKeysSize;
+    region.readable = region.writable = true;
+    (void)regions.add(region);
     forget_last_run();
 }
 

@@ -37,6 +37,7 @@ inline constexpr uint32_t kPacketHandle = kStackHandle + kMaxFrames;
 inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
 inline constexpr uint32_t kTaskHandle = kCallbackHandle + 1;
 inline constexpr uint32_t kBufferSocketHandle = kTaskHandle + 1; ///< of the socket in __sk_buff
+inline constexpr uint32_t kFlowKeysHandle = kBufferSocketHandle + 1;
 
 /// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
 /// (net/bpf/test_run.c).
@@ -97,6 +98,8 @@ struct PacketWindow {
         }
     }
 };
+
+inline constexpr uint32_t kFlowKeysSize = 56; ///< struct bpf_flow_keys
 
 /// A section that the program has to leave before it ends.
 struct Section {
@@ -319,6 +322,7 @@ class Machine {
     std::array<uint64_t, 3> packet_pointers{};                ///< by FieldRole
     alignas(8) std::array<uint8_t, kSkbSize> context_image{}; ///< numbers of the context, at their offsets
     ByteVec context_given; ///< ctx_in of a run on a socket buffer; empty = defaults
+    std::array<uint8_t, kFlowKeysSize> flow_keys{}; ///< of a flow dissector
     uint64_t budget = 0;
     uint32_t tail_calls = 0;
     uint64_t may_goto_left = 0;

@@ -22,6 +22,8 @@ const char* name(RegionKind kind) {
         return "map key";
     case RegionKind::Slice:
         return "packet slice";
+    case RegionKind::FlowKeys:
+        return "flow keys";
     case RegionKind::Memory:
         return "memory";
     case RegionKind::Record:

@@ -25,6 +25,7 @@ enum class RegionKind : uint8_t {
     SocketCommon, ///< struct bpf_sock without type, protocol, mark and priority
     Socket,       ///< struct bpf_sock of a scripted socket
     TcpSocket,    ///< struct bpf_tcp_sock of a scripted socket
+    FlowKeys,     ///< struct bpf_flow_keys
     Task,         ///< the current task: an address without bytes
     Callback,     ///< address of a function of the program
     Dead,         ///< was something earlier in this run; `was` and `death` say what

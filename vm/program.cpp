@@ -100,6 +100,9 @@ void LoadedProgram::start_run(const Code& entry) {
     if (context_->set_registers != nullptr) {
         context_->set_registers(machine_);
     }
+    if (context_->begin != nullptr) {
+        context_->begin(machine_);
+    }
 }
 
 Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& options) {

@@ -335,6 +335,10 @@ function program_methods.run(prog, packet, options)
     for _, copy in ipairs(result.emitted) do
         setmetatable(copy, Emitted)
     end
+    if prog_type == "flow_dissector" then
+        result.keys = contexts.decode_keys(result.bytes)
+        result.pkt = packet
+    end
     return setmetatable(result, Result)
 end
 

@@ -74,13 +74,56 @@ local function decode_skb(bytes)
     return ctx
 end
 
+--- struct bpf_flow_keys: names, places and types, and what is in network order.
+local KEYS_FLAGS = 48
+local BYTE, HALF = unsigned(1), unsigned(2)
+local SIZES = { [BYTE] = 1, [HALF] = 2, [WORD] = 4 }
+local KEYS = {
+    { "nhoff", 0, HALF }, { "thoff", 2, HALF }, { "addr_proto", 4, HALF }, { "is_frag", 6, BYTE },
+    { "is_first_frag", 7, BYTE }, { "is_encap", 8, BYTE }, { "ip_proto", 9, BYTE }, { "n_proto", 10, HALF, true },
+    { "sport", 12, HALF, true }, { "dport", 14, HALF, true }, { "flags", KEYS_FLAGS, WORD }, { "flow_label", 52, WORD, true },
+}
+
+local function encode_keys(ctx, packet)
+    core.check_options(ctx, "ctx", "flags")
+    return ("\0"):rep(KEYS_FLAGS) .. types.encode(WORD, ctx.flags or 0, "ctx.flags") .. ("\0"):rep(4), packet
+end
+
+--- Keys that a flow dissector left; src and dst by addr_proto (IPv4 0x0800, IPv6 0x86dd).
+function M.decode_keys(bytes)
+    local keys = {}
+    for _, field in ipairs(KEYS) do
+        local name, at, type_, swapped = field[1], field[2], field[3], field[4]
+        local part = bytes:sub(at + 1, at + SIZES[type_])
+        keys[name] = types.decode(type_, swapped and part:reverse() or part, 0)
+    end
+    local v4 = keys.addr_proto == 0x0800
+    if v4 or keys.addr_proto == 0x86dd then
+        for i, name in ipairs{ "src", "dst" } do
+            local at = 16 + (i - 1) * (v4 and 4 or 16)
+            local words = {}
+            for j = 1, v4 and 4 or 8 do
+                local a, b = bytes:byte(at + (v4 and j or 2 * j - 1), at + (v4 and j or 2 * j))
+                words[j] = v4 and tostring(a) or ("%x"):format(a * 256 + b)
+            end
+            keys[name] = table.concat(words, v4 and "." or ":")
+        end
+    end
+    return keys
+end
+
+local ENCODERS = { xdp = encode_xdp, flow_dissector = encode_keys }
+
 --- Context bytes and input bytes of a run of a program of that type.
 function M.encode(prog_type, ctx, packet)
-    return (prog_type == "xdp" and encode_xdp or encode_skb)(ctx, packet)
+    return (ENCODERS[prog_type] or encode_skb)(ctx, packet)
 end
 
 --- The context after a run as a table.
 function M.decode(bytes)
+    if #bytes == KEYS_FLAGS + 8 then
+        return { flags = types.decode(WORD, bytes, KEYS_FLAGS) }
+    end
     return (#bytes == SKB_SIZE and decode_skb or decode_xdp)(bytes)
 end
 

@@ -29,6 +29,8 @@ enum class Exception {
 const std::map<std::string, Exception>& exceptions() {
     static const std::map<std::string, Exception> kExceptions{
         {"examples/first_fault/first_fault.bpf.c", Exception::KernelRefuses},
+        {"tests/cases/parity/cgroup.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/parity/sends.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/sockets.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/syncookie.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/task.bpf.c", Exception::NeedsWorld},

@@ -259,44 +259,6 @@ TEST_F(SkbHelpers, Hash) {
     sweep("hash", {0}, frames()[0]);
 }
 
-/// The kernel's hash has a key of its own: what must be the same is which packets share one.
-TEST_F(SkbHelpers, HashRecalc) {
-    ByteVec there = frame(0x0800, 74);
-    there[14] = 0x45;
-    there[20] = there[21] = 0;
-    there[23] = 17;
-    ByteVec back = there;
-    std::swap_ranges(back.begin() + 26, back.begin() + 30, back.begin() + 30);
-    std::swap_ranges(back.begin() + 34, back.begin() + 36, back.begin() + 36);
-    ByteVec other = there;
-    other[35] ^= 1;
-    ByteVec longer = there;
-    longer.resize(200);
-    std::vector<std::vector<uint64_t>> seen;
-    for (Instance* side : {vm_.get(), kernel_.get()}) {
-        auto& hashes = seen.emplace_back();
-        for (const ByteVec& packet : {there, back, other, longer}) {
-            set_args({7});
-            const auto run = side->find_program("hash_recalc")->run(packet, {});
-            ASSERT_TRUE(run);
-            ASSERT_FALSE(run->fault);
-            const ByteVec io = value_of(*side, ".bss");
-            const auto out = [&](size_t at) { return number_at(io, kIoArgs + at); };
-            EXPECT_EQ(out(0), 0u);
-            EXPECT_NE(out(1), 0u);
-            EXPECT_EQ(out(2), out(1));
-            EXPECT_EQ(out(3), 7u);
-            EXPECT_EQ(out(4), 0u);
-            EXPECT_EQ(out(5), out(1));
-            EXPECT_EQ(out(6), 0u);
-            hashes.push_back(out(1));
-        }
-        EXPECT_EQ(hashes[0], hashes[1]);
-        EXPECT_NE(hashes[0], hashes[2]);
-        EXPECT_EQ(hashes[0], hashes[3]);
-    }
-}
-
 TEST_F(SkbHelpers, Tstamp) {
     for (const ByteVec& packet : frames()) {
         for (const uint64_t stamp : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 40}) {

@@ -82,6 +82,29 @@ char LICENSE[] SEC("license") = "GPL";
     test.eq(bare.fault.cause, "the scripted world has no world.interfaces")
 end)
 
+test.case("a flow dissector leaves keys", function()
+    local obj = assert(bpf.compile{ source = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("flow_dissector") int filter(struct __sk_buff *skb)
+{
+    struct bpf_flow_keys *keys = skb->flow_keys;
+    keys->addr_proto = 0x0800;
+    keys->ip_proto = 17;
+    keys->thoff = keys->nhoff + 20;
+    keys->ipv4_src = 0x0100000a;
+    keys->dport = 0x3500;
+    return keys->flags == 1 ? 129 : BPF_OK;
+}
+char LICENSE[] SEC("license") = "GPL";
+]] })
+    local result, inst = run(obj)
+    test.eq({ result.verdict, result.keys.src, result.keys.dport, result.keys.thoff, result.keys.n_proto },
+        { "OK", "10.0.0.1", 53, 34, 0x0800 })
+    result = assert(inst.progs.filter:run(PACKET, { ctx = { flags = 1 } }))
+    test.eq({ result.verdict, result.ctx.flags }, { "CONTINUE", 1 })
+end)
+
 test.case("a helper of one's own reads and writes the guest's memory", function()
     local obj = compile "seen = own(buffer, sizeof(buffer)); return buffer[0];"
     local memory

@@ -20,6 +20,8 @@ const ContextKind* context_kind(abi::ProgType type) {
     switch (type) {
     case abi::ProgType::Xdp:
         return &xdp_md_kind();
+    case abi::ProgType::FlowDissector:
+        return &flow_dissector_kind();
     case abi::ProgType::Memory:
         return &memory_kind();
     default:

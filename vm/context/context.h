@@ -54,6 +54,7 @@ enum ContextUser : uint16_t {
     kUserCgroupSkb = 1 << 3,
     kUserLwt = 1 << 4,
     kUserLwtXmit = 1 << 5,
+    kUserFlowDissector = 1 << 6,
 };
 
 /// The context of one program type.
@@ -73,6 +74,8 @@ struct ContextKind {
     void (*set_packet)(Machine& machine, ByteView packet) = nullptr;
     /// Of programs that get something else than their context in r1: puts it there, once a run has begun.
     void (*set_registers)(Machine& machine) = nullptr;
+    /// Of programs that get more than context and packet: makes it anew for each run, repeated ones too.
+    void (*begin)(Machine& machine) = nullptr;
     /// Context and packet as the test run gives them back.
     ByteVec (*context_after)(const Machine& machine) = nullptr;
     void (*packet_after)(const Machine& machine, ByteVec& out) = nullptr;
@@ -88,6 +91,8 @@ struct ContextKind {
 [[nodiscard]] const ContextKind& xdp_md_kind();
 /// The view that sched_cls, sched_act, socket_filter, cgroup_skb, lwt_in, lwt_out and lwt_xmit have of it.
 [[nodiscard]] const ContextKind* sk_buff_kind(abi::ProgType type);
+/// The view that flow_dissector has of struct __sk_buff.
+[[nodiscard]] const ContextKind& flow_dissector_kind();
 /// No struct: r1 is the address of memory that the program may read and write, r2 its length (both 0 without
 /// any).
 [[nodiscard]] const ContextKind& memory_kind();

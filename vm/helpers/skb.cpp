@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "vm/helpers/skb_call.h"
+#include "vm/program.h"
 
 namespace mimicsh::vm {
 
@@ -58,8 +59,10 @@ uint64_t load_at(Machine& machine, SkbCall& call, uint64_t place, uint64_t to, u
 uint64_t helper_skb_load_bytes(Machine& machine, const uint64_t* args) {
     SkbCall call(machine, args, "bpf_skb_load_bytes");
     const auto offset = static_cast<uint32_t>(args[1]);
+    // A test run of a flow dissector has bytes but no buffer to load from.
+    const bool is_dissector = machine.code->program->linked().spec.type == abi::ProgType::FlowDissector;
     return call.good() ? load_at(machine, call, uint64_t{machine.packet.start} + offset, args[2],
-                                 static_cast<uint32_t>(args[3]), offset <= INT32_MAX)
+                                 static_cast<uint32_t>(args[3]), offset <= INT32_MAX && !is_dissector)
                        : 0;
 }
 

@@ -188,19 +188,3 @@ int redirects(struct __sk_buff *skb)
 	io.out[2] = bpf_redirect_neigh(1, &params, sizeof(params), io.arg[0]);
 	return bpf_redirect(io.arg[1], io.arg[0]);
 }
-
-SEC("tc")
-int hash_recalc(struct __sk_buff *skb)
-{
-	io.out[0] = skb->hash;
-	io.out[1] = bpf_get_hash_recalc(skb);
-	io.out[2] = skb->hash;
-	bpf_set_hash(skb, io.arg[0]);
-	io.out[3] = bpf_get_hash_recalc(skb);
-	bpf_set_hash_invalid(skb);
-	io.out[4] = skb->hash;
-	io.out[5] = bpf_get_hash_recalc(skb);
-	bpf_skb_change_proto(skb, 0xdd86, 0);
-	io.out[6] = skb->hash;
-	return 0;
-}

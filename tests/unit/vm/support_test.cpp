@@ -63,9 +63,10 @@ TEST(Support, EmulatedHelpersCanBeCalledBySomeProgram) {
     using abi::ProgType;
     // Counted on Linux 6.18.
     const std::vector<std::pair<ProgType, size_t>> counts{
-        {ProgType::Xdp, 104},         {ProgType::SchedCls, 139},  {ProgType::SchedAct, 139},
-        {ProgType::SocketFilter, 88}, {ProgType::CgroupSkb, 103}, {ProgType::LwtIn, 90},
-        {ProgType::LwtOut, 89},       {ProgType::LwtXmit, 104},   {ProgType::Kprobe, 0}};
+        {ProgType::Xdp, 104},          {ProgType::SchedCls, 139},    {ProgType::SchedAct, 139},
+        {ProgType::FlowDissector, 83}, {ProgType::SocketFilter, 88}, {ProgType::CgroupSkb, 103},
+        {ProgType::LwtIn, 90},         {ProgType::LwtOut, 89},       {ProgType::LwtXmit, 104},
+        {ProgType::Kprobe, 0}};
     std::set<uint32_t> callable;
     for (const auto& [type, count] : counts) {
         size_t allowed = 0;
