@@ -55,6 +55,41 @@ constexpr std::array<OpName, 4> kSizes{{
 
 constexpr int32_t kAny = InsnForm::kAnyField;
 
+/// Whether the form has a destination register; it must be 0 where it has none.
+bool has_destination(const InsnForm& form) {
+    switch (form.kind) {
+    case InsnKind::LoadAbs:
+    case InsnKind::LoadInd:
+    case InsnKind::Goto:
+    case InsnKind::MayGoto:
+    case InsnKind::CallHelper:
+    case InsnKind::CallLocal:
+    case InsnKind::CallKfunc:
+    case InsnKind::Exit:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/// What the fields of an instruction have to be for a form: small, since every instruction of every program
+/// is looked up.
+struct Pattern {
+    explicit Pattern(const InsnForm& of)
+        : src(of.src), has_dst(has_destination(of)), off(of.off), imm(of.imm), form(&of) {}
+
+    [[nodiscard]] bool matches(const Insn& insn) const {
+        return (src >= 0 ? insn.src == src : insn.src <= 10) && (off == kAny || insn.off == off) &&
+               (imm == kAny || insn.imm == imm) && (has_dst ? insn.dst <= 10 : insn.dst == 0);
+    }
+
+    int16_t src;
+    bool has_dst;
+    int32_t off;
+    int32_t imm;
+    const InsnForm* form;
+};
+
 /// Rows and the storage of their names; built once, on first use.
 class Table {
   public:
@@ -62,13 +97,21 @@ class Table {
         add_alu();
         add_memory();
         add_jumps();
-        for (size_t i = 0; i < rows_.size(); ++i) {
-            by_code_[rows_[i].code].push_back(static_cast<uint16_t>(i));
+        for (size_t code = 0; code < 256; ++code) {
+            for (const InsnForm& row : rows_) {
+                if (row.code == code) {
+                    patterns_.emplace_back(row);
+                }
+            }
+            ends_[code] = static_cast<uint16_t>(patterns_.size());
         }
     }
 
     [[nodiscard]] std::span<const InsnForm> rows() const { return rows_; }
-    [[nodiscard]] const std::vector<uint16_t>& with_code(uint8_t code) const { return by_code_[code]; }
+    [[nodiscard]] std::span<const Pattern> with_code(uint8_t code) const {
+        const size_t begin = code == 0 ? 0 : ends_[code - size_t{1}];
+        return std::span(patterns_).subspan(begin, ends_[code] - begin);
+    }
 
   private:
     void add(std::string name, int code, int src, int32_t off, int32_t imm, InsnKind kind, IsaLevel level) {
@@ -180,42 +223,13 @@ class Table {
 
     std::vector<InsnForm> rows_;
     std::deque<std::string> names_;
-    std::array<std::vector<uint16_t>, 256> by_code_;
+    std::vector<Pattern> patterns_;    // by code
+    std::array<uint16_t, 256> ends_{}; // by code: where its patterns end
 };
 
 const Table& table() {
     static const Table instance;
     return instance;
-}
-
-/// Whether the form has a destination register; it must be 0 where it has none.
-bool has_dst(const InsnForm& form) {
-    switch (form.kind) {
-    case InsnKind::LoadAbs:
-    case InsnKind::LoadInd:
-    case InsnKind::Goto:
-    case InsnKind::MayGoto:
-    case InsnKind::CallHelper:
-    case InsnKind::CallLocal:
-    case InsnKind::CallKfunc:
-    case InsnKind::Exit:
-        return false;
-    default:
-        return true;
-    }
-}
-
-bool matches(const InsnForm& form, const Insn& insn) {
-    if (form.src >= 0 ? insn.src != form.src : insn.src > 10) {
-        return false;
-    }
-    if (form.off != kAny && insn.off != form.off) {
-        return false;
-    }
-    if (form.imm != kAny && insn.imm != form.imm) {
-        return false;
-    }
-    return has_dst(form) ? insn.dst <= 10 : insn.dst == 0;
 }
 
 } // namespace
@@ -225,10 +239,9 @@ std::span<const InsnForm> insn_forms() {
 }
 
 const InsnForm* classify(const Insn& insn) {
-    for (uint16_t row : table().with_code(insn.code)) {
-        const InsnForm& form = table().rows()[row];
-        if (matches(form, insn)) {
-            return &form;
+    for (const Pattern& pattern : table().with_code(insn.code)) {
+        if (pattern.matches(insn)) {
+            return pattern.form;
         }
     }
     return nullptr;

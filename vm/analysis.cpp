@@ -3,58 +3,17 @@
 #include "vm/analysis.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
+#include <functional>
 
+#include "vm/analysis_state.h"
 #include "vm/context/context.h"
 
 namespace mimicsh::vm {
 
 namespace {
 
-enum class Kind : uint8_t {
-    Uninit,
-    Unknown,  ///< anything
-    Scalar,   ///< value = number of a known constant, kVaries when it is not known
-    MaybeEnd, ///< data_end on some way here, something else on another; harmless until it is used
-    Context,
-    Stack, ///< own frame; value = offset in it, kNoOffset when it varies
-    PacketData,
-    PacketMeta,
-    PacketEnd,
-    MapObject, ///< value = map index
-    MapValue,  ///< value = number of a place in read-only data, kVaries elsewhere
-    Callback,
-};
-
-constexpr int32_t kVaries = 0;
-
-constexpr int32_t kNoOffset = INT32_MIN;
-
-struct Value {
-    Kind kind = Kind::Uninit;
-    int32_t value = 0;
-    friend bool operator==(const Value&, const Value&) = default;
-};
-
-constexpr bool is_pointer(Kind kind) {
-    return kind >= Kind::Context && kind != Kind::Callback;
-}
-
-constexpr bool is_packet(Kind kind) {
-    return kind == Kind::PacketData || kind == Kind::PacketMeta || kind == Kind::PacketEnd;
-}
-
-constexpr bool may_be_end(Kind kind) {
-    return kind == Kind::PacketEnd || kind == Kind::MaybeEnd;
-}
-
-/// Kinds of all registers and of the 64 spill slots of the frame.
-struct State {
-    std::array<Value, 11> regs{};
-    std::array<Value, abi::kStackSize / 8> spills{};
-    friend bool operator==(const State&, const State&) = default;
-};
+using namespace flow;
 
 const char* describe(Kind kind) {
     switch (kind) {
@@ -87,6 +46,10 @@ class Flow {
         refs_.resize(insns_.size());
         state_at_.resize(insns_.size(), kNoState);
         queued_.resize(insns_.size());
+        forms_.resize(insns_.size());
+        for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+            forms_[slot] = classify(insns_[slot]);
+        }
         for (const LinkedRef& ref : program.refs) {
             refs_[ref.insn] = &ref;
         }
@@ -94,6 +57,7 @@ class Flow {
 
     Analysis run() {
         State entry;
+        entry.regs[10] = {Kind::Stack, abi::kStackSize};
         const bool has_context = context_ != nullptr && context_->set_registers == nullptr;
         entry.regs[1] = {has_context ? Kind::Context : Kind::Unknown, 0};
         if (context_ != nullptr && !has_context) {
@@ -101,8 +65,9 @@ class Flow {
         }
         enter(0, entry);
         while (!work_.empty()) {
-            const uint32_t slot = work_.front();
-            work_.pop_front();
+            std::ranges::pop_heap(work_, std::greater{}); // in order of slots few are walked twice
+            const uint32_t slot = work_.back();
+            work_.pop_back();
             queued_[slot] = false;
             walk(slot, states_[state_at_[slot]]);
         }
@@ -123,7 +88,7 @@ class Flow {
   private:
     // -- Joining --
 
-    Value join(Value a, Value b) {
+    static Value join(Value a, Value b) {
         if (a == b) {
             return a;
         }
@@ -141,37 +106,24 @@ class Flow {
         for (size_t reg = 6; reg <= 9; ++reg) {
             state.regs[reg] = {};
         }
-        state.spills.fill({});
+        state.forget_spills();
         enter(slot, state);
     }
 
-    void enter(uint32_t slot, State state) {
-        if (slot == 0) {
-            state.regs[10] = {Kind::Stack, abi::kStackSize};
-        }
-        if (slot >= insns_.size()) {
+    void enter(uint32_t slot, const State& state) {
+        if (slot >= insns_.size() || finished_) {
             return;
         }
         if (state_at_[slot] == kNoState) {
             state_at_[slot] = static_cast<uint32_t>(states_.size());
             states_.push_back(state);
-        } else {
-            State& known = states_[state_at_[slot]];
-            State merged = known;
-            for (size_t i = 0; i < merged.regs.size(); ++i) {
-                merged.regs[i] = join(merged.regs[i], state.regs[i]);
-            }
-            for (size_t i = 0; i < merged.spills.size(); ++i) {
-                merged.spills[i] = join(merged.spills[i], state.spills[i]);
-            }
-            if (merged == known) {
-                return;
-            }
-            known = merged;
+        } else if (!states_[state_at_[slot]].merge(state, join)) {
+            return;
         }
-        if (!finished_ && !queued_[slot]) {
+        if (!queued_[slot]) {
             queued_[slot] = true;
             work_.push_back(slot);
+            std::ranges::push_heap(work_, std::greater{});
         }
     }
 
@@ -187,7 +139,7 @@ class Flow {
     void account_for_unreached() {
         std::optional<std::vector<bool>> by_edges;
         for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-            if (classify(insns_[slot]) == nullptr) {
+            if (forms_[slot] == nullptr) {
                 return; // the decoder says so, and what follows such an instruction was not followed
             }
             if (result_.slots[slot].reached) {
@@ -370,7 +322,7 @@ class Flow {
             const Insn& insn = insns_[slot];
             result_.slots[slot].reached = true;
             const uint32_t next = slot + slot_count(insn);
-            const InsnForm* form = classify(insn);
+            const InsnForm* form = forms_[slot];
             if (form == nullptr) {
                 return;
             }
@@ -681,10 +633,7 @@ class Flow {
             facts.target = SlotFacts::Target::Stack;
             facts.value = static_cast<int32_t>(*place);
             if (access_size(insn.code) == 8 && *place % 8 == 0) {
-                result = state.spills[*place / 8];
-                if (result.kind == Kind::Uninit) {
-                    result = {Kind::Unknown, 0};
-                }
+                result = state.spill(*place / 8);
             }
         } else if (base.kind == Kind::Stack) {
             result = {Kind::Unknown, 0};
@@ -771,14 +720,14 @@ class Flow {
         facts.value = static_cast<int32_t>(*place);
         const uint32_t size = access_size(insn.code);
         if (size == 8 && *place % 8 == 0) {
-            state.spills[*place / 8] = value;
+            state.set_spill(*place / 8, value);
             return;
         }
         if (may_be_end(value.kind)) {
             result_.tracks_bounds = false;
         }
         for (uint32_t byte = *place; byte < *place + size; byte += 1) {
-            state.spills[byte / 8] = {Kind::Scalar, 0};
+            state.set_spill(byte / 8, {Kind::Scalar, 0});
         }
     }
 
@@ -801,12 +750,12 @@ class Flow {
 
     /// The frame was written at an unknown place: spilled pointers may be gone.
     void forget_spills(State& state) {
-        for (Value& spill : state.spills) {
+        for (const Value& spill : state.spills()) {
             if (may_be_end(spill.kind)) {
                 result_.tracks_bounds = false;
             }
-            spill = {Kind::Unknown, 0};
         }
+        state.forget_spills();
     }
 
     // -- Calls --
@@ -832,10 +781,10 @@ class Flow {
         const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
         if (passes_stack(state) && !only_reads) {
             if (has_callbacks_ &&
-                std::ranges::any_of(state.spills, [](Value v) { return may_be_end(v.kind); })) {
+                std::ranges::any_of(state.spills(), [](Value v) { return may_be_end(v.kind); })) {
                 result_.tracks_bounds = false;
             }
-            for (Value& spill : state.spills) {
+            for (Value& spill : state.spills()) {
                 if (!may_be_end(spill.kind)) {
                     spill = {Kind::Unknown, 0};
                 }
@@ -928,10 +877,11 @@ class Flow {
     const ContextKind* context_;
     static constexpr uint32_t kNoState = UINT32_MAX;
     std::vector<const LinkedRef*> refs_; ///< by slot
+    std::vector<const InsnForm*> forms_; ///< by slot; null where no instruction starts
     std::vector<uint32_t> state_at_;     ///< by slot: index in `states_`
     std::deque<State> states_;           ///< where ways meet
     std::vector<bool> queued_;           ///< by slot: in `work_`
-    std::deque<uint32_t> work_;
+    std::vector<uint32_t> work_;         ///< heap, the lowest slot on top
     Analysis result_;
     bool has_callbacks_ = false;
     bool finished_ = false;

@@ -58,7 +58,7 @@ class Chains {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
             calls_[function].emplace_back(slot, program_.function_at(target));
         }
-        const InsnForm* form = classify(insn);
+        const InsnForm* form = insn.dst == 10 || insn.src == 10 ? classify(insn) : nullptr;
         if (form == nullptr) {
             return;
         }

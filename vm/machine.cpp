@@ -3,6 +3,7 @@
 #include "vm/machine.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
@@ -27,7 +28,9 @@ uint64_t splitmix(uint64_t& state) {
 
 } // namespace
 
-Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
+Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most)
+    : frame_limit(frames_at_most), options(wanted) {
+    assert(frames_at_most <= kMaxFrames);
     options.cpus = cpus;
     if (options.world == nullptr) {
         options.world = std::make_shared<const World>();
@@ -44,15 +47,6 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region.size = sizeof(abi::XdpMd);
     region.readable = true;
     (void)regions.add(region);
-    for (uint32_t frame = 0; frame < kMaxFrames; ++frame) {
-        region = {};
-        region.kind = RegionKind::Stack;
-        region.host = stack[frame].data();
-        region.size = abi::kStackSize;
-        region.owner = frame;
-        region.readable = region.writable = true;
-        (void)regions.add(region);
-    }
     region = {};
     region.kind = RegionKind::Packet;
     region.readable = region.writable = true;
@@ -70,7 +64,23 @@ Machine::Machine(const Options& wanted, uint32_t cpus) : options(wanted) {
     region.size = region.load_limit = region.store_limit = kFlowKeysSize;
     region.readable = region.writable = true;
     (void)regions.add(region);
+    for (uint32_t frame = 0; frame < frame_limit; ++frame) {
+        region = {};
+        region.kind = RegionKind::Stack;
+        region.host = stack[frame].data();
+        region.size = abi::kStackSize;
+        region.owner = frame;
+        region.readable = region.writable = true;
+        (void)regions.add(region);
+    }
     forget_last_run();
+}
+
+void Machine::make_room_for(abi::ProgType type) {
+    // Permissive mode lets a program call the helpers of every type.
+    const bool small = type == abi::ProgType::Xdp && options.mode == Mode::Strict;
+    const uint32_t room = small ? kXdpBuffer : kPacketBuffer;
+    packet.buffer.resize(std::max<size_t>(packet.buffer.size(), room));
 }
 
 void Machine::add_map(std::unique_ptr<VmMap> map) {
@@ -233,7 +243,7 @@ uint32_t Machine::device_index() const {
 // -- Calls --
 
 bool Machine::push_frame(const Op* return_to) {
-    if (depth + 1 >= kMaxFrames ||
+    if (depth + 1 >= frame_limit ||
         (depth + 1 >= abi::kMaxCallFrames && own_frames() >= abi::kMaxCallFrames)) {
         fault(FaultKind::StackOverflow,
               "call chain deeper than " + std::to_string(abi::kMaxCallFrames) + " frames");

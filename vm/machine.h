@@ -29,15 +29,15 @@ class Tracer;
 
 /// Handles that every instance has at the same place.
 inline constexpr uint32_t kContextHandle = 1;
-inline constexpr uint32_t kStackHandle = 2; ///< frame n is kStackHandle + n
+inline constexpr uint32_t kPacketHandle = 2;
+inline constexpr uint32_t kCallbackHandle = 3;
+inline constexpr uint32_t kTaskHandle = 4;
+inline constexpr uint32_t kBufferSocketHandle = 5; ///< of the socket in __sk_buff
+inline constexpr uint32_t kFlowKeysHandle = 6;
+inline constexpr uint32_t kStackHandle = 7; ///< frame n is kStackHandle + n
 /// Frames that can be open at once: a program has at most eight, and one that a subprogram tail-called
 /// returns to that subprogram's caller, so every tail call of a run may add as many again.
 inline constexpr uint32_t kMaxFrames = abi::kMaxCallFrames * (abi::kMaxTailCalls + 1);
-inline constexpr uint32_t kPacketHandle = kStackHandle + kMaxFrames;
-inline constexpr uint32_t kCallbackHandle = kPacketHandle + 1;
-inline constexpr uint32_t kTaskHandle = kCallbackHandle + 1;
-inline constexpr uint32_t kBufferSocketHandle = kTaskHandle + 1; ///< of the socket in __sk_buff
-inline constexpr uint32_t kFlowKeysHandle = kBufferSocketHandle + 1;
 
 /// Room in front of an XDP packet in a test run, and the part of it that struct xdp_frame needs
 /// (net/bpf/test_run.c).
@@ -48,8 +48,8 @@ inline constexpr uint32_t kXdpMaxLinear = 3520;
 inline constexpr uint32_t kXdpBuffer = kXdpHeadroom + kXdpMaxLinear;
 /// Largest packet of a test run: linear part and MAX_SKB_FRAGS (17) pages.
 inline constexpr uint32_t kXdpMaxPacket = kXdpMaxLinear + 17 * 4096;
-/// Bytes of the packet buffer: the longest socket buffer that a program can make of one (the loopback
-/// device's MTU and a header) and room for headers in front.
+/// Bytes of the packet buffer of a type other than XDP: the longest socket buffer that a program can make of
+/// one (the loopback device's MTU and a header) and room for headers in front.
 inline constexpr uint32_t kPacketBuffer = 72 * 1024;
 
 enum class Access : uint8_t { Read, Write };
@@ -67,7 +67,7 @@ struct PendingFault {
 /// The packet of a run. Offsets count from the start of `buffer`; guest addresses of packet bytes are
 /// make_addr(handle, offset).
 struct PacketState {
-    ByteVec buffer = ByteVec(kPacketBuffer);
+    ByteVec buffer;    ///< as long as the instance's programs need it
     ByteVec fragments; ///< bytes behind the linear part (multi-buffer XDP)
     uint32_t meta = kXdpHeadroom;
     uint32_t start = kXdpHeadroom;
@@ -107,12 +107,12 @@ struct Section {
     uint32_t slot = 0;     ///< where it was entered
 };
 
-/// One BPF-to-BPF call that has not returned.
+/// One BPF-to-BPF call that has not returned. A call sets all of it, so nothing is set before.
 struct Frame {
-    const Op* return_to = nullptr;
-    const Code* code = nullptr;
-    std::array<uint64_t, 4> saved{}; ///< r6-r9
-    bool starts_program = false;     ///< of the frame itself: a tail call put its program there
+    const Op* return_to;
+    const Code* code;
+    std::array<uint64_t, 4> saved; ///< r6-r9
+    bool starts_program;           ///< of the frame itself: a tail call put its program there
 };
 
 /// What programs see of a scripted socket, and what SYN cookies remember of it.
@@ -138,9 +138,12 @@ using ExecuteFn = bool (*)(Machine& machine, const Code& code, uint32_t op);
 /// Everything a run reads and changes. Its public data is the vm's inside; nothing outside vm/ sees it.
 class Machine {
   public:
-    Machine(const Options& options, uint32_t cpus);
+    /// `frames`: how many can be open at once, at most kMaxFrames.
+    Machine(const Options& options, uint32_t cpus, uint32_t frames);
 
     // -- Set-up of an instance --
+    /// Makes the packet buffer long enough for a program of the type.
+    void make_room_for(abi::ProgType type);
     void add_map(std::unique_ptr<VmMap> map);
     void seal() { regions.seal(); }
     [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
@@ -315,10 +318,12 @@ class Machine {
     const Code* code = nullptr; ///< of the running program; changes on tail calls
     const Op* at = nullptr;     ///< operation that a fault or warning belongs to
     uint32_t depth = 0;
-    std::array<Frame, kMaxFrames> frames{};
-    /// Not cleared: `stack_init` says which bytes mean something.
+    // Of the frames only those that a run reaches are ever touched: `stack_init`, cleared when a frame is
+    // opened, says which bytes of its stack mean something.
+    std::array<Frame, kMaxFrames> frames;
     alignas(64) std::array<std::array<uint8_t, abi::kStackSize>, kMaxFrames> stack;
-    std::array<std::array<uint64_t, abi::kStackSize / 64>, kMaxFrames> stack_init{};
+    std::array<std::array<uint64_t, abi::kStackSize / 64>, kMaxFrames> stack_init;
+    uint32_t frame_limit;
     std::array<uint64_t, 3> packet_pointers{};                ///< by FieldRole
     alignas(8) std::array<uint8_t, kSkbSize> context_image{}; ///< numbers of the context, at their offsets
     ByteVec context_given; ///< ctx_in of a run on a socket buffer; empty = defaults

@@ -44,7 +44,7 @@ const char* name(RegionKind kind) {
 }
 
 RegionTable::RegionTable() {
-    constexpr size_t kUsual = 320; // frames of all call chains, packet, a few maps
+    constexpr size_t kUsual = 48; // frames of a call chain, packet, a few maps
     regions_.reserve(kUsual);
     regions_.emplace_back();
 }

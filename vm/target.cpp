@@ -2,6 +2,7 @@
 // Loading an object into the vm: maps, contents of data sections, linked and decoded programs.
 #include "vm/target.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/cpus.h"
@@ -12,10 +13,17 @@ namespace mimicsh::vm {
 
 namespace {
 
+/// Only programs that tail calls end and begin can have more frames than one call chain.
+uint32_t frames_of(const Object& object) {
+    const bool chains = std::ranges::any_of(
+        object.maps, [](const MapDef& def) { return def.type == abi::MapType::ProgArray; });
+    return chains ? kMaxFrames : abi::kMaxCallFrames;
+}
+
 class VmInstance final : public Instance {
   public:
     VmInstance(std::shared_ptr<const Object> object, const Options& options, uint32_t cpus)
-        : object_(std::move(object)), machine_(options, cpus) {}
+        : object_(std::move(object)), machine_(options, cpus, frames_of(*object_)) {}
 
     std::string_view target() const override { return "vm"; }
     const std::shared_ptr<const Object>& object() const override { return object_; }
@@ -71,6 +79,7 @@ class VmInstance final : public Instance {
             if (!linked) {
                 return linked.error();
             }
+            machine_.make_room_for(linked->spec.type);
             programs_.push_back(std::make_unique<LoadedProgram>(std::move(*linked), machine_));
             if (auto ok = programs_.back()->prepare(); !ok) {
                 return ok;
