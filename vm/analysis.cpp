@@ -470,6 +470,10 @@ class Flow {
             if (state.regs[6].kind != Kind::Context && state.regs[6].kind != Kind::Unknown) {
                 refuse(slot, "packet loads want the context in r6");
             }
+            if (const uint32_t at = program_.function_at(slot);
+                at != 0 && program_.functions[at].btf_id == 0) {
+                refuse(slot, "packet loads in a subprogram without BTF");
+            }
             call_clobbers(state);
             set(state.regs[0], {Kind::Scalar, 0});
             break;

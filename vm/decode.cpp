@@ -105,6 +105,7 @@ class Decoder {
 
     Expected<Code> run() {
         const auto& insns = program_.insns;
+        drafts_.reserve(insns.size());
         for (uint32_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
             auto ok = add(slot, insns[slot]);
             if (!ok && analysis_.slots[slot].dead && classify(insns[slot]) != nullptr) {
@@ -459,6 +460,8 @@ class Decoder {
                 code.op_of_slot[drafts_[i].slot] = i;
             }
         }
+        code.ops.reserve(drafts_.size());
+        code.slots.reserve(drafts_.size());
         const Labels& table = options_.traced ? traced_labels() : fast_labels();
         for (uint32_t i = 0; i < drafts_.size(); ++i) {
             Draft& draft = drafts_[i];
