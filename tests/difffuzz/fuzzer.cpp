@@ -2,6 +2,7 @@
 // Driving both sides, and explaining what differs.
 #include "tests/difffuzz/fuzzer.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <sched.h>
@@ -24,19 +25,23 @@ int pin(int wanted) {
 }
 
 std::optional<std::string> Fuzzer::difference(const Case& which) {
-    const uint64_t begin = now_ns();
-    auto linked = link(which.object, 0, {});
-    if (!linked) {
-        there_.refusal = linked.error().message();
-        return std::nullopt;
+    linked_ = vm_.load(which, here_);
+    if (linked_ == nullptr) {
+        auto linked = link(which.object, 0, {});
+        if (!linked) {
+            there_.refusal = linked.error().message();
+            return std::nullopt;
+        }
+        own_ = std::move(*linked);
+        linked_ = &own_;
     }
-    linked_ = std::move(*linked);
-    link_ns_ += now_ns() - begin;
     kernel_->run(which, *linked_, there_);
     if (!there_.refusal.empty()) {
         return std::nullopt;
     }
-    vm_.run(which, here_);
+    if (here_.refusal.empty()) {
+        vm_.run(which, here_);
+    }
     const uint64_t ran = now_ns();
     std::string text = compare(here_, there_, which);
     compare_ns_ += now_ns() - ran;
@@ -92,14 +97,17 @@ std::string Fuzzer::rate() const {
     const Nanoseconds& ours = vm_.spent;
     const Nanoseconds& theirs = kernel_->spent;
     const double kernel = share(theirs.load + theirs.run + theirs.maps);
+    const uint64_t slots = std::max<uint64_t>(statistics_.slots(), 1);
+    const std::string verifier =
+        kernel_->verified == 0 ? "" : "; verifier " + std::to_string(kernel_->verified / slots) + " per slot";
     std::array<char, 320> text{};
-    std::snprintf(
-        text.data(), text.size(),
-        "rate: %.0f programs/s over %.1f s; kernel %.0f %% (load %.0f, runs %.0f, maps %.0f), ours "
-        "%.0f %% (generate %.0f, link %.0f, vm load %.0f, vm runs %.0f, vm maps %.0f, compare %.0f)\n",
-        static_cast<double>(statistics_.programs()) / all * 1e9, all * 1e-9, kernel, share(theirs.load),
-        share(theirs.run), share(theirs.maps), 100 - kernel, share(generate_ns_), share(link_ns_),
-        share(ours.load), share(ours.run), share(ours.maps), share(compare_ns_));
+    std::snprintf(text.data(), text.size(),
+                  "rate: %.0f programs/s over %.1f s; kernel %.0f %% (load %.0f, runs %.0f, maps %.0f), ours "
+                  "%.0f %% (generate %.0f, vm load %.0f, vm runs %.0f, vm maps %.0f, compare %.0f)%s\n",
+                  static_cast<double>(statistics_.programs()) / all * 1e9, all * 1e-9, kernel,
+                  share(theirs.load), share(theirs.run), share(theirs.maps), 100 - kernel,
+                  share(generate_ns_), share(ours.load), share(ours.run), share(ours.maps),
+                  share(compare_ns_), verifier.c_str());
     return text.data();
 }
 

@@ -43,11 +43,11 @@ class Fuzzer {
     VmSide vm_;
     Outcome here_;
     Outcome there_;
-    std::optional<LinkedProgram> linked_;
+    LinkedProgram own_; ///< of a case that the vm refuses
+    const LinkedProgram* linked_ = nullptr;
     Statistics statistics_;
     uint64_t began_ = now_ns();
     uint64_t generate_ns_ = 0;
-    uint64_t link_ns_ = 0;
     uint64_t compare_ns_ = 0;
 };
 

@@ -9,22 +9,11 @@
 namespace mimicsh::difffuzz {
 
 using abi::MapType;
+using test::map_def;
 
 namespace {
 
 constexpr uint32_t kMaxSubprograms = 3;
-
-MapDef map_def(const char* name, MapType type, uint32_t key, uint32_t value, uint32_t entries,
-               uint32_t flags = 0) {
-    MapDef def;
-    def.name = name;
-    def.type = type;
-    def.key_size = key;
-    def.value_size = value;
-    def.max_entries = entries;
-    def.flags = flags;
-    return def;
-}
 
 std::array<MapDef, kMapCount> make_pool() {
     std::array<MapDef, kMapCount> pool{

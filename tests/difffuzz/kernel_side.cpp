@@ -151,7 +151,17 @@ Fd KernelSide::load(const LinkedProgram& linked, const std::vector<MapId>& maps,
         return bpf_prog_load(BPF_PROG_TYPE_XDP, "difffuzz", "GPL",
                              reinterpret_cast<const bpf_insn*>(insns.data()), insns.size(), &opts);
     };
+    if (watches_) {
+        constexpr uint32_t kStatistics = 4; // BPF_LOG_STATS
+        opts.log_buf = log_.data();
+        opts.log_size = static_cast<uint32_t>(log_.size());
+        opts.log_level = kStatistics;
+    }
     Fd loaded(try_load());
+    if (loaded.valid() && watches_) {
+        const size_t at = log_.find("processed ");
+        verified += at == std::string::npos ? 0 : std::strtoull(log_.c_str() + at + 10, nullptr, 10);
+    }
     if (!loaded.valid()) {
         const int code = errno;
         log_[0] = '\0';

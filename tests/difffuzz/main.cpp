@@ -27,6 +27,7 @@ constexpr const char* kUsage =
   --progress N      print the totals every N seeds
   --keep-going N    count differences up to N instead of stopping at the first
   --refusals        print each refused program's seed and reason
+  --verifier        print how many instructions the verifier looked at per instruction slot
 )";
 
 struct Settings {
@@ -38,6 +39,7 @@ struct Settings {
     bool bisect = false;
     bool show = false;
     bool refusals = false;
+    bool verifier = false;
     uint64_t differences = 1;
     int cpu = -1;
 };
@@ -92,6 +94,8 @@ Settings parse(int argc, char** argv) {
             settings.bisect = true;
         } else if (option == "--show") {
             settings.show = true;
+        } else if (option == "--verifier") {
+            settings.verifier = true;
         } else if (option == "--refusals") {
             settings.refusals = true;
         } else {
@@ -177,6 +181,9 @@ int main(int argc, char** argv) {
     if (settings.show) {
         std::printf("%s", listing(generate(settings.first, settings.shape)).c_str());
         return 0;
+    }
+    if (settings.verifier) {
+        (*kernel)->watch_verifier();
     }
     Fuzzer fuzzer(settings.shape, std::move(*kernel), static_cast<uint32_t>(cpu));
     return run(settings, fuzzer);

@@ -37,13 +37,16 @@ struct Outcome {
 [[nodiscard]] std::string compare(const Outcome& vm, const Outcome& kernel, const Case& which);
 
 struct Nanoseconds {
-    uint64_t link = 0, load = 0, run = 0, maps = 0;
+    uint64_t load = 0, run = 0, maps = 0;
 };
 
 /// The emulator: an instance per case.
 class VmSide {
   public:
     explicit VmSide(uint32_t cpu);
+    /// Loads a case; the linked program, valid until the next case, or null when the vm refuses it.
+    [[nodiscard]] const LinkedProgram* load(const Case& which, Outcome& outcome);
+    /// Runs the case that was loaded last.
     void run(const Case& which, Outcome& outcome);
     /// Trace of the last of the given inputs, as text.
     [[nodiscard]] std::string trace(const Case& which);
@@ -52,6 +55,7 @@ class VmSide {
 
   private:
     std::unique_ptr<Target> target_;
+    std::unique_ptr<Instance> instance_;
 };
 
 /// The kernel: one set of maps for all cases, put back after each.
@@ -69,7 +73,11 @@ class KernelSide {
     /// results is made from a pointer.
     [[nodiscard]] bool shows_no_pointer(const Case& which, const LinkedProgram& linked);
 
+    /// From now on loads ask the verifier what it did; a little slower.
+    void watch_verifier() { watches_ = true; }
+
     Nanoseconds spent;
+    uint64_t verified = 0; ///< instructions that the verifier looked at, when it is watched
 
   private:
     KernelSide() = default;
@@ -91,6 +99,7 @@ class KernelSide {
     std::string log_;
     ByteVec buffer_;
     uint32_t cpus_ = 1;
+    bool watches_ = false;
 };
 
 [[nodiscard]] inline uint64_t now_ns() {

@@ -92,6 +92,7 @@ std::string percent(uint64_t part, uint64_t whole) {
 void Statistics::accepted(const Case& which, const LinkedProgram& linked, uint64_t ends) {
     ++accepted_;
     runs_ += which.inputs.size();
+    slots_ += linked.insns.size();
     ends_ += ends;
     ++lengths_[static_cast<uint32_t>(linked.insns.size())];
     for (size_t i = 0; i < features_.size(); ++i) {

@@ -24,6 +24,7 @@ class Statistics {
 
     [[nodiscard]] uint64_t programs() const { return accepted_; }
     [[nodiscard]] uint64_t refusals() const { return refused_; }
+    [[nodiscard]] uint64_t slots() const { return slots_; }
     /// Several lines: lengths, acceptance, features, helpers, coverage of instruction forms.
     [[nodiscard]] std::string text() const;
 
@@ -32,6 +33,7 @@ class Statistics {
 
     uint64_t accepted_ = 0;
     uint64_t refused_ = 0;
+    uint64_t slots_ = 0;
     std::map<uint32_t, uint64_t> lengths_;
     std::map<std::string, uint64_t> reasons_;
     std::array<uint64_t, kFeatureNames.size()> features_{};

@@ -85,17 +85,23 @@ VmSide::VmSide(uint32_t cpu) {
     target_ = vm::make_target(options);
 }
 
-void VmSide::run(const Case& which, Outcome& outcome) {
-    uint64_t begin = now_ns();
+const LinkedProgram* VmSide::load(const Case& which, Outcome& outcome) {
+    const uint64_t begin = now_ns();
     outcome.refusal.clear();
+    instance_.reset();
     auto instance = target_->load(which.object, {});
-    uint64_t end = now_ns();
-    spent.load += end - begin;
-    if (!instance) {
+    if (instance) {
+        instance_ = std::move(*instance);
+    } else {
         outcome.refusal = instance.error().message();
-        return;
     }
-    const std::vector<Map*> maps = (*instance)->maps();
+    spent.load += now_ns() - begin;
+    return instance_ ? &instance_->programs().front()->linked() : nullptr;
+}
+
+void VmSide::run(const Case& which, Outcome& outcome) {
+    uint64_t end = now_ns();
+    const std::vector<Map*> maps = instance_->maps();
     for (const Preset& preset : presets()) {
         for (size_t i = 0; i < maps.size(); ++i) {
             if (which.maps[i] == preset.map) {
@@ -106,9 +112,9 @@ void VmSide::run(const Case& which, Outcome& outcome) {
             }
         }
     }
-    begin = now_ns();
+    const uint64_t begin = now_ns();
     spent.maps += begin - end;
-    Program& program = *(*instance)->programs().front();
+    Program& program = *instance_->programs().front();
     const ByteSpan out = maps.front()->live_bytes();
     outcome.packets.resize(which.inputs.size());
     for (size_t i = 0; i < which.inputs.size(); ++i) {
@@ -124,8 +130,8 @@ void VmSide::run(const Case& which, Outcome& outcome) {
         }
         packet.ret = result->ret;
         packet.packet = std::move(result->packet);
-        packet.meta = load<uint32_t>(result->context.data());
-        packet.linear = load<uint32_t>(result->context.data() + 4);
+        packet.meta = mimicsh::load<uint32_t>(result->context.data());
+        packet.linear = mimicsh::load<uint32_t>(result->context.data() + 4);
         packet.out.assign(out.begin(), out.end());
     }
     end = now_ns();

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "tests/unit/vm/raw.h"
 #include "vm/target.h"
 
 using namespace mimicsh;
@@ -15,37 +16,25 @@ namespace {
 constexpr size_t kMaxSlots = 512;
 constexpr size_t kMaxFunctions = 6;
 
-MapDef map_of(const char* name, abi::MapType type, uint32_t key, uint32_t value, uint32_t entries,
-              uint32_t flags = 0) {
-    MapDef def;
-    def.name = name;
-    def.type = type;
-    def.key_size = key;
-    def.value_size = value;
-    def.max_entries = entries;
-    def.flags = flags;
-    return def;
-}
-
 void add_maps(Object& object) {
     using abi::MapType;
-    MapDef data = map_of(".bss", MapType::Array, 4, 64, 1);
+    MapDef data = test::map_def(".bss", MapType::Array, 4, 64, 1);
     data.is_data = true;
     data.contents.resize(64);
-    MapDef constants = map_of(".rodata", MapType::Array, 4, 16, 1, abi::kMapRdonlyProg);
+    MapDef constants = test::map_def(".rodata", MapType::Array, 4, 16, 1, abi::kMapRdonlyProg);
     constants.is_data = constants.frozen = true;
     constants.contents.resize(16);
-    MapDef jumps = map_of("jumps", MapType::ProgArray, 4, 4, 2);
+    MapDef jumps = test::map_def("jumps", MapType::ProgArray, 4, 4, 2);
     jumps.slots.push_back({0, 0});
     object.maps = {data,
                    constants,
-                   map_of("array", MapType::Array, 4, 12, 3),
-                   map_of("hash", MapType::Hash, 4, 12, 3),
-                   map_of("lru", MapType::LruHash, 4, 8, 2),
-                   map_of("percpu", MapType::PercpuHash, 4, 5, 2),
-                   map_of("percpu_array", MapType::PercpuArray, 4, 8, 2),
+                   test::map_def("array", MapType::Array, 4, 12, 3),
+                   test::map_def("hash", MapType::Hash, 4, 12, 3),
+                   test::map_def("lru", MapType::LruHash, 4, 8, 2),
+                   test::map_def("percpu", MapType::PercpuHash, 4, 5, 2),
+                   test::map_def("percpu_array", MapType::PercpuArray, 4, 8, 2),
                    jumps,
-                   map_of("ring", MapType::Ringbuf, 0, 0, 4096)};
+                   test::map_def("ring", MapType::Ringbuf, 0, 0, 4096)};
 }
 
 Function function_of(size_t number) {

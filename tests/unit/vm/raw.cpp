@@ -87,18 +87,6 @@ uint32_t RawObject::add_data(uint32_t size, const std::string& name) {
     return add_map(std::move(def));
 }
 
-MapDef map_def(const std::string& name, abi::MapType type, uint32_t key, uint32_t value, uint32_t entries,
-               uint32_t flags) {
-    MapDef def;
-    def.name = name;
-    def.type = type;
-    def.key_size = key;
-    def.value_size = value;
-    def.max_entries = entries;
-    def.flags = flags;
-    return def;
-}
-
 namespace {
 
 std::shared_ptr<const Object> compile_with(CompileOptions options) {

@@ -95,8 +95,17 @@ class RawObject {
 };
 
 /// A map of the given shape.
-[[nodiscard]] MapDef map_def(const std::string& name, abi::MapType type, uint32_t key, uint32_t value,
-                             uint32_t entries, uint32_t flags = 0);
+[[nodiscard]] inline MapDef map_def(const std::string& name, abi::MapType type, uint32_t key, uint32_t value,
+                                    uint32_t entries, uint32_t flags = 0) {
+    MapDef def;
+    def.name = name;
+    def.type = type;
+    def.key_size = key;
+    def.value_size = value;
+    def.max_entries = entries;
+    def.flags = flags;
+    return def;
+}
 
 // -- C programs --
 
