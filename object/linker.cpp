@@ -75,7 +75,7 @@ Status Linker::place(uint32_t index) {
     }
     placed_[index] = start;
     out_.insns.insert(out_.insns.end(), function.insns.begin(), function.insns.end());
-    out_.functions.push_back({start, function.btf_id, function.name});
+    out_.functions.push_back({start, function.btf_id, function.name, index});
     for (LineInfo line : function.lines) {
         line.insn += start;
         out_.lines.push_back(line);

@@ -24,6 +24,7 @@ struct LinkedFunction {
     uint32_t insn = 0; ///< first slot
     uint32_t btf_id = 0;
     std::string name;
+    uint32_t index = 0; ///< in the object
 };
 
 /// Final instructions of one program: main function first, then the subprograms it reaches, each once. Local

@@ -163,6 +163,14 @@ struct Tunnel {
     bool is_set = false; ///< by the program, for sending
 };
 
+/// A call whose result differs by nature from run to run and from target to target (object/align.h).
+struct InputCall {
+    uint32_t function = 0; ///< index in the object
+    uint32_t insn = 0;     ///< slot within that function
+    uint32_t helper = 0;
+    uint64_t value = 0; ///< what it returned
+};
+
 struct RunOptions {
     /// Runs in a row on the same packet buffer, as BPF_PROG_TEST_RUN repeats them; the result is the last
     /// one's.
@@ -170,6 +178,7 @@ struct RunOptions {
     ByteVec context;                         ///< in kernel layout (struct xdp_md); empty = defaults
     std::optional<uint32_t> cpu;             ///< CPU to run on; the vm's scripted one else
     bool trace = false;                      ///< vm: one line per executed instruction in RunResult::trace
+    bool record_inputs = false;              ///< vm: fills RunResult::inputs
     const std::atomic<bool>* stop = nullptr; ///< set from outside to interrupt; polled
 };
 
@@ -188,6 +197,7 @@ struct RunResult {
     std::optional<Tunnel> tunnel;     ///< what the program set; vm only
     std::optional<uint32_t> assigned; ///< scripted socket that bpf_sk_assign took, from 0; vm only
     std::string trace;
+    std::vector<InputCall> inputs; ///< calls in order, of all repetitions; vm only
 };
 
 /// One packet of a batch: input set by the caller, the rest by run_batch.

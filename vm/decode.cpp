@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "object/align.h"
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/fuse.h"
@@ -384,7 +385,8 @@ class Decoder {
         const std::string name = abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
                                                               : "bpf_" + std::string(abi::helper_name(id));
         if (options_.helpers != nullptr && options_.helpers->contains(id)) {
-            const HelperFn outside = helper_from_outside;
+            const bool noted = options_.records && is_input_call(id);
+            const HelperFn outside = noted ? helper_noted_input : helper_from_outside;
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &outside, sizeof outside);
             drafts_.push_back(draft);
@@ -424,6 +426,7 @@ class Decoder {
                               name + " is not emulated" + (reason.empty() ? "" : ": " + reason),
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");
             }
+            helper = options_.records && is_input_call(id) ? helper_noted_input : helper;
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &helper, sizeof helper);
         }

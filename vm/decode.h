@@ -24,6 +24,7 @@ namespace mimicsh::vm {
 struct DecodeOptions {
     bool traced = false;  ///< one operation per instruction, for the traced interpreter
     bool replays = false; ///< calls that a recording may answer ask it first
+    bool records = false; ///< calls whose results differ by nature are noted in Machine::inputs
     Mode mode = Mode::Strict;
     std::span<const std::unique_ptr<VmMap>> maps; ///< by index in the object
     const UserHelpers* helpers = nullptr;         ///< the embedder's; they come first

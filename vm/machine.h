@@ -350,6 +350,8 @@ class Machine {
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before
+    bool records_inputs = false;
+    std::vector<InputCall> inputs; ///< of all runs since records_inputs was set
     struct HeldLock {
         uint64_t address = 0;
         uint32_t slot = 0; ///< instruction that took it

@@ -73,17 +73,19 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
+    return {traced, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
 }
 
 const Code& LoadedProgram::code(bool traced) {
-    if (!traced && replay_ == nullptr) {
+    const bool records = machine_.records_inputs;
+    if (!traced && replay_ == nullptr && !records) {
         return fast_;
     }
-    Code& wanted = others_[(traced ? 1 : 0) + (replay_ != nullptr ? 2 : 0)];
+    Code& wanted = others_[(traced ? 1 : 0) + (replay_ != nullptr ? 2 : 0) + (records ? 4 : 0)];
     if (wanted.ops.empty()) {
         DecodeOptions options = decode_options(traced);
         options.replays = replay_ != nullptr;
+        options.records = records;
         auto code = decode(linked_, analyse_linked(), options);
         assert(code); // what decoded once decodes again
         wanted = std::move(*code);
@@ -139,6 +141,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     Tracer tracer(true);
     machine_.tracer = options.trace ? &tracer : nullptr;
     machine_.execute = options.trace ? execute_traced : execute;
+    machine_.records_inputs = options.record_inputs;
+    machine_.inputs.clear();
     const Code& entry = code(options.trace);
 
     RunResult result;
@@ -170,6 +174,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     if (machine_.tunnel && machine_.tunnel->is_set) {
         result.tunnel = machine_.tunnel;
     }
+    result.inputs = machine_.inputs;
+    machine_.records_inputs = false;
     result.context = context_->context_after(machine_);
     context_->packet_after(machine_, result.packet);
     if (machine_.pending) {

@@ -30,7 +30,8 @@ class LoadedProgram final : public Program {
 
     /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
     [[nodiscard]] Status prepare();
-    /// Code for the fast interpreter, or (decoded on first use) for the traced one or for replayed calls.
+    /// Code for the fast interpreter, or (decoded on first use) for the traced one, for replayed calls or for
+    /// recording inputs.
     [[nodiscard]] const Code& code(bool traced);
 
     /// Runs take results of helper calls from a recording; null = no longer.
@@ -52,7 +53,7 @@ class LoadedProgram final : public Program {
     Machine& machine_;
     const ContextKind* context_;
     Code fast_;
-    std::array<Code, 4> others_; ///< traced 1, replaying 2, both 3
+    std::array<Code, 8> others_; ///< sum of traced 1, replaying 2, recording inputs 4
     std::shared_ptr<Replay> replay_;
     ByteVec out_; ///< packets of the last batch, back to back
 };

@@ -152,8 +152,8 @@ std::string run_differences(const RunResult& here, const RunResult& there) {
 std::string map_differences(Instance& here, Instance& there) {
     const auto ours = here.maps();
     const auto theirs = there.maps();
-    if (ours.size() != theirs.size()) {
-        return "  numbers of maps differ\n";
+    if (ours.size() > theirs.size()) {
+        return "  the kernel's instance has fewer maps\n";
     }
     std::string all;
     for (size_t i = 0; i < ours.size(); ++i) {

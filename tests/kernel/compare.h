@@ -13,7 +13,8 @@ namespace mimicsh::test {
 [[nodiscard]] std::string run_differences(const RunResult& here, const RunResult& there);
 
 /// Contents of all maps of the vm's instance and the kernel's, records included (which this consumes); prog
-/// arrays, queues, stacks and filters aside. Empty when they are the same.
+/// arrays, queues, stacks and filters aside, and maps of the kernel's behind the vm's (the values of aligned
+/// inputs). Empty when they are the same.
 [[nodiscard]] std::string map_differences(Instance& here, Instance& there);
 
 } // namespace mimicsh::test

@@ -43,6 +43,17 @@ void ParityTest::open(std::shared_ptr<const Object> object, const vm::Options& o
     kernel_ = std::move(*on_kernel);
 }
 
+void ParityTest::open_aligned(const std::shared_ptr<const Object>& object, const vm::Options& options) {
+    ASSERT_NE(object, nullptr);
+    auto aligned = align_inputs(object);
+    ASSERT_TRUE(aligned) << aligned.error().message();
+    aligned_ = std::move(*aligned);
+    open(aligned_.object, options);
+    auto on_vm = vm::make_target(options)->load(object, {});
+    ASSERT_TRUE(on_vm) << on_vm.error().message();
+    vm_ = std::move(*on_vm);
+}
+
 void ParityTest::open_case(const std::string& name) {
     open(compile_case("parity/" + name + ".bpf.c"));
 }
@@ -71,7 +82,13 @@ RunResult ParityTest::run_both_apart_from_maps(const std::string& program, ByteV
         ADD_FAILURE() << "no program " << program;
         return {};
     }
-    auto emulated = here->run(packet, options);
+    RunOptions on_vm = options;
+    on_vm.record_inputs = !aligned_.sites.empty();
+    auto emulated = here->run(packet, on_vm);
+    if (on_vm.record_inputs && emulated) {
+        const Status given = give_inputs(aligned_, *kernel_->maps()[aligned_.map], emulated->inputs);
+        EXPECT_TRUE(given) << given.error().message();
+    }
     auto real = there->run(packet, options);
     EXPECT_EQ(emulated.has_value(), real.has_value())
         << (emulated ? "" : emulated.error().message()) << " / " << (real ? "" : real.error().message());
@@ -83,6 +100,10 @@ RunResult ParityTest::run_both_apart_from_maps(const std::string& program, ByteV
     }
     const std::string text = run_differences(*emulated, *real);
     EXPECT_TRUE(text.empty()) << text;
+    if (on_vm.record_inputs) {
+        const auto missing = inputs_missing(aligned_, *kernel_->maps()[aligned_.map]);
+        EXPECT_EQ(missing ? *missing : UINT64_MAX, 0u) << "the kernel asked for more inputs";
+    }
     return std::move(*real);
 }
 

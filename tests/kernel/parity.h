@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "object/align.h"
 #include "object/target.h"
 #include "tests/unit/vm/raw.h"
 #include "vm/target.h"
@@ -22,6 +23,8 @@ class ParityTest : public testing::Test {
     void SetUp() override;
     /// Loads into both; fails the test when one refuses.
     void open(std::shared_ptr<const Object> object, const vm::Options& options = {});
+    /// The same, but calls that differ by nature give on the kernel what they gave on the emulator.
+    void open_aligned(const std::shared_ptr<const Object>& object, const vm::Options& options = {});
     /// Compiles tests/cases/parity/NAME.bpf.c and loads it.
     void open_case(const std::string& name);
     [[nodiscard]] bool ready() const { return vm_ != nullptr && kernel_ != nullptr; }
@@ -41,6 +44,7 @@ class ParityTest : public testing::Test {
 
     std::unique_ptr<Instance> vm_;
     std::unique_ptr<Instance> kernel_;
+    AlignedObject aligned_; ///< what the kernel has loaded, after open_aligned
 };
 
 /// The suite's name is the support table's.

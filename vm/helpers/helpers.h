@@ -150,6 +150,10 @@ uint64_t helper_probe_read_user_str(Machine& machine, const uint64_t* args);
 /// A helper that the embedder gave, by the id of the call instruction.
 uint64_t helper_from_outside(Machine& machine, const uint64_t* args);
 
+// inputs.cpp
+/// A call that differs by nature (object/align.h), by the id of the call instruction; notes its result.
+uint64_t helper_noted_input(Machine& machine, const uint64_t* args);
+
 // ringbuf.cpp
 uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_reserve(Machine& machine, const uint64_t* args);
