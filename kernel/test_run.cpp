@@ -24,6 +24,9 @@ constexpr size_t kFlowKeysSize = 56; ///< struct bpf_flow_keys
 /// Room for what a program may add: to an XDP packet headroom, tailroom and a page of fragments, to a socket
 /// buffer all up to BPF_SKB_MAX_LEN.
 constexpr size_t kGrowth = 4 * 4096;
+/// One that is to be cut into segments has no limit but the allocator's (KMALLOC_MAX_SIZE).
+constexpr size_t kSegmentsGrowth = size_t{4} << 20;
+constexpr size_t kGsoSize = 176; ///< of gso_size in struct __sk_buff
 
 /// Pins the calling thread to a CPU and restores its mask.
 class PinnedCpu {
@@ -133,7 +136,9 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
         return bpf_error(errno, "run", linked_.name + ": cpu " + std::to_string(*options.cpu));
     }
     RunResult result;
-    result.packet.resize(packet.size() + kGrowth);
+    const bool segments =
+        context->size() == kSkBuffSize && mimicsh::load<uint32_t>(context->data() + kGsoSize) != 0;
+    result.packet.resize(packet.size() + (segments ? kSegmentsGrowth : kGrowth));
     // A flow dissector gets its own context back, when it was given one.
     const bool gives_context = type() != abi::ProgType::FlowDissector || !context->empty();
     result.context.resize(gives_context ? context_size(type()) : 0);

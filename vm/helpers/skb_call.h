@@ -54,11 +54,19 @@ class SkbCall {
     [[nodiscard]] PacketState& packet() { return packet_; }
     [[nodiscard]] SkBuffState& skb() { return skb_; }
 
+    /// Makes the buffer longer where a packet that is to be cut into segments outgrows it.
+    void make_room(uint32_t end) {
+        if (end > packet_.buffer.size()) {
+            packet_.buffer.resize(end);
+        }
+    }
     /// skb_push without contents; makes room when the buffer has none in front.
     void push(uint32_t bytes) {
         if (packet_.start < bytes) {
-            const uint32_t by = kPlace - packet_.start;
-            std::memmove(buffer(kPlace), data(), length());
+            const uint32_t place = std::max(kPlace, bytes);
+            const uint32_t by = place - packet_.start;
+            make_room(place + length());
+            std::memmove(buffer(place), data(), length());
             packet_.start += by;
             packet_.end += by;
             skb_.mac += by;

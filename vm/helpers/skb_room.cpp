@@ -136,7 +136,7 @@ uint64_t helper_skb_change_proto(Machine& machine, const uint64_t* args) {
     if (args[2] != 0) {
         return call.changed(-EINVAL);
     }
-    if (call.is_gso() || !((from == kIp && to == kIp6) || (from == kIp6 && to == kIp))) {
+    if (!(from == kIp && to == kIp6) && !(from == kIp6 && to == kIp)) {
         return call.changed(kNotSupported);
     }
     if (to == kIp6) {
@@ -169,9 +169,14 @@ uint64_t helper_skb_change_tail(Machine& machine, const uint64_t* args) {
     }
     PacketState& packet = machine.packet;
     if (wanted > call.length()) {
+        call.make_room(packet.start + wanted);
         std::memset(call.buffer(packet.end), 0, wanted - call.length());
     }
     packet.end = packet.start + wanted;
+    if (call.is_gso()) { // skb_gso_reset
+        call.put(kSkbGsoSize, 0);
+        call.put(kSkbGsoSegs, 0);
+    }
     return call.changed(0);
 }
 
@@ -183,6 +188,10 @@ uint64_t helper_skb_change_head(Machine& machine, const uint64_t* args) {
     const auto room = static_cast<uint32_t>(args[1]);
     if (args[2] != 0 || room > INT32_MAX || (!call.is_gso() && call.length() + room > kMaxLength)) {
         return call.changed(-EINVAL);
+    }
+    constexpr uint32_t kMostBuffer = 4 << 20; // KMALLOC_MAX_SIZE
+    if (room > kMostBuffer || call.length() + room > kMostBuffer) {
+        return call.changed(-ENOMEM);
     }
     call.push(room);
     std::memset(call.data(), 0, room);
