@@ -11,6 +11,11 @@ using test::insn;
 
 namespace {
 
+/// What makes a function a program of the type.
+ProgramSpec program_spec(abi::ProgType type) {
+    return {type, usual_attach_type(type).value_or(abi::AttachType::None), 0, {}};
+}
+
 constexpr std::array kCompares{op::kJeq,  op::kJne,  op::kJgt,  op::kJge,  op::kJlt, op::kJle,
                                op::kJset, op::kJsgt, op::kJsge, op::kJslt, op::kJsle};
 
@@ -30,6 +35,7 @@ State meet(const State& a, const State& b) {
     for (size_t i = 0; i < both.slots.size(); ++i) {
         both.slots[i].spilled = common(a.slots[i].spilled, b.slots[i].spilled);
         both.slots[i].written = a.slots[i].written & b.slots[i].written;
+        both.slots[i].busy = a.slots[i].busy;
     }
     return both;
 }
@@ -44,13 +50,25 @@ uint32_t Draft::map_index(MapId id) {
     return static_cast<uint32_t>(result.maps.size() - 1);
 }
 
+uint32_t Draft::extern_index(const char* kfunc) {
+    std::vector<ExternDef>& externs = result.object->externs;
+    const auto found = std::ranges::find(externs, kfunc, &ExternDef::name);
+    if (found != externs.end()) {
+        return static_cast<uint32_t>(found - externs.begin());
+    }
+    externs.push_back({kfunc, ExternKind::Kfunc, false, pool_types().functions[0], pool_types().prototype});
+    return static_cast<uint32_t>(externs.size() - 1);
+}
+
 FunctionBuilder::FunctionBuilder(Draft& draft, Role role, uint32_t index)
     : draft_(draft), rng_(draft.rng), role_(role), index_(index) {
     function_.name = role == Role::Program ? "main" : "f" + std::to_string(index);
-    function_.section = role == Role::Program ? "xdp" : ".text";
+    function_.section = ".text";
     function_.is_global = role == Role::Program;
+    function_.btf_id = pool_types().functions[index];
     if (role == Role::Program) {
-        function_.spec = ProgramSpec{abi::ProgType::Xdp, abi::AttachType::Xdp, 0, {}};
+        function_.spec = program_spec(draft.result.type);
+        function_.section = section_of_spec(*function_.spec);
     }
 }
 
@@ -85,7 +103,24 @@ void FunctionBuilder::load_out(int dst, uint32_t offset) {
     emit_wide(dst, op::kMapValue, 0);
     // The results in front are for the end alone.
     set(dst, {Kind::Value, static_cast<int32_t>(kOutInput) - static_cast<int32_t>(offset),
-              static_cast<int32_t>(kOutSize - offset)});
+              static_cast<int32_t>(kOutProbe - offset)});
+}
+
+void FunctionBuilder::load_text(int dst, uint32_t offset) {
+    function_.relocs.push_back({here(), RelocKind::MapValue, draft_.map_index(MapId::Text), offset});
+    emit_wide(dst, op::kMapValue, 0);
+    set(dst, {});
+}
+
+void FunctionBuilder::call_kfunc(const char* name) {
+    function_.relocs.push_back({here(), RelocKind::Extern, draft_.extern_index(name), 0});
+    emit(insn(op::kJmp | op::kCall, 0, op::kCallKfunc, 0, 0));
+}
+
+/// Address of a slot.
+void FunctionBuilder::stack_argument(int dst, int slot) {
+    emit(test::mov_reg(dst, 10));
+    emit(test::add(dst, slot_offset(slot)));
 }
 
 void FunctionBuilder::land(uint32_t jump) {
@@ -101,7 +136,8 @@ void FunctionBuilder::land(uint32_t jump) {
 void FunctionBuilder::begin() {
     if (role_ == Role::Program) {
         slots_ = rng_.between(3, kMaxSlots);
-        context_ = rng_.between(6, 9);
+        // BPF_LD_ABS wants it in r6.
+        context_ = draft_.on_skb() && rng_.one_in(2) ? 6 : rng_.between(6, 9);
         emit(test::mov_reg(context_, 1));
         set(context_, {Kind::Context});
         pinned_ |= 1u << context_;
@@ -113,7 +149,7 @@ void FunctionBuilder::begin() {
             set(to, {Kind::Scalar});
         }
         if (rng_.one_in(2)) {
-            set(2, {Kind::Value, 0, static_cast<int32_t>(kOutSize - kOutInput)});
+            set(2, {Kind::Value, 0, static_cast<int32_t>(kOutProbe - kOutInput)});
         }
         return;
     }
@@ -121,7 +157,9 @@ void FunctionBuilder::begin() {
     const Signature& signature = draft_.signatures[index_];
     for (size_t i = 0; i < signature.args.size(); ++i) {
         const int reg = static_cast<int>(i) + 1;
-        set(reg, {signature.args[i], 0, signature.args[i] == Kind::Words ? 16 : 0});
+        const Kind kind = signature.args[i];
+        set(reg, {kind == Kind::Ignored ? Kind::None : kind, 0,
+                  kind == Kind::Words || kind == Kind::Value ? 16 : 0});
         if (signature.args[i] == Kind::Context) {
             context_ = rng_.between(6, 9);
             emit(test::mov_reg(context_, reg));
@@ -145,7 +183,7 @@ void FunctionBuilder::finish() {
             emit(insn(op::kAlu64 | (rng_.one_in(2) ? op::kXor : op::kAdd) | op::kX, 0, reg, 0, 0));
         }
     }
-    if (role_ == Role::Callback) {
+    if (role_ == Role::Callback || role_ == Role::EachCallback) {
         emit(insn(op::kAlu64 | op::kAnd, 0, 0, 0, 1)); // 0 goes on, 1 ends the loop
     }
     emit(test::exit_insn());
@@ -176,7 +214,7 @@ void FunctionBuilder::finish_program() {
     const int word = out == 9 ? 8 : 9;
     for (int slot = 0; slot < std::min(slots_, static_cast<int>(kOutStackWords)); ++slot) {
         const Slot& from = state_.slots[static_cast<size_t>(slot)];
-        if (from.spilled.kind == Kind::None && from.written == 0xff) {
+        if (from.spilled.kind == Kind::None && from.written == 0xff && !from.busy) {
             emit(test::load(op::kDw, word, 10, slot_offset(slot)));
             emit(test::store_reg(op::kDw, out, static_cast<int>(kOutStack) + 8 * slot, word));
             emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
@@ -194,7 +232,7 @@ void FunctionBuilder::finish_program() {
 
 /// Early exits get rarer the longer a function is, so that runs reach its end.
 bool FunctionBuilder::may_exit_early() {
-    return rng_.one_in(2 + limit_ / 50);
+    return held_ == 0 && rng_.one_in(2 + limit_ / 50);
 }
 
 /// A conditional jump to an exit that returns a constant.
@@ -210,7 +248,8 @@ void FunctionBuilder::early_exits() {
     for (uint32_t jump : exits_) {
         function_.insns[jump].off = static_cast<int16_t>(function_.insns.size() - jump - 1);
     }
-    function_.insns.push_back(test::mov(0, role_ == Role::Callback ? rng_.between(0, 1) : rng_.immediate()));
+    function_.insns.push_back(test::mov(
+        0, role_ == Role::Callback || role_ == Role::EachCallback ? rng_.between(0, 1) : rng_.immediate()));
     function_.insns.push_back(test::exit_insn());
 }
 
@@ -283,62 +322,30 @@ void FunctionBuilder::forget_packet() {
 // -- Statements --
 
 void FunctionBuilder::statement() {
-    const bool calls = context_ >= 0;
-    switch (rng_.below(64)) {
-    case 0:
-    case 1:
-    case 2:
-    case 3:
-        return stack_access();
-    case 4:
-        return stack_variable();
-    case 5:
-        return spill();
-    case 6:
-    case 7:
-        return packet_check();
-    case 8:
-        return packet_variable();
-    case 9:
-    case 10:
-    case 11:
-    case 12:
-    case 13:
-        return memory_access();
-    case 14:
-        return out_access();
-    case 15:
-    case 16:
-        return atomic();
-    case 17:
-    case 18:
-    case 19:
-    case 20:
-        return branch();
-    case 21:
-        return loop();
-    case 22:
-        return may_goto_loop();
-    case 23:
-    case 24:
-        return map_call();
-    case 25:
-        return calls ? helper_call() : alu();
-    case 26:
-        return packet_length();
-    case 27:
-        return role_ == Role::Program || rng_.one_in(3) ? local_call() : alu();
-    case 28:
-        return role_ == Role::Program && rng_.one_in(2) ? loop_call() : alu();
-    case 29:
-    case 30:
-    case 31:
-    case 32:
-    case 33:
-        return move();
-    default:
-        return alu();
+    struct Choice {
+        uint32_t weight;
+        void (FunctionBuilder::*make)();
+    };
+    static constexpr std::array kChoices{
+        Choice{8, &FunctionBuilder::stack_access},    Choice{2, &FunctionBuilder::stack_variable},
+        Choice{2, &FunctionBuilder::spill},           Choice{4, &FunctionBuilder::packet_check},
+        Choice{2, &FunctionBuilder::packet_variable}, Choice{10, &FunctionBuilder::memory_access},
+        Choice{2, &FunctionBuilder::out_access},      Choice{4, &FunctionBuilder::atomic},
+        Choice{8, &FunctionBuilder::branch},          Choice{2, &FunctionBuilder::loop},
+        Choice{2, &FunctionBuilder::may_goto_loop},   Choice{4, &FunctionBuilder::map_call},
+        Choice{3, &FunctionBuilder::helper_call},     Choice{3, &FunctionBuilder::more_call},
+        Choice{2, &FunctionBuilder::packet_length},   Choice{4, &FunctionBuilder::local_call},
+        Choice{2, &FunctionBuilder::loop_call},       Choice{10, &FunctionBuilder::move},
+    };
+    constexpr uint32_t kAll = 128;
+    uint32_t at = rng_.below(kAll);
+    for (const Choice& choice : kChoices) {
+        if (at < choice.weight) {
+            return (this->*choice.make)();
+        }
+        at -= choice.weight;
     }
+    alu();
 }
 
 /// A new number in any register.
@@ -430,8 +437,8 @@ void FunctionBuilder::compare(int dst) {
 
 /// if, or if and else.
 void FunctionBuilder::branch() {
-    if (nesting_ >= 3) {
-        return alu();
+    if (nesting_ >= (draft_.is_long() ? 2 : 3) || (draft_.is_long() && rng_.one_in(2))) {
+        return alu(); // both ways of each are walked unless the states that meet are alike
     }
     const int dst = scalar();
     (void)scalar();
@@ -477,6 +484,9 @@ void FunctionBuilder::loop() {
     if (loops_ >= 2 || nesting_ >= 2) {
         return alu();
     }
+    if (draft_.is_long() && (loops_ > 0 || !rng_.one_in(6))) {
+        return may_goto_loop(); // counted ones are walked turn by turn
+    }
     const int counter = rng_.between(6, 9);
     if (!writable(counter) || (loops_ > 0 && at(counter).kind != Kind::Scalar)) {
         return alu();
@@ -503,7 +513,7 @@ void FunctionBuilder::loop() {
 
 /// while (may_goto) { ...; if (--counter == 0) break; }
 void FunctionBuilder::may_goto_loop() {
-    if (loops_ >= 1 || nesting_ >= 2) {
+    if (loops_ >= 1 || nesting_ >= 2 || (draft_.is_long() && rng_.one_in(2))) {
         return alu();
     }
     const int counter = rng_.between(6, 9);
@@ -521,7 +531,7 @@ void FunctionBuilder::may_goto_loop() {
     const uint32_t head = here();
     emit(insn(op::kJmp | op::kJcond, 0, 0, 0, 0));
     for (int i = rng_.between(1, 5); i > 0; --i) {
-        statement();
+        draft_.is_long() ? straight_statement() : statement();
     }
     pinned_ = pinned;
     emit(test::add(counter, -1));

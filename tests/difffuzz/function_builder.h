@@ -20,6 +20,7 @@ enum class Kind : uint8_t {
     PacketEnd, ///<
     Value,     ///< map value, [low, high) from here is inside
     Words,     ///< somebody else's stack: whole 8-byte words, initialised, in [low, high)
+    Ignored,   ///< argument that is not looked at
 };
 
 struct Place {
@@ -34,6 +35,7 @@ struct Place {
 struct Slot {
     Place spilled;       ///< kind None: `written` says which bytes are numbers
     uint8_t written = 0; ///< bit by byte
+    bool busy = false;   ///< holds an iterator
 };
 
 inline constexpr int kMaxSlots = 14;
@@ -58,14 +60,22 @@ struct Draft {
     Case& result;
     std::vector<Signature> signatures{}; ///< by function index; 0 is the program itself
     uint32_t callbacks = 0;              ///< bit by function index: of bpf_loop, not callable otherwise
+    uint32_t each_callbacks = 0;         ///< the same of bpf_for_each_map_elem
+    uint32_t input_sites = 0;            ///< calls that differ by nature
+    uint32_t iterators = 0;
 
     uint32_t map_index(MapId id);
+    uint32_t extern_index(const char* kfunc);
+    [[nodiscard]] bool on_skb() const { return result.type == abi::ProgType::SchedCls; }
+    /// Long programs: what the verifier walks more than once is rarer.
+    [[nodiscard]] bool is_long() const { return length >= 300; }
+    uint32_t length = 0; ///< wanted, of the whole program
     void note(Feature feature) { result.features[static_cast<size_t>(feature)] = true; }
 };
 
 class FunctionBuilder {
   public:
-    enum class Role : uint8_t { Program, Subprogram, Callback };
+    enum class Role : uint8_t { Program, Subprogram, Callback, EachCallback };
 
     FunctionBuilder(Draft& draft, Role role, uint32_t index);
     /// Generates about `length` slots and puts the function into the object.
@@ -77,6 +87,9 @@ class FunctionBuilder {
     void emit_wide(int dst, int pseudo, uint64_t value);
     void load_map(int dst, MapId id);
     void load_out(int dst, uint32_t offset);
+    void load_text(int dst, uint32_t offset);
+    void call_kfunc(const char* name);
+    void stack_argument(int dst, int slot);
     [[nodiscard]] uint32_t here() const { return static_cast<uint32_t>(function_.insns.size()); }
     void land(uint32_t jump);
     [[nodiscard]] bool full() const { return here() >= limit_; }
@@ -126,6 +139,35 @@ class FunctionBuilder {
     void init_slot(int slot);
     [[nodiscard]] int init_run(int count);
 
+    // -- Socket buffers (statements_skb.cpp) --
+    void context_field();
+    void skb_call();
+    void skb_bytes();
+    void skb_checksum();
+    void skb_room();
+    void packet_load();
+    void packet_changed();
+
+    // -- More kinds of maps (statements_maps.cpp) --
+    void container_call();
+    void filter_call();
+    void nested_lookup();
+    void each_call();
+    void lock_call();
+
+    // -- Texts, dynptrs, iterators, sections, inputs (statements_more.cpp) --
+    void text_call();
+    void number_call();
+    void format_call();
+    void dynptr_call();
+    void record_dynptr();
+    void dynptr_access(int dynptr, int32_t size, bool may_write);
+    void iterator_loop();
+    void straight_statement();
+    void section();
+    void input_call();
+    void more_call();
+
     // -- Calls (statements_calls.cpp) --
     void map_call();
     void lookup(MapId id);
@@ -140,6 +182,9 @@ class FunctionBuilder {
     void ring_call();
     void tail_call();
 
+    // Offsets of data and data_end in the context.
+    [[nodiscard]] int data_field() const { return draft_.on_skb() ? 76 : 0; }
+    [[nodiscard]] int end_field() const { return draft_.on_skb() ? 80 : 4; }
     static int slot_offset(int slot) { return -8 * (slot + 1); }
 
     Draft& draft_;
@@ -154,6 +199,7 @@ class FunctionBuilder {
     uint32_t limit_ = 0;
     uint32_t nesting_ = 0;
     uint32_t loops_ = 0;
+    uint32_t held_ = 0;           ///< what has to be given back before the function may end
     std::vector<uint32_t> exits_; ///< jumps to the early exit
 };
 

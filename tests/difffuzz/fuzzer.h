@@ -20,9 +20,9 @@ class Fuzzer {
   public:
     enum class Verdict : uint8_t { Equal, Refused, Different };
 
-    /// `cpu`: where this thread is pinned to.
-    Fuzzer(const Shape& shape, std::unique_ptr<KernelSide> kernel, uint32_t cpu)
-        : shape_(shape), kernel_(std::move(kernel)), vm_(cpu) {}
+    /// `cpu`: where this thread is pinned to. `helpers` replace the vm's own, to see a difference found.
+    Fuzzer(const Shape& shape, std::unique_ptr<KernelSide> kernel, uint32_t cpu, vm::UserHelpers helpers = {})
+        : shape_(shape), kernel_(std::move(kernel)), vm_(cpu, std::move(helpers)) {}
 
     /// Runs the case of a seed and counts it. `text`: the kernel's refusal, or what differs.
     [[nodiscard]] Verdict run(uint64_t seed, std::string& text);
@@ -43,11 +43,19 @@ class Fuzzer {
     VmSide vm_;
     Outcome here_;
     Outcome there_;
-    LinkedProgram own_; ///< of a case that the vm refuses
+    /// Puts what the kernel runs into `for_kernel_`; false when that cannot be linked.
+    [[nodiscard]] bool link_for_kernel(const Case& which);
+    [[nodiscard]] bool shows_no_pointer(const Case& which);
+    [[nodiscard]] bool probe_differs(const Case& probed);
+
+    LinkedProgram own_; ///< of a case that the vm refuses, or with aligned inputs
     const LinkedProgram* linked_ = nullptr;
+    const LinkedProgram* for_kernel_ = nullptr;
+    std::optional<AlignedObject> aligned_;
     Statistics statistics_;
     uint64_t began_ = now_ns();
     uint64_t generate_ns_ = 0;
+    uint64_t align_ns_ = 0;
     uint64_t compare_ns_ = 0;
 };
 

@@ -1,56 +1,76 @@
 // SPDX-License-Identifier: MIT
-// From a seed to a case: the pool of maps, the functions of a program, its packets.
+// From a seed to a case: the functions of a program, its packets.
 #include "tests/difffuzz/generate.h"
 
 #include <cmath>
 
 #include "tests/difffuzz/function_builder.h"
+#include "vm/context/sk_buff.h"
 
 namespace mimicsh::difffuzz {
-
-using abi::MapType;
-using test::map_def;
 
 namespace {
 
 constexpr uint32_t kMaxSubprograms = 3;
 
-std::array<MapDef, kMapCount> make_pool() {
-    std::array<MapDef, kMapCount> pool{
-        map_def("out", MapType::Array, 4, kOutSize, 1, abi::kMapMmapable),
-        map_def("array", MapType::Array, 4, 16, 4, abi::kMapMmapable),
-        map_def("hash", MapType::Hash, 4, 16, 8),
-        map_def("wide_hash", MapType::Hash, 8, 8, 4, abi::kMapNoPrealloc),
-        map_def("percpu_array", MapType::PercpuArray, 4, 16, 2),
-        map_def("percpu_hash", MapType::PercpuHash, 4, 8, 4),
-        map_def("jumps", MapType::ProgArray, 4, 4, 2),
-        map_def("ring", MapType::Ringbuf, 0, 0, 4096),
-    };
-    pool[0].is_data = true;
-    pool[0].contents.resize(kOutSize);
-    return pool;
-}
-
-constexpr std::array kPresets{
-    Preset{MapId::Hash, {0}, {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa}},
-    Preset{MapId::Hash, {1}, {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x80, 1}},
-    Preset{MapId::WideHash, {2}, {1, 2, 3, 4, 5, 6, 7, 0x88}},
-};
-
 /// What stands behind tail calls.
-Function tail_function() {
+Function tail_function(const Function& main) {
+    const bool on_skb = main.spec->type == abi::ProgType::SchedCls;
     Function tail;
     tail.name = "tail";
-    tail.section = "xdp";
-    tail.spec = ProgramSpec{abi::ProgType::Xdp, abi::AttachType::Xdp, 0, {}};
-    tail.insns = {test::load(op::kW, 2, 1, 0), test::load(op::kW, 0, 1, 4),
+    tail.section = main.section;
+    tail.spec = main.spec;
+    tail.btf_id = pool_types().functions.back();
+    tail.insns = {test::load(op::kW, 2, 1, on_skb ? 76 : 0), test::load(op::kW, 0, 1, on_skb ? 80 : 4),
                   test::insn(op::kAlu64 | op::kSub | op::kX, 0, 2, 0, 0), test::exit_insn()};
     return tail;
 }
 
-Input input_of(Rng& rng, uint32_t number) {
+/// Headers that helpers on socket buffers look for: Ethernet, IPv4 or IPv6, some with wrong lengths.
+void put_headers(Rng& rng, ByteVec& packet) {
+    const bool v6 = rng.one_in(3);
+    if (packet.size() < 14 + 40 || rng.one_in(6)) {
+        return;
+    }
+    store_be<uint16_t>(packet.data() + 12, v6 ? 0x86dd : 0x0800);
+    uint8_t* network = packet.data() + 14;
+    const auto length = static_cast<uint16_t>(packet.size() - 14);
+    if (v6) {
+        network[0] = static_cast<uint8_t>(0x60 | (network[0] & 0xf));
+        store_be<uint16_t>(network + 4, static_cast<uint16_t>(length - 40));
+        network[6] = rng.one_in(2) ? 6 : 17;
+    } else {
+        network[0] = 0x45;
+        store_be<uint16_t>(network + 2, length);
+        network[9] = rng.one_in(2) ? 6 : 17;
+    }
+}
+
+/// struct __sk_buff to run with: what a test run takes.
+ByteVec context_of(Rng& rng, size_t length) {
+    ByteVec context(vm::kSkbSize);
+    const auto put = [&](uint32_t offset, auto value) { store(context.data() + offset, value); };
+    if (rng.one_in(2)) {
+        put(vm::kSkbMark, static_cast<uint32_t>(rng.operand()));
+        put(vm::kSkbPriority, static_cast<uint32_t>(rng.operand()));
+        put(vm::kSkbTstamp, rng.operand());
+        for (uint32_t at = 0; at < 20; at += 4) {
+            put(vm::kSkbCb + at, static_cast<uint32_t>(rng.operand()));
+        }
+    }
+    if (rng.one_in(4)) {
+        put(vm::kSkbWireLen, static_cast<uint32_t>(length) + rng.below(1000));
+        put(vm::kSkbGsoSegs, rng.below(0x10000));
+        put(vm::kSkbGsoSize, static_cast<uint32_t>(rng.below(0x10000)));
+        put(vm::kSkbHwtstamp, rng.operand());
+    }
+    return context;
+}
+
+Input input_of(Rng& rng, abi::ProgType type, uint32_t number) {
+    const bool on_skb = type == abi::ProgType::SchedCls;
     Input input;
-    input.meta = rng.one_in(8) ? 4 * rng.below(9) : 0;
+    input.meta = rng.one_in(8) && !on_skb ? 4 * rng.below(9) : 0;
     const uint32_t length = number == 0      ? 64
                             : number < 3     ? 180 + rng.below(70)
                             : rng.one_in(6)  ? 14 + rng.below(20)
@@ -63,6 +83,10 @@ Input input_of(Rng& rng, uint32_t number) {
     }
     for (; at < input.packet.size(); ++at) {
         input.packet[at] = static_cast<uint8_t>(rng.next());
+    }
+    if (on_skb) {
+        put_headers(rng, input.packet);
+        input.context = context_of(rng, input.packet.size());
     }
     return input;
 }
@@ -80,32 +104,31 @@ Signature signature_of(Rng& rng) {
 
 } // namespace
 
-const MapDef& pool_map(MapId id) {
-    static const std::array<MapDef, kMapCount> kPool = make_pool();
-    return kPool[static_cast<size_t>(id)];
-}
-
-std::span<const Preset> presets() {
-    return kPresets;
-}
-
 Case generate(uint64_t seed, const Shape& shape) {
     Case made;
     made.seed = seed;
     made.object = std::make_shared<Object>();
     made.object->name = made.object->origin = "seed" + std::to_string(seed);
     made.object->license = "GPL";
+    made.object->btf = pool_types().btf;
     Draft draft{Rng(seed * 0x2545f4914f6cdd1d + 1), shape, made};
     Rng& rng = draft.rng;
+    made.type = shape.types == Types::Xdp                   ? abi::ProgType::Xdp
+                : shape.types == Types::Tc || rng.one_in(3) ? abi::ProgType::SchedCls
+                                                            : abi::ProgType::Xdp;
+    if (draft.on_skb()) {
+        draft.note(Feature::SocketBuffer);
+    }
 
     ByteVec& contents = made.object->maps[draft.map_index(MapId::Out)].contents;
-    for (uint32_t at = kOutInput; at < kOutSize; at += 8) {
+    for (uint32_t at = kOutInput; at < kOutProbe; at += 8) {
         store<uint64_t>(contents.data() + at, rng.operand());
     }
 
     // Within a factor of 2.8 of the median, evenly on a logarithmic scale.
     const double factor = std::exp2(static_cast<double>(rng.below(3001)) / 1000.0 - 1.5);
     auto length = static_cast<uint32_t>(std::lround(shape.length * factor));
+    draft.length = length;
     uint32_t subprograms = rng.one_in(2) ? 0 : 1 + rng.below(kMaxSubprograms);
     if (length < 50) {
         subprograms = std::min(subprograms, 1u);
@@ -113,14 +136,18 @@ Case generate(uint64_t seed, const Shape& shape) {
     draft.signatures.resize(1 + subprograms);
     made.object->functions.resize(1 + subprograms);
     for (uint32_t i = subprograms; i > 0; --i) {
-        // The last one may be a callback of bpf_loop.
-        const bool callback = i == subprograms && rng.one_in(3);
-        draft.callbacks |= callback ? 1u << i : 0;
-        draft.signatures[i] = callback ? Signature{{Kind::Scalar, Kind::Words}} : signature_of(rng);
+        // The last one may be a callback.
+        using Role = FunctionBuilder::Role;
+        const uint32_t kind = i == subprograms ? rng.below(5) : 5;
+        const Role role = kind < 2 ? Role::Callback : kind == 2 ? Role::EachCallback : Role::Subprogram;
+        draft.callbacks |= role == Role::Callback ? 1u << i : 0;
+        draft.each_callbacks |= role == Role::EachCallback ? 1u << i : 0;
+        draft.signatures[i] = role == Role::Callback ? Signature{{Kind::Scalar, Kind::Words}}
+                              : role == Role::EachCallback
+                                  ? Signature{{Kind::Ignored, Kind::Ignored, Kind::Value, Kind::Words}}
+                                  : signature_of(rng);
         const uint32_t share = std::max(12u, length / 6);
-        FunctionBuilder(draft, callback ? FunctionBuilder::Role::Callback : FunctionBuilder::Role::Subprogram,
-                        i)
-            .build(share);
+        FunctionBuilder(draft, role, i).build(share);
         length -= std::min(share, length / 2);
     }
     FunctionBuilder(draft, FunctionBuilder::Role::Program, 0).build(length);
@@ -128,11 +155,13 @@ Case generate(uint64_t seed, const Shape& shape) {
     for (size_t i = 0; i < made.maps.size(); ++i) {
         if (made.maps[i] == MapId::Jumps) {
             made.object->maps[i].slots = {{0, static_cast<uint32_t>(made.object->functions.size())}};
-            made.object->functions.push_back(tail_function());
+            made.object->functions.push_back(tail_function(made.object->functions.front()));
+        } else if (made.maps[i] == MapId::Outer) {
+            made.object->maps[i].slots = {{0, draft.map_index(MapId::Inner)}};
         }
     }
     for (uint32_t i = 0; i < shape.packets; ++i) {
-        made.inputs.push_back(input_of(rng, i));
+        made.inputs.push_back(input_of(rng, made.type, i));
     }
     return made;
 }

@@ -6,9 +6,12 @@
 
 namespace mimicsh::difffuzz {
 
+enum class Types : uint8_t { Xdp, Tc, Mixed };
+
 struct Shape {
     uint32_t length = 120; ///< median of the instruction slots of a program
     uint32_t packets = 8;
+    Types types = Types::Mixed; ///< mixed: every third program is a sched_cls one
 };
 
 /// The case of a seed; the same for the same seed and shape on every machine.

@@ -21,6 +21,7 @@ constexpr const char* kUsage =
   --seconds N       stop after N seconds
   --length N        median of the programs' length in instruction slots (default 120)
   --packets N       packets per program (default 8)
+  --type T          xdp, tc or mixed (default: mixed, every third is for tc)
   --cpu N           CPU that both sides run on (default: the last one allowed)
   --bisect          after shrinking, name the first instruction that differs
   --show            print the program of the first seed, and stop
@@ -84,6 +85,12 @@ Settings parse(int argc, char** argv) {
             settings.shape.length = static_cast<uint32_t>(number(value()));
         } else if (option == "--packets") {
             settings.shape.packets = static_cast<uint32_t>(number(value()));
+        } else if (option == "--type") {
+            const std::string type = value();
+            if (type != "xdp" && type != "tc" && type != "mixed") {
+                fail("'" + type + "' is no type of programs");
+            }
+            settings.shape.types = type == "xdp" ? Types::Xdp : type == "tc" ? Types::Tc : Types::Mixed;
         } else if (option == "--cpu") {
             settings.cpu = static_cast<int>(number(value()));
         } else if (option == "--progress") {

@@ -20,8 +20,11 @@ using Oracle = std::function<std::string(const Case&)>;
 /// The case as assembler text, and its packets in hex.
 [[nodiscard]] std::string listing(const Case& which);
 
+/// Says whether the sides differ in the word at kOutProbe.
+using ProbeOracle = std::function<bool(const Case&)>;
+
 /// The first instruction of the program, in order of slots, whose result differs: each in turn adds its
-/// register to a number in the result map. Empty when none could be seen to.
-[[nodiscard]] std::string bisect(const Case& which, const Oracle& differs);
+/// register to the number at kOutProbe. Empty when none could be seen to.
+[[nodiscard]] std::string bisect(const Case& which, const ProbeOracle& differs);
 
 } // namespace mimicsh::difffuzz

@@ -4,15 +4,18 @@
 
 #include <array>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "object/align.h"
 #include "object/linker.h"
 #include "object/target.h"
 #include "tests/difffuzz/case.h"
+#include "vm/user_helper.h"
 
 namespace mimicsh::difffuzz {
 
@@ -21,9 +24,12 @@ struct PacketOutcome {
     uint32_t ret = 0;
     ByteVec packet; ///< without metadata
     uint32_t meta = 0;
-    uint32_t linear = 0; ///< data_end in the context that comes back
-    ByteVec out;         ///< value of MapId::Out after the run
-    std::string fault;   ///< vm: cause when it faulted
+    uint32_t linear = 0;           ///< data_end in the context that comes back (XDP)
+    ByteVec context;               ///< struct __sk_buff that comes back (sched_cls)
+    ByteVec out;                   ///< value of MapId::Out after the run
+    std::string fault;             ///< why it did not come to an end
+    bool warned = false;           ///< vm: it did what has no defined result
+    std::vector<InputCall> inputs; ///< vm: results of calls that differ by nature
 };
 
 /// Everything compared of a case.
@@ -43,7 +49,7 @@ struct Nanoseconds {
 /// The emulator: an instance per case.
 class VmSide {
   public:
-    explicit VmSide(uint32_t cpu);
+    explicit VmSide(uint32_t cpu, vm::UserHelpers helpers = {});
     /// Loads a case; the linked program, valid until the next case, or null when the vm refuses it.
     [[nodiscard]] const LinkedProgram* load(const Case& which, Outcome& outcome);
     /// Runs the case that was loaded last.
@@ -67,11 +73,13 @@ class KernelSide {
     KernelSide(const KernelSide&) = delete;
     KernelSide& operator=(const KernelSide&) = delete;
 
-    void run(const Case& which, const LinkedProgram& linked, Outcome& outcome);
+    /// `linked` may be of a copy with aligned inputs: then `given` has the values of each packet.
+    void run(const Case& which, const LinkedProgram& linked, Outcome& outcome, const AlignedObject* aligned,
+             const Outcome& given);
 
     /// True when the program also loads for somebody who may not see kernel addresses: then none of its
     /// results is made from a pointer.
-    [[nodiscard]] bool shows_no_pointer(const Case& which, const LinkedProgram& linked);
+    [[nodiscard]] bool shows_no_pointer(const std::vector<MapId>& maps, const LinkedProgram& linked);
 
     /// From now on loads ask the verifier what it did; a little slower.
     void watch_verifier() { watches_ = true; }
@@ -83,19 +91,32 @@ class KernelSide {
     KernelSide() = default;
     [[nodiscard]] Status set_up();
     [[nodiscard]] Fd load(const LinkedProgram& linked, const std::vector<MapId>& maps, std::string& refusal);
+    [[nodiscard]] std::vector<Insn> resolved(const LinkedProgram& linked, const std::vector<MapId>& maps);
+    [[nodiscard]] bool put_tail(const Case& which, std::string& refusal);
+    void run_packet(int program, const Input& input, PacketOutcome& packet);
+
+    // -- Maps (kernel_maps.cpp) --
+    [[nodiscard]] Status make_map(MapId id);
+    [[nodiscard]] Status set_up_maps();
     void put_presets(const std::vector<MapId>& maps);
     void read_and_reset(const std::vector<MapId>& maps, Outcome& outcome);
     void drain_hash(MapId id, ByteVec& into);
+    void drain_trie(MapId id, ByteVec& into);
+    void drain_queue(MapId id, ByteVec& into);
+    void read_array(MapId id, ByteVec& into);
     [[nodiscard]] int fd(MapId id) const { return fds_[static_cast<size_t>(id)].get(); }
+    /// Bytes of a map that can be mapped.
+    [[nodiscard]] ByteSpan live(MapId id) const { return live_[static_cast<size_t>(id)]; }
 
     std::array<Fd, kMapCount> fds_;
-    Fd tail_;
+    std::array<ByteSpan, kMapCount> live_{};
+    std::array<Fd, 2> tails_; ///< programs behind tail calls: XDP, sched_cls
+    std::array<Fd, 2> jumps_; ///< and the maps that lead there, bound to a type each
+    std::map<std::string, int32_t, std::less<>> kfuncs_;
     Fd btf_;
     struct ring_buffer* ring_ = nullptr;
     ByteVec* records_ = nullptr; ///< where the ring's callback puts them
-    std::array<uint32_t, 9> function_ids_{};
-    uint8_t* out_ = nullptr;   ///< live bytes of MapId::Out
-    uint8_t* array_ = nullptr; ///< live bytes of MapId::Array
+    bool on_skb_ = false;        ///< the case at hand is a sched_cls program
     std::string log_;
     ByteVec buffer_;
     uint32_t cpus_ = 1;

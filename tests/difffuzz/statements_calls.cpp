@@ -14,7 +14,6 @@ enum Helper : int32_t {
     kLookup = 1,
     kUpdate = 2,
     kDelete = 3,
-    kCpuId = 8,
     kTailCall = 12,
     kRedirect = 23,
     kCsumDiff = 28,
@@ -39,8 +38,21 @@ enum Helper : int32_t {
 
 /// A key in a slot: mostly one that exists, sometimes one that does not or cannot.
 void FunctionBuilder::put_key(MapId id, int slot) {
+    if (id == MapId::Lpm) { // prefix length, then the prefix
+        const int data = find(Kind::Scalar, pinned_);
+        const int from = rng_.one_in(12) ? 33 : rng_.between(0, 9);
+        emit(test::store_imm(op::kW, 10, slot_offset(slot), from));
+        if (data >= 0 && rng_.one_in(2)) {
+            emit(insn(op::kAlu64 | op::kAnd, data, 0, 0, 3));
+            emit(test::store_reg(op::kW, 10, slot_offset(slot) + 4, data));
+        } else {
+            emit(test::store_imm(op::kW, 10, slot_offset(slot) + 4, rng_.between(0, 3)));
+        }
+        state_.slots[static_cast<size_t>(slot)] = {{}, 0xff};
+        return;
+    }
     const MapDef& def = pool_map(id);
-    const auto limit = static_cast<int32_t>(def.max_entries);
+    const auto limit = static_cast<int32_t>(std::min(def.max_entries, 8u));
     const int from = find(Kind::Scalar, pinned_);
     if (from >= 0 && rng_.one_in(2)) {
         emit(insn(op::kAlu64 | op::kAnd, from, 0, 0, rng_.one_in(3) ? 15 : 3));
@@ -52,8 +64,8 @@ void FunctionBuilder::put_key(MapId id, int slot) {
 }
 
 void FunctionBuilder::map_call() {
-    static constexpr std::array kMaps{MapId::Array,    MapId::Hash,        MapId::Hash,
-                                      MapId::WideHash, MapId::PercpuArray, MapId::PercpuHash};
+    static constexpr std::array kMaps{MapId::Array,       MapId::Hash,       MapId::Hash, MapId::WideHash,
+                                      MapId::PercpuArray, MapId::PercpuHash, MapId::Lpm,  MapId::Lru};
     const MapId id = rng_.pick(kMaps);
     if (rng_.one_in(2)) {
         return lookup(id);
@@ -65,6 +77,9 @@ void FunctionBuilder::map_call() {
     }
     draft_.note(Feature::MapHelper);
     put_key(id, low);
+    if (id == MapId::Lpm || id == MapId::Lru) {
+        draft_.note(Feature::Container);
+    }
     // The flags come first: a register that holds them may be one of the arguments'.
     if (!removes) {
         const int flags = find(Kind::Scalar, 1u << 4);
@@ -92,6 +107,9 @@ void FunctionBuilder::lookup(MapId id) {
         return alu();
     }
     draft_.note(Feature::MapHelper);
+    if (id == MapId::Lpm || id == MapId::Lru) {
+        draft_.note(Feature::Container);
+    }
     put_key(id, slot);
     const bool of_cpu = (id == MapId::PercpuArray || id == MapId::PercpuHash) && rng_.one_in(2);
     if (of_cpu) {
@@ -149,11 +167,18 @@ void FunctionBuilder::use_value(int32_t size) {
 // -- Other helpers --
 
 void FunctionBuilder::helper_call() {
-    switch (rng_.below(9)) {
+    if (context_ < 0) {
+        return map_call();
+    }
+    switch (rng_.below(10)) {
     case 0:
-        emit(test::call(kCpuId));
-        return forget_caller_saved();
+        return context_field();
+    case 9:
+        return draft_.on_skb() ? packet_load() : context_field();
     case 1:
+        if (draft_.on_skb()) {
+            return packet_load();
+        }
         emit(test::mov_reg(1, context_));
         emit(test::call(kBuffLen));
         draft_.note(Feature::PacketHelper);
@@ -179,6 +204,9 @@ void FunctionBuilder::helper_call() {
 
 /// Moves a border of the packet; every pointer into it is gone.
 void FunctionBuilder::packet_call() {
+    if (draft_.on_skb()) {
+        return skb_call();
+    }
     if (loops_ > 0) {
         return alu();
     }
@@ -189,10 +217,7 @@ void FunctionBuilder::packet_call() {
     emit(test::mov(2, rng_.one_in(12) ? rng_.between(-4000, 4000) : by));
     emit(test::mov_reg(1, context_));
     emit(test::call(helper));
-    draft_.note(Feature::PacketHelper);
-    draft_.signatures[index_].moves_packet = true;
-    forget_caller_saved();
-    forget_packet();
+    packet_changed();
 }
 
 void FunctionBuilder::checksum_call() {
@@ -223,6 +248,9 @@ void FunctionBuilder::checksum_call() {
 
 /// bpf_xdp_load_bytes and bpf_xdp_store_bytes.
 void FunctionBuilder::bytes_call() {
+    if (draft_.on_skb()) {
+        return skb_bytes();
+    }
     const int low = init_run(2);
     if (low < 0) {
         return alu();
@@ -309,12 +337,15 @@ void FunctionBuilder::tail_call() {
 // -- Functions of the program --
 
 void FunctionBuilder::local_call() {
+    if (role_ != Role::Program && !rng_.one_in(3)) {
+        return alu();
+    }
     std::vector<uint32_t> callable;
     for (uint32_t i = index_ + 1; i < draft_.signatures.size(); ++i) {
         const Signature& signature = draft_.signatures[i];
         const bool needs_context = std::ranges::count(signature.args, Kind::Context) != 0;
         const bool needs_words = std::ranges::count(signature.args, Kind::Words) != 0;
-        if ((draft_.callbacks >> i & 1) == 0 && !(needs_context && context_ < 0) &&
+        if (((draft_.callbacks | draft_.each_callbacks) >> i & 1) == 0 && !(needs_context && context_ < 0) &&
             !(signature.moves_packet && loops_ > 0) && !(needs_words && slots_ < 2)) {
             callable.push_back(i);
         }
@@ -356,7 +387,7 @@ void FunctionBuilder::local_call() {
 }
 
 void FunctionBuilder::loop_call() {
-    if (draft_.callbacks == 0 || loops_ > 0) {
+    if (role_ != Role::Program || draft_.callbacks == 0 || loops_ > 0 || rng_.one_in(2)) {
         return alu();
     }
     uint32_t callee = 0;

@@ -21,7 +21,6 @@ constexpr std::array<int32_t, 10> kAtomics{op::kAdd,
                                            op::kXor | op::kFetch,
                                            op::kXchg,
                                            op::kCmpxchg};
-constexpr uint32_t kData = 0, kDataEnd = 4; // fields of struct xdp_md
 
 int bytes_of(int size) {
     return static_cast<int>(access_size(static_cast<uint8_t>(size)));
@@ -38,6 +37,9 @@ int FunctionBuilder::slot_of(uint8_t mask, bool initialised) {
         const int slot = (first + i) % slots_;
         const Slot& candidate = state_.slots[static_cast<size_t>(slot)];
         const bool pointer = candidate.spilled.kind != Kind::None;
+        if (candidate.busy) {
+            continue;
+        }
         if (initialised ? !pointer && (candidate.written & mask) == mask : !pointer || loops_ == 0) {
             return slot;
         }
@@ -63,7 +65,8 @@ int FunctionBuilder::init_run(int count) {
     }
     const int low = rng_.between(count - 1, slots_ - 1);
     for (int slot = low; slot > low - count; --slot) {
-        if (loops_ > 0 && state_.slots[static_cast<size_t>(slot)].spilled.kind != Kind::None) {
+        const Slot& old = state_.slots[static_cast<size_t>(slot)];
+        if (old.busy || (loops_ > 0 && old.spilled.kind != Kind::None)) {
             return -1;
         }
     }
@@ -161,6 +164,9 @@ void FunctionBuilder::spill() {
 
 /// Loads data and data_end, compares, and leaves a pointer with proven bytes behind.
 void FunctionBuilder::packet_check() {
+    if (held_ > 0 && nesting_ >= 3) {
+        return alu(); // neither a way around nor a way out
+    }
     if (context_ < 0) {
         return memory_access();
     }
@@ -168,15 +174,15 @@ void FunctionBuilder::packet_check() {
     const int data = any_target(true);
     const int end = any_target(true, 1u << data);
     const int limit = any_target(true, 1u << data | 1u << end);
-    emit(test::load(op::kW, data, context_, kData));
+    emit(test::load(op::kW, data, context_, data_field()));
     if (rng_.one_in(2)) {
-        emit(test::load(op::kW, end, context_, kDataEnd));
+        emit(test::load(op::kW, end, context_, end_field()));
         emit(test::mov_reg(limit, data));
         emit(test::add(limit, proven));
     } else {
         emit(test::mov_reg(limit, data));
         emit(test::add(limit, proven));
-        emit(test::load(op::kW, end, context_, kDataEnd));
+        emit(test::load(op::kW, end, context_, end_field()));
     }
     guard_packet(
         limit, end,
@@ -223,20 +229,20 @@ void FunctionBuilder::guard_packet(int limit, int end, const std::array<std::pai
 /// A pointer at an offset that only the run knows, checked anew.
 void FunctionBuilder::packet_variable() {
     const int index = find(Kind::Scalar, pinned_);
-    if (context_ < 0 || index < 0) {
-        return memory_access();
+    if (context_ < 0 || index < 0 || (held_ > 0 && nesting_ >= 3)) {
+        return stack_access();
     }
     const int base = any_target(true, 1u << index);
     const int limit = any_target(true, 1u << index | 1u << base);
     const int32_t proven = rng_.between(1, 16);
     emit(insn((rng_.one_in(2) ? op::kAlu64 : op::kAlu) | op::kAnd, index, 0, 0, rng_.one_in(2) ? 31 : 60));
-    emit(test::load(op::kW, base, context_, kData));
+    emit(test::load(op::kW, base, context_, data_field()));
     emit(insn(op::kAlu64 | op::kAdd | op::kX, base, index, 0, 0));
     emit(test::mov_reg(limit, base));
     emit(test::add(limit, proven));
     // The number has served, so its register may hold the end; not where a loop's head expects the number.
     const int end = writable(index, true) ? index : any_target(true, 1u << base | 1u << limit);
-    emit(test::load(op::kW, end, context_, kDataEnd));
+    emit(test::load(op::kW, end, context_, end_field()));
     guard_packet(
         limit, end,
         {{{base, {Kind::Packet, 0, proven}}, {limit, {Kind::Packet, -proven, 0}}, {end, {Kind::PacketEnd}}}});
@@ -249,8 +255,8 @@ void FunctionBuilder::packet_length() {
     }
     const int end = any_target();
     const int data = any_target(true, 1u << end);
-    emit(test::load(op::kW, end, context_, kDataEnd));
-    emit(test::load(op::kW, data, context_, kData));
+    emit(test::load(op::kW, end, context_, end_field()));
+    emit(test::load(op::kW, data, context_, data_field()));
     emit(insn(op::kAlu64 | op::kSub | op::kX, end, data, 0, 0));
     set(end, {Kind::Scalar});
     set(data, {Kind::Packet, 0, 0});

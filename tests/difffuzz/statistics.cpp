@@ -98,8 +98,15 @@ void Statistics::accepted(const Case& which, const LinkedProgram& linked, uint64
     for (size_t i = 0; i < features_.size(); ++i) {
         features_[i] += which.features[i] ? 1 : 0;
     }
-    const auto has = [&](Feature feature) { return which.features[static_cast<size_t>(feature)]; };
-    calls_or_loops_ += has(Feature::LocalCall) || has(Feature::Loop) ? 1 : 0;
+    calls_or_loops_ += which.has(Feature::LocalCall) || which.has(Feature::Loop) ? 1 : 0;
+    for (const MapId id : which.maps) {
+        ++maps_[pool_map(id).type];
+    }
+    for (const LinkedRef& ref : linked.refs) {
+        if (ref.kind == RelocKind::Extern) {
+            ++kfuncs_[linked.object->externs[ref.target].name];
+        }
+    }
     cover(linked);
 }
 
@@ -148,6 +155,14 @@ std::string Statistics::text() const {
             text += " " + std::string(abi::helper_name(id)) + " " + std::to_string(helpers_[id]);
         }
     }
+    text += "\nkfuncs:";
+    for (const auto& [name, count] : kfuncs_) {
+        text += " " + name + " " + std::to_string(count);
+    }
+    text += "\nmap types:";
+    for (const auto& [type, count] : maps_) {
+        text += " " + std::string(abi::name(type)) + " " + std::to_string(count);
+    }
     size_t emulated = 0;
     size_t seen = 0;
     size_t pairs = 0;
@@ -156,8 +171,8 @@ std::string Statistics::text() const {
         const InsnForm& form = insn_forms()[i];
         const auto classes = std::ranges::count_if(forms_[i], [](uint64_t count) { return count != 0; });
         pairs += static_cast<size_t>(classes);
-        seen += classes != 0 ? 1 : 0;
         if (vm::insn_state(form) == vm::State::Emulated) {
+            seen += classes != 0 ? 1 : 0;
             ++emulated;
             missing += classes != 0 ? "" : " " + std::string(form.mnemonic);
         }

@@ -41,6 +41,8 @@ class Statistics {
     uint64_t runs_ = 0;
     uint64_t ends_ = 0;
     std::array<uint64_t, abi::kHelperCount> helpers_{};
+    std::map<std::string, uint64_t> kfuncs_;
+    std::map<abi::MapType, uint64_t> maps_;                    ///< programs that use one
     std::vector<std::array<uint64_t, kOperandClasses>> forms_; ///< by index in insn_forms()
 };
 

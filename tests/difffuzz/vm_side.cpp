@@ -11,18 +11,45 @@ namespace mimicsh::difffuzz {
 
 namespace {
 
-RunOptions options_of(const Input& input) {
+RunOptions options_of(const Case& which, const Input& input) {
+    RunOptions options;
+    options.record_inputs = which.has(Feature::NaturalInput);
+    if (which.type != abi::ProgType::Xdp) {
+        options.context = input.context;
+        return options;
+    }
     abi::XdpMd md;
     md.data = input.meta;
-    RunOptions options;
     options.context.resize(sizeof md);
     std::memcpy(options.context.data(), &md, sizeof md);
     return options;
 }
 
+/// Values alone are compared of arrays, in order; so are those of queues and records.
+bool is_ordered(MapId id) {
+    switch (id) {
+    case MapId::Hash:
+    case MapId::WideHash:
+    case MapId::PercpuHash:
+    case MapId::Lru:
+    case MapId::Lpm:
+        return false;
+    default:
+        return true;
+    }
+}
+
 void read_map(MapId id, Map& map, ByteVec& into) {
-    if (id == MapId::Out || id == MapId::Jumps) {
+    if (id == MapId::Queue || id == MapId::Stack) {
+        ByteVec value(map.info().value_size);
+        while (map.take({}, value)) {
+            into.insert(into.end(), value.begin(), value.end());
+        }
         return;
+    }
+    if (id == MapId::Out || id == MapId::Jumps || id == MapId::Bloom || id == MapId::Outer ||
+        id == MapId::Text) {
+        return; // compared packet by packet, cannot be walked, never changes
     }
     if (id == MapId::Ring) {
         (void)map.consume([&](ByteView record, uint32_t) {
@@ -37,7 +64,7 @@ void read_map(MapId id, Map& map, ByteVec& into) {
     const auto count = map.next_batch(cursor, keys, values, map.info().max_entries);
     const size_t key_size = map.info().key_size;
     const size_t value_size = host_value_size(map.info());
-    const bool keyed = id != MapId::Array && id != MapId::PercpuArray;
+    const bool keyed = !is_ordered(id);
     for (size_t i = 0; count && i < *count; ++i) {
         const auto key = keys.begin() + static_cast<ptrdiff_t>(i * key_size);
         const auto value = values.begin() + static_cast<ptrdiff_t>(i * value_size);
@@ -52,9 +79,7 @@ void read_map(MapId id, Map& map, ByteVec& into) {
 std::vector<std::string> sorted_entries(MapId id, const ByteVec& bytes, size_t cpus) {
     const MapDef& def = pool_map(id);
     const size_t value = abi::is_percpu(def.type) ? round_up(def.value_size, 8u) * cpus : def.value_size;
-    const size_t step = id == MapId::Array || id == MapId::PercpuArray || id == MapId::Ring
-                            ? std::max<size_t>(bytes.size(), 1)
-                            : def.key_size + value;
+    const size_t step = is_ordered(id) ? std::max<size_t>(bytes.size(), 1) : def.key_size + value;
     std::vector<std::string> entries;
     for (size_t at = 0; at < bytes.size(); at += step) {
         entries.push_back(to_hex(ByteView(bytes).subspan(at, std::min(step, bytes.size() - at))));
@@ -79,8 +104,9 @@ std::string bytes_differ(const char* what, ByteView vm, ByteView kernel) {
 
 } // namespace
 
-VmSide::VmSide(uint32_t cpu) {
+VmSide::VmSide(uint32_t cpu, vm::UserHelpers helpers) {
     vm::Options options;
+    options.helpers = std::move(helpers);
     options.cpu = cpu;
     target_ = vm::make_target(options);
 }
@@ -119,7 +145,7 @@ void VmSide::run(const Case& which, Outcome& outcome) {
     outcome.packets.resize(which.inputs.size());
     for (size_t i = 0; i < which.inputs.size(); ++i) {
         PacketOutcome& packet = outcome.packets[i];
-        auto result = program.run(which.inputs[i].packet, options_of(which.inputs[i]));
+        auto result = program.run(which.inputs[i].packet, options_of(which, which.inputs[i]));
         packet.fault.clear();
         if (!result) {
             packet.fault = result.error().message();
@@ -130,8 +156,15 @@ void VmSide::run(const Case& which, Outcome& outcome) {
         }
         packet.ret = result->ret;
         packet.packet = std::move(result->packet);
-        packet.meta = mimicsh::load<uint32_t>(result->context.data());
-        packet.linear = mimicsh::load<uint32_t>(result->context.data() + 4);
+        packet.inputs = std::move(result->inputs);
+        packet.warned = !result->warnings.empty();
+        if (which.type == abi::ProgType::Xdp) {
+            packet.meta = mimicsh::load<uint32_t>(result->context.data());
+            packet.linear = mimicsh::load<uint32_t>(result->context.data() + 4);
+        } else {
+            packet.meta = packet.linear = 0;
+            packet.context = std::move(result->context);
+        }
         packet.out.assign(out.begin(), out.end());
     }
     end = now_ns();
@@ -150,7 +183,7 @@ std::string VmSide::trace(const Case& which) {
     if (!instance || which.inputs.empty()) {
         return {};
     }
-    RunOptions options = options_of(which.inputs.back());
+    RunOptions options = options_of(which, which.inputs.back());
     options.trace = true;
     const auto result = (*instance)->programs().front()->run(which.inputs.back().packet, options);
     return result ? result->trace : result.error().message();
@@ -181,6 +214,9 @@ std::string compare(const Outcome& vm, const Outcome& kernel, const Case& which)
             return where + "context: vm data " + std::to_string(here.meta) + " data_end " +
                    std::to_string(here.linear) + ", kernel " + std::to_string(there.meta) + " and " +
                    std::to_string(there.linear);
+        }
+        if (which.type != abi::ProgType::Xdp && here.context != there.context) {
+            return where + bytes_differ("context", here.context, there.context);
         }
         if (here.packet != there.packet) {
             return where + bytes_differ("packet", here.packet, there.packet);
