@@ -484,8 +484,8 @@ void FunctionBuilder::loop() {
     if (loops_ >= 2 || nesting_ >= 2) {
         return alu();
     }
-    if (draft_.is_long() && (loops_ > 0 || !rng_.one_in(6))) {
-        return may_goto_loop(); // counted ones are walked turn by turn
+    if (draft_.is_long() && (loops_ > 0 || !rng_.one_in(12))) {
+        return alu(); // walked turn by turn
     }
     const int counter = rng_.between(6, 9);
     if (!writable(counter) || (loops_ > 0 && at(counter).kind != Kind::Scalar)) {
@@ -513,7 +513,7 @@ void FunctionBuilder::loop() {
 
 /// while (may_goto) { ...; if (--counter == 0) break; }
 void FunctionBuilder::may_goto_loop() {
-    if (loops_ >= 1 || nesting_ >= 2 || (draft_.is_long() && rng_.one_in(2))) {
+    if (loops_ >= 1 || nesting_ >= 2 || (draft_.is_long() && !rng_.one_in(6))) {
         return alu();
     }
     const int counter = rng_.between(6, 9);

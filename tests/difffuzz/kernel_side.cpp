@@ -25,7 +25,7 @@ namespace mimicsh::difffuzz {
 namespace {
 
 constexpr size_t kLogSize = size_t{1} << 16; ///< since Linux 6.4 a log that does not fit keeps its end
-constexpr size_t kGrowth = size_t{4} << 20; ///< longer than a program can make a packet
+constexpr size_t kGrowth = size_t{4} << 20;  ///< longer than a program can make a packet
 
 /// Takes from this thread, while it lives, what lets programs show kernel addresses.
 class WithoutPerfmon {

@@ -272,7 +272,7 @@ void FunctionBuilder::iterator_loop() {
     emit(test::load(op::kW, to, 0, 0));
     set(to, {Kind::Scalar});
     for (int i = rng_.between(1, 4); i > 0; --i) {
-        draft_.is_long() ? straight_statement() : statement();
+        straight_statement();
     }
     emit(test::jump(static_cast<int>(head) - static_cast<int>(here()) - 1));
     land(out);
