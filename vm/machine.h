@@ -45,6 +45,7 @@ inline constexpr uint32_t kXdpHeadroom = 256;
 inline constexpr uint32_t kXdpFrameSize = 40;
 /// Linear bytes of an XDP test run: a page less headroom and struct skb_shared_info.
 inline constexpr uint32_t kXdpMaxLinear = 3520;
+inline constexpr uint32_t kFragment = 4096; ///< a page
 inline constexpr uint32_t kXdpBuffer = kXdpHeadroom + kXdpMaxLinear;
 /// Largest packet of a test run: linear part and MAX_SKB_FRAGS (17) pages.
 inline constexpr uint32_t kXdpMaxPacket = kXdpMaxLinear + 17 * 4096;
@@ -67,8 +68,9 @@ struct PendingFault {
 /// The packet of a run. Offsets count from the start of `buffer`; guest addresses of packet bytes are
 /// make_addr(handle, offset).
 struct PacketState {
-    ByteVec buffer;    ///< as long as the instance's programs need it
-    ByteVec fragments; ///< bytes behind the linear part (multi-buffer XDP)
+    ByteVec buffer;      ///< as long as the instance's programs need it
+    ByteVec fragments;   ///< bytes behind the linear part (multi-buffer XDP), page by page
+    uint32_t pulled = 0; ///< bytes of the first page that were made linear
     uint32_t meta = kXdpHeadroom;
     uint32_t start = kXdpHeadroom;
     uint32_t end = kXdpHeadroom;
@@ -162,6 +164,7 @@ class Machine {
         packet.end = packet.meta + static_cast<uint32_t>(linear);
         std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
         if (linear < bytes.size() || !packet.fragments.empty()) [[unlikely]] {
+            packet.pulled = 0;
             packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
         }
     }
@@ -326,7 +329,7 @@ class Machine {
     uint32_t frame_limit;
     std::array<uint64_t, 3> packet_pointers{};                ///< by FieldRole
     alignas(8) std::array<uint8_t, kSkbSize> context_image{}; ///< numbers of the context, at their offsets
-    ByteVec context_given; ///< ctx_in of a run on a socket buffer; empty = defaults
+    ByteVec context_given;                          ///< ctx_in of a run on a socket buffer; empty = defaults
     std::array<uint8_t, kFlowKeysSize> flow_keys{}; ///< of a flow dissector
     uint64_t budget = 0;
     uint32_t tail_calls = 0;

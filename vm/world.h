@@ -143,7 +143,16 @@ struct World {
     BufferSocket socket;
     std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
     std::vector<XfrmState> xfrm;  ///< outermost first
-    bool tc_ingress = false;      ///< tc programs run at ingress; a test run is at neither hook
+    /// What the card says of the packet; without it the card cannot say anything.
+    struct Rx {
+        std::optional<uint64_t> timestamp;
+        std::optional<uint32_t> hash;
+        uint32_t hash_type = 0; ///< enum xdp_rss_hash_type
+        std::optional<uint16_t> vlan_tci;
+        uint16_t vlan_proto = 0x8100;
+    };
+    std::optional<Rx> rx;
+    bool tc_ingress = false; ///< tc programs run at ingress; a test run is at neither hook
     std::optional<uint64_t> netns_cookie;
     std::optional<uint32_t> numa_node;
     std::optional<uint32_t> route_realm;

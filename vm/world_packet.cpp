@@ -86,6 +86,19 @@ void read_packet_world(Fields& top, World& world, Problem& problem) {
         Fields fields(*value, "world.tunnel", problem);
         world.tunnel = read_tunnel(fields);
     }
+    if (const json* value = top.find("rx")) {
+        Fields fields(*value, "world.rx", problem);
+        World::Rx rx;
+        rx.timestamp = fields.number64("timestamp");
+        rx.hash = fields.number("hash");
+        rx.hash_type = fields.number("hash_type").value_or(0);
+        if (const auto tci = fields.number("vlan_tci", UINT16_MAX)) {
+            rx.vlan_tci = static_cast<uint16_t>(*tci);
+        }
+        rx.vlan_proto = static_cast<uint16_t>(fields.number("vlan_proto", UINT16_MAX).value_or(0x8100));
+        fields.finish();
+        world.rx = rx;
+    }
     (void)top.list("xfrm", [&](const json& value, const std::string& path) {
         Fields fields(value, path, problem);
         World::XfrmState one;

@@ -80,10 +80,10 @@ int64_t adjust_linear_tail(PacketState& packet, int64_t delta) {
 /// Fragments are pages filled one after the other: the last may grow to the end of its page; shrinking takes
 /// from the last one first and from the linear part when no fragment is left.
 int64_t adjust_fragments(PacketState& packet, int64_t delta) {
-    constexpr int64_t kPage = 4096;
+    constexpr int64_t kPage = kFragment;
     const auto size = static_cast<int64_t>(packet.fragments.size());
     if (delta >= 0) {
-        const int64_t room = (kPage - size % kPage) % kPage;
+        const int64_t room = (kPage - (packet.pulled + size) % kPage) % kPage;
         if (delta > room) {
             return -EINVAL;
         }

@@ -56,20 +56,35 @@ bool is_xdp(const Machine& machine) {
     return machine.code->program->linked().spec.type == abi::ProgType::Xdp;
 }
 
+/// Host address of packet bytes that lie in one piece: in the linear part or in one fragment
+/// (bpf_xdp_pointer); null when they do not.
+uint8_t* in_one_piece(PacketState& packet, uint64_t offset, uint64_t size) {
+    constexpr uint64_t kMaxOffset = 0xffff;
+    const uint64_t linear = packet.end - packet.start;
+    if (offset < linear) {
+        return offset + size <= linear ? packet.buffer.data() + packet.start + offset : nullptr;
+    }
+    const uint64_t at = offset - linear;
+    const uint64_t room = kFragment - (packet.pulled + at) % kFragment;
+    return offset <= kMaxOffset && size <= room && at + size <= packet.fragments.size()
+               ? packet.fragments.data() + at
+               : nullptr;
+}
+
 /// Address of part of a view for the program. Packets give a region of their own, which dies with the
-/// packet's next move; 0 when the part is not linear.
+/// packet's next move; 0 when the part is not in one piece.
 uint64_t part_address(Machine& machine, const Dynptr& view, uint64_t offset, uint64_t size) {
     if (view.kind != Dynptr::Kind::Packet) {
         return view.address + view.offset + offset;
     }
     PacketState& packet = machine.packet;
-    const uint64_t from = uint64_t{packet.start} + view.offset + offset;
-    if (from + size > packet.end) {
+    uint8_t* host = in_one_piece(packet, uint64_t{view.offset} + offset, size);
+    if (host == nullptr) {
         return 0;
     }
     Region region;
     region.kind = RegionKind::Slice;
-    region.host = packet.buffer.data() + from;
+    region.host = host;
     region.size = static_cast<uint32_t>(size);
     region.readable = true;
     region.writable = !view.read_only;
@@ -121,6 +136,18 @@ uint64_t slice(Machine& machine, const uint64_t* args, bool writes) {
     }
     copy_packet(machine.packet, from, buffer, size, false);
     return args[2];
+}
+
+/// Copies between a view of the packet and host bytes; the errno of bpf_xdp_load_bytes and _store_bytes.
+int64_t copy_view(Machine& machine, const Dynptr& view, uint32_t offset, uint8_t* bytes, uint32_t size,
+                  bool to_packet) {
+    constexpr uint64_t kMaxOffset = 0xffff;
+    const uint64_t from = uint64_t{view.offset} + offset;
+    if (is_xdp(machine) && (from > kMaxOffset || size > kMaxOffset)) {
+        return -EFAULT;
+    }
+    copy_packet(machine.packet, from, bytes, size, to_packet);
+    return 0;
 }
 
 /// Host address of part of a view of memory; null = fault pending.
@@ -203,8 +230,9 @@ uint64_t helper_dynptr_read(Machine& machine, const uint64_t* args) {
         return errno_result(-E2BIG);
     }
     if (view->kind == Dynptr::Kind::Packet) {
-        copy_packet(machine.packet, uint64_t{view->offset} + offset, to, size, false);
-    } else if (const uint8_t* from = memory_part(machine, *view, offset, size, Access::Read)) {
+        return errno_result(copy_view(machine, *view, offset, to, size, false));
+    }
+    if (const uint8_t* from = memory_part(machine, *view, offset, size, Access::Read)) {
         std::memmove(to, from, size);
     }
     return 0;
@@ -235,8 +263,9 @@ uint64_t helper_dynptr_write(Machine& machine, const uint64_t* args) {
         return errno_result(-EINVAL);
     }
     if (view->kind == Dynptr::Kind::Packet) {
-        copy_packet(machine.packet, uint64_t{view->offset} + offset, const_cast<uint8_t*>(from), size, true);
-    } else if (uint8_t* to = memory_part(machine, *view, offset, size, Access::Write)) {
+        return errno_result(copy_view(machine, *view, offset, const_cast<uint8_t*>(from), size, true));
+    }
+    if (uint8_t* to = memory_part(machine, *view, offset, size, Access::Write)) {
         std::memmove(to, from, size);
     }
     return 0;
@@ -256,6 +285,21 @@ uint64_t helper_dynptr_data(Machine& machine, const uint64_t* args) {
 
 uint64_t kfunc_dynptr_from_skb(Machine& machine, const uint64_t* args) {
     return from_packet(machine, args, "bpf_dynptr_from_skb");
+}
+
+/// The metadata that an XDP program left in front of the packet, of which a test run has none.
+uint64_t kfunc_dynptr_from_skb_meta(Machine& machine, const uint64_t* args) {
+    if (args[0] != make_addr(kContextHandle, 0)) {
+        return machine.fault(FaultKind::BadCall,
+                             "bpf_dynptr_from_skb_meta: the first argument is not the context");
+    }
+    if (args[1] != 0) {
+        return put(machine, args[2], kNullDynptr) ? errno_result(-EINVAL) : 0;
+    }
+    Dynptr view;
+    view.kind = Dynptr::Kind::Packet;
+    (void)put(machine, args[2], view);
+    return 0;
 }
 
 uint64_t kfunc_dynptr_from_xdp(Machine& machine, const uint64_t* args) {

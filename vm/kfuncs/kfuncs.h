@@ -28,6 +28,7 @@ uint64_t kfunc_iter_num_destroy(Machine& machine, const uint64_t* args);
 
 // dynptr.cpp
 uint64_t kfunc_dynptr_from_skb(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_from_skb_meta(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_from_xdp(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_slice(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_slice_rdwr(Machine& machine, const uint64_t* args);
@@ -36,6 +37,12 @@ uint64_t kfunc_dynptr_is_null(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_is_rdonly(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_size(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_clone(Machine& machine, const uint64_t* args);
+
+// xdp.cpp
+uint64_t kfunc_xdp_pull_data(Machine& machine, const uint64_t* args);
+uint64_t kfunc_xdp_metadata_rx_timestamp(Machine& machine, const uint64_t* args);
+uint64_t kfunc_xdp_metadata_rx_hash(Machine& machine, const uint64_t* args);
+uint64_t kfunc_xdp_metadata_rx_vlan_tag(Machine& machine, const uint64_t* args);
 
 // sections.cpp
 uint64_t kfunc_rcu_read_lock(Machine& machine, const uint64_t* args);

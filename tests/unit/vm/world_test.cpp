@@ -21,7 +21,8 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
              Case{
                  R"({"route": []})",
                  "load: world.route: unknown word (known: cgroup, cpu, interfaces, neighbours, netns_cookie, "
-                 "numa_node, route_realm, routes, socket, sockets, task, tc_ingress, tcp_syncookies, time, tunnel, xfrm)"},
+                 "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
+                 "time, tunnel, xfrm)"},
              Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
              Case{R"({"interfaces": [{"name": "a"}]})", "load: world.interfaces[1].index: missing"},
              Case{R"({"interfaces": [{"name": "a", "index": 0}]})",
