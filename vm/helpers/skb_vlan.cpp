@@ -74,7 +74,7 @@ uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args) {
         store_be(data + kMacs, protocol);
         store_be(data + kMacs + 2, static_cast<uint16_t>(call.get(kSkbVlanTci)));
         machine.skb.mac -= kVlanTag;
-        machine.skb.mac_len += kVlanTag;
+        machine.skb.network -= kVlanTag; // at the tag, not at what is behind it
         call.set_protocol(protocol);
     }
     set_card_tag(call, is_vlan(wanted) ? wanted : kVlan, static_cast<uint16_t>(args[2]));
