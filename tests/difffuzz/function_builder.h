@@ -150,17 +150,14 @@ class FunctionBuilder {
 
     // -- More kinds of maps (statements_maps.cpp) --
     void container_call();
-    void filter_call();
     void nested_lookup();
     void each_call();
     void lock_call();
 
     // -- Texts, dynptrs, iterators, sections, inputs (statements_more.cpp) --
     void text_call();
-    void number_call();
     void format_call();
     void dynptr_call();
-    void record_dynptr();
     void dynptr_access(int dynptr, int32_t size, bool may_write);
     void iterator_loop();
     void straight_statement();

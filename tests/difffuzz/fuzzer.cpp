@@ -59,6 +59,20 @@ bool are_pointers(uint64_t ours, uint64_t theirs) {
            theirs >> 47 == (uint64_t{1} << 17) - 1;
 }
 
+/// Whether a pointer is among the results of some packet.
+bool results_are_pointers(const Outcome& ours, const Outcome& theirs) {
+    for (size_t i = 0; i < ours.packets.size() && i < theirs.packets.size(); ++i) {
+        const ByteVec& here = ours.packets[i].out;
+        const ByteVec& there = theirs.packets[i].out;
+        for (size_t at = 0; at + 8 <= here.size() && at + 8 <= there.size(); at += 8) {
+            if (are_pointers(load<uint64_t>(here.data() + at), load<uint64_t>(there.data() + at))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 } // namespace
 
 bool Fuzzer::probe_differs(const Case& probed) {
@@ -138,11 +152,13 @@ std::string Fuzzer::explain(uint64_t seed, bool with_bisect) {
     // Without an instruction that overwrites a pointer, the pointer may end up in the results.
     const bool modest = shows_no_pointer(which);
     const bool refused = !here_.refusal.empty();
+    const bool shows_pointers = !refused && results_are_pointers(here_, there_);
     const Oracle oracle = [&](const Case& smaller) {
         std::string differs = difference(smaller).value_or("");
         const bool other = here_.refusal.empty() == refused;
         // What is read before it is written may be anything.
-        const bool unclear = std::ranges::any_of(here_.packets, &PacketOutcome::warned);
+        const bool unclear = std::ranges::any_of(here_.packets, &PacketOutcome::warned) ||
+                             (!shows_pointers && results_are_pointers(here_, there_));
         const bool shows = !differs.empty() && !other && modest && !shows_no_pointer(smaller);
         return other || unclear || shows ? std::string() : differs;
     };
