@@ -138,6 +138,7 @@ int run(const Settings& settings, Fuzzer& fuzzer) {
     const uint64_t began = now_ns();
     const size_t warnings = kernel_warnings();
     uint64_t differences = 0;
+    bool warned = false;
     uint64_t seed = settings.first;
     std::string text;
     for (; seed <= settings.last; ++seed) {
@@ -158,7 +159,8 @@ int run(const Settings& settings, Fuzzer& fuzzer) {
         }
         if (seed % 1024 == 0 && kernel_warnings() > warnings) {
             std::printf("the kernel's log has a new warning; last seed %llu\n", number);
-            return 1;
+            warned = true;
+            break;
         }
         if (settings.progress != 0 && (seed - settings.first + 1) % settings.progress == 0) {
             std::printf("%s%s", fuzzer.statistics().text().c_str(), fuzzer.rate().c_str());
@@ -169,7 +171,7 @@ int run(const Settings& settings, Fuzzer& fuzzer) {
                 static_cast<unsigned long long>(std::min(seed, settings.last)),
                 fuzzer.statistics().text().c_str(), fuzzer.rate().c_str(),
                 static_cast<unsigned long long>(differences));
-    return differences == 0 ? 0 : 1;
+    return differences == 0 && !warned ? 0 : 1;
 }
 
 } // namespace
