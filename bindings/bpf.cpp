@@ -278,7 +278,31 @@ std::unique_ptr<Target> make_kernel() {
     return kernel::make_target();
 }
 
-/// object_load(object, target, options) -> instance | nil, err. options.data = {[section] = bytes}.
+/// The option values in the table on top of the stack, which is popped; true and false mean y and n.
+KconfigValues pop_kconfig(lua_State* L) {
+    KconfigValues values;
+    if (lua_istable(L, -1)) {
+        const int table = lua_gettop(L);
+        lua_pushnil(L);
+        while (lua_next(L, table) != 0) {
+            std::string& value = values[lua_tostring(L, -2)];
+            if (lua_isboolean(L, -1)) {
+                value = lua_toboolean(L, -1) != 0 ? "y" : "n";
+            } else if (const auto number = to_u64(L, lua_gettop(L));
+                       number && lua_type(L, -1) != LUA_TSTRING) {
+                value = std::to_string(*number);
+            } else {
+                value = check_string(L, -1, "kconfig");
+            }
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    return values;
+}
+
+/// object_load(object, target, options) -> instance | nil, err. options.data = {[section] = bytes},
+/// options.kconfig = {[option] = value}.
 int object_load(lua_State* L) {
     const auto object = check_object(L, 1);
     const std::string target_name(check_string(L, 2, "target"));
@@ -295,6 +319,8 @@ int object_load(lua_State* L) {
         }
     }
     lua_pop(L, 1);
+    options.push("kconfig");
+    load.kconfig = pop_kconfig(L);
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
         auto vm = make_vm(L, options);

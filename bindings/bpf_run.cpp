@@ -79,6 +79,15 @@ void push_sent(lua_State* L, const RunResult& result) {
     }
 }
 
+void set_log(lua_State* L, const std::vector<std::string>& log) {
+    lua_createtable(L, static_cast<int>(log.size()), 0);
+    for (size_t i = 0; i < log.size(); i++) {
+        push_string(L, log[i]);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    lua_setfield(L, -2, "log");
+}
+
 void push_result(lua_State* L, const Program& program, const RunResult& result) {
     lua_createtable(L, 0, 12);
     if (result.fault) {
@@ -104,12 +113,7 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     lua_setfield(L, -2, "insns");
     push_warnings(L, result.warnings);
     lua_setfield(L, -2, "warnings");
-    lua_createtable(L, static_cast<int>(result.log.size()), 0);
-    for (size_t i = 0; i < result.log.size(); i++) {
-        push_string(L, result.log[i]);
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
-    }
-    lua_setfield(L, -2, "log");
+    set_log(L, result.log);
     if (result.redirect) {
         lua_createtable(L, 0, 3);
         set_text(L, "kind", result.redirect->kind);
@@ -123,6 +127,32 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     }
     push_sent(L, result);
     set_text(L, "trace", result.trace);
+}
+
+/// advance(instance, ns) -> {callbacks=, faults=, warnings=, log=} | nil, err.
+int instance_advance(lua_State* L) {
+    Instance& instance = check_instance(L, 1);
+    const auto ns = to_u64(L, 2);
+    if (!ns) {
+        fail(L, "bad argument 'ns': expected a number of nanoseconds");
+    }
+    const auto result = instance.advance(*ns);
+    wake_ring_waits(check<InstanceOwner>(L, 1, "instance"));
+    if (!result) {
+        return push_failure(L, result.error());
+    }
+    lua_createtable(L, 0, 4);
+    set_number(L, "callbacks", static_cast<double>(result->callbacks));
+    lua_createtable(L, static_cast<int>(result->faults.size()), 0);
+    for (size_t i = 0; i < result->faults.size(); i++) {
+        push_fault(L, result->faults[i]);
+        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    }
+    lua_setfield(L, -2, "faults");
+    push_warnings(L, result->warnings);
+    lua_setfield(L, -2, "warnings");
+    set_log(L, result->log);
+    return 1;
 }
 
 /// One call of {helper=, values={{reg=, number= | bytes=}, ...}} at index, put behind the others.
@@ -217,6 +247,7 @@ int program_info(lua_State* L) {
 constexpr Function kFunctions[] = {
     {"program_run", &guard<&program_run>},
     {"program_info", &guard<&program_info>},
+    {"instance_advance", &guard<&instance_advance>},
 };
 
 } // namespace

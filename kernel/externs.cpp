@@ -53,9 +53,6 @@ Status resolve_externs(const LinkedProgram& program, std::span<Insn> insns) {
             continue;
         }
         const ExternDef& wanted = program.object->externs[ref.target];
-        if (wanted.kind == ExternKind::Kconfig) {
-            return missing(program, ref, wanted, ENOTSUP, "cannot be resolved yet");
-        }
         const bool untyped = wanted.kind == ExternKind::Ksym && wanted.type_id == 0;
         if (untyped) {
             const uint64_t address = kernel_symbol(wanted.name);

@@ -100,7 +100,11 @@ class KernelTarget final : public Target {
         if (!link_options) {
             return link_options.error();
         }
-        auto instance = std::make_unique<KernelInstance>(std::move(object));
+        auto resolved = with_kconfig(std::move(object), options.kconfig);
+        if (!resolved) {
+            return resolved.error();
+        }
+        auto instance = std::make_unique<KernelInstance>(std::move(*resolved));
         instance->load_btf();
         if (auto ok = instance->create_maps(options); !ok) {
             return ok.error();

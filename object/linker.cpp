@@ -37,6 +37,8 @@ class Linker {
     }
     Status check_main() const;
     Status place(uint32_t index);
+    Status place_reached();
+    Status place_exception_callback();
     Status resolve(uint32_t index, const Relocation& reloc);
 
     std::shared_ptr<const Object> object_;
@@ -140,16 +142,7 @@ Status Linker::resolve(uint32_t index, const Relocation& reloc) {
 /// Depth first by first reference, as libbpf lays subprograms out: a callee and all that it reaches come
 /// before the caller's next callee. The stack is explicit, each function is placed once, so recursion in the
 /// program is harmless.
-Expected<LinkedProgram> Linker::run() {
-    if (auto ok = check_main(); !ok) {
-        return ok.error();
-    }
-    const Function& main = object_->functions[main_];
-    out_.name = main.name;
-    out_.spec = *main.spec;
-    if (auto ok = place(main_); !ok) {
-        return ok.error();
-    }
+Status Linker::place_reached() {
     while (!open_.empty()) {
         Open& top = open_.back();
         const uint32_t index = top.function;
@@ -160,8 +153,58 @@ Expected<LinkedProgram> Linker::run() {
         }
         const Relocation& reloc = relocs[top.next_reloc++];
         if (auto ok = resolve(index, reloc); !ok) {
-            return ok.error();
+            return ok;
         }
+    }
+    return {};
+}
+
+/// The kernel finds the callback by the tag on the main function, which names one of the program's functions.
+Status Linker::place_exception_callback() {
+    constexpr std::string_view kTag = "exception_callback:";
+    const uint32_t main_type = object_->functions[main_].btf_id;
+    if (main_type == 0 || object_->btf == nullptr) {
+        return {};
+    }
+    for (uint32_t id = 1; id < object_->btf->type_count(); ++id) {
+        const BtfType& tag = object_->btf->type(id);
+        if (tag.kind != BtfKind::DeclTag || tag.type != main_type || !tag.name.starts_with(kTag)) {
+            continue;
+        }
+        const std::string_view name = tag.name.substr(kTag.size());
+        const auto& all = object_->functions;
+        const auto found = std::ranges::find(all, name, &Function::name);
+        if (found == all.end() || found->spec) {
+            return bad("exception callback '" + std::string(name.substr(0, 128)) +
+                       "' is no function of the object");
+        }
+        const auto index = static_cast<uint32_t>(found - all.begin());
+        if (placed_[index] == kNotPlaced) {
+            if (auto ok = place(index); !ok) {
+                return ok;
+            }
+        }
+        out_.exception_callback = placed_[index];
+        return place_reached();
+    }
+    return {};
+}
+
+Expected<LinkedProgram> Linker::run() {
+    if (auto ok = check_main(); !ok) {
+        return ok.error();
+    }
+    const Function& main = object_->functions[main_];
+    out_.name = main.name;
+    out_.spec = *main.spec;
+    if (auto ok = place(main_); !ok) {
+        return ok.error();
+    }
+    if (auto ok = place_reached(); !ok) {
+        return ok.error();
+    }
+    if (auto ok = place_exception_callback(); !ok) {
+        return ok.error();
     }
     const auto by_insn = [](const auto& a, const auto& b) { return a.insn < b.insn; };
     std::stable_sort(out_.refs.begin(), out_.refs.end(), by_insn);

@@ -27,7 +27,8 @@ struct LinkedFunction {
     uint32_t index = 0; ///< in the object
 };
 
-/// Final instructions of one program: main function first, then the subprograms it reaches, each once. Local
+/// Final instructions of one program: main function first, then the subprograms it reaches, each once, then
+/// the function that its declaration tag "exception_callback:NAME" names, and what that reaches. Local
 /// calls and callback addresses are pc-relative in imm. Map references keep src kMapFd/kMapValue with imm 0
 /// in the first slot and the offset in the second slot's imm for MapValue; `refs` says which map.
 struct LinkedProgram {
@@ -38,6 +39,7 @@ struct LinkedProgram {
     std::vector<LinkedFunction> functions; ///< sorted by insn, the first at 0
     std::vector<LineInfo> lines;           ///< sorted by insn
     std::shared_ptr<const Object> object;
+    uint32_t exception_callback = 0; ///< first slot of what bpf_throw ends in, 0 = its cookie is returned
 
     /// Index into `functions` of the function that holds a slot.
     [[nodiscard]] uint32_t function_at(uint32_t insn) const;

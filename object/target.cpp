@@ -41,6 +41,11 @@ std::string_view name(FaultKind kind) {
     return "unknown";
 }
 
+Expected<AdvanceResult> Instance::advance(uint64_t) {
+    return Error{
+        ENOTSUP, "advance", "the clock of the " + std::string(target()) + " target cannot be set", {}, {}};
+}
+
 Program* Instance::find_program(std::string_view program_name) {
     auto all = programs();
     auto it = std::ranges::find_if(all, [&](Program* program) { return program->name() == program_name; });

@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "object/kconfig.h"
 #include "object/linker.h"
 #include "object/object.h"
 
@@ -232,12 +233,21 @@ class Program {
                                                      const BatchOptions& options) = 0;
 };
 
+/// What ran when time was moved on.
+struct AdvanceResult {
+    uint64_t callbacks = 0; ///< of timers and work queues, those with a fault included
+    std::vector<Fault> faults;
+    std::vector<Warning> warnings; ///< each site once
+    std::vector<std::string> log;  ///< trace_printk lines
+};
+
 // -- Instances and targets --
 
 struct LoadOptions {
     std::map<std::string, ByteVec> data; ///< initial contents by data section name, instead of the object's
     std::shared_ptr<const Btf>
-        kernel_btf; ///< for CO-RE; null = the target finds the running kernel's by itself
+        kernel_btf;        ///< for CO-RE; null = the target finds the running kernel's by itself
+    KconfigValues kconfig; ///< for __kconfig externs, before the running kernel's own
 };
 
 /// An object loaded into a target. Owns programs and maps; both live as long as the instance.
@@ -248,6 +258,10 @@ class Instance {
     [[nodiscard]] virtual const std::shared_ptr<const Object>& object() const = 0;
     [[nodiscard]] virtual std::vector<Program*> programs() = 0;
     [[nodiscard]] virtual std::vector<Map*> maps() = 0; ///< parallel to object()->maps
+    /// Moves the clock by so many nanoseconds and runs what is due by then, in the order of time: callbacks
+    /// of timers, and work that was scheduled. ENOTSUP where time passes by itself (kernel), ELOOP when
+    /// callbacks keep starting each other.
+    [[nodiscard]] virtual Expected<AdvanceResult> advance(uint64_t ns);
     [[nodiscard]] Program* find_program(std::string_view program_name);
     [[nodiscard]] Map* find_map(std::string_view map_name);
 };

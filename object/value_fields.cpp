@@ -13,9 +13,21 @@ constexpr uint32_t kMaxDepth = 8;
 constexpr size_t kMaxFields = 64;
 
 /// Structs whose contents only the kernel touches.
-constexpr std::array<std::string_view, 9> kOpaque{"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer",
-                                                  "bpf_wq",        "bpf_list_head",     "bpf_list_node",
-                                                  "bpf_rb_root",   "bpf_rb_node",       "bpf_refcount"};
+struct Opaque {
+    std::string_view name;
+    HiddenField::Kind kind = HiddenField::Kind::Other;
+};
+constexpr std::array kOpaque{
+    Opaque{"bpf_spin_lock", HiddenField::Kind::SpinLock},
+    Opaque{"bpf_res_spin_lock", HiddenField::Kind::ResSpinLock},
+    Opaque{"bpf_timer", HiddenField::Kind::Timer},
+    Opaque{"bpf_wq", HiddenField::Kind::Workqueue},
+    Opaque{"bpf_list_head"},
+    Opaque{"bpf_list_node"},
+    Opaque{"bpf_rb_root"},
+    Opaque{"bpf_rb_node"},
+    Opaque{"bpf_refcount"},
+};
 
 /// A pointer to an object of the kernel: tagged kptr, kptr_untrusted, percpu_kptr or uptr.
 bool is_kernel_pointer(const Btf& btf, const BtfType& type) {
@@ -33,12 +45,11 @@ void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::
         return;
     }
     const auto size = btf.size_of(id);
-    const bool is_opaque =
-        type.kind == BtfKind::Struct && std::ranges::find(kOpaque, type.name) != kOpaque.end();
-    if (size && (is_opaque || is_kernel_pointer(btf, type))) {
-        found.push_back(
-            {type.name == "bpf_spin_lock" ? HiddenField::Kind::SpinLock : HiddenField::Kind::Other,
-             static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
+    const auto opaque =
+        type.kind == BtfKind::Struct ? std::ranges::find(kOpaque, type.name, &Opaque::name) : kOpaque.end();
+    if (size && (opaque != kOpaque.end() || is_kernel_pointer(btf, type))) {
+        found.push_back({opaque != kOpaque.end() ? opaque->kind : HiddenField::Kind::Other,
+                         static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
     } else if (type.kind == BtfKind::Struct) {
         for (const BtfMember& member : type.members) {
             collect(btf, member.type, offset + member.bit_offset / 8, depth + 1, found);

@@ -11,7 +11,13 @@ namespace mimicsh {
 
 /// A field that host copies show as zero and that updates leave alone.
 struct HiddenField {
-    enum class Kind : uint8_t { SpinLock, Other };
+    enum class Kind : uint8_t {
+        SpinLock,
+        ResSpinLock,
+        Timer,
+        Workqueue,
+        Other,
+    };
     Kind kind = Kind::Other;
     uint32_t offset = 0; ///< in the value
     uint32_t size = 0;

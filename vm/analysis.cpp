@@ -64,6 +64,12 @@ class Flow {
             entry.regs[2] = {Kind::Scalar, 0};
         }
         enter(0, entry);
+        if (program_.exception_callback != 0) {
+            State thrown;
+            thrown.regs[1] = {Kind::Scalar, 0};
+            enter_function(program_.exception_callback, thrown);
+            result_.async_callbacks.push_back(program_.exception_callback);
+        }
         while (!work_.empty()) {
             std::ranges::pop_heap(work_, std::greater{}); // in order of slots few are walked twice
             const uint32_t slot = work_.back();
@@ -483,6 +489,9 @@ class Flow {
         case InsnKind::CallLocal:
             call_local(slot, insn, state);
             break;
+        case InsnKind::CallKfunc:
+            call_kfunc(slot, state);
+            break;
         default:
             call_clobbers(state);
             set(state.regs[0], {Kind::Unknown, 0});
@@ -576,7 +585,7 @@ class Flow {
     void load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
         const LinkedRef* ref = refs_[slot];
         if (insn.src == op::kFunc) {
-            set(dst, {Kind::Callback, 0});
+            set(dst, {Kind::Callback, static_cast<int32_t>(int64_t{slot} + 1 + insn.imm)});
             State entry;
             for (size_t reg = 1; reg <= 5; ++reg) {
                 entry.regs[reg] = {Kind::Unknown, 0};
@@ -781,7 +790,10 @@ class Flow {
             state.regs[1].kind == Kind::MapObject ? SlotFacts::Target::Map : SlotFacts::Target::Unknown;
         facts.value = state.regs[1].value;
         const auto id = static_cast<uint32_t>(insn.imm);
-        constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3;
+        constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3, kTimerSetCallback = 170;
+        if (id == kTimerSetCallback) {
+            note_async(state.regs[2]);
+        }
         const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
         if (passes_stack(state) && !only_reads) {
             if (has_callbacks_ &&
@@ -796,6 +808,24 @@ class Flow {
         }
         call_clobbers(state);
         set(state.regs[0], {own_.contains(id) ? Kind::Unknown : returned(id), 0});
+    }
+
+    void call_kfunc(uint32_t slot, State& state) {
+        if (refs_[slot] != nullptr) {
+            const std::string& name = program_.object->externs[refs_[slot]->target].name;
+            if (name == "bpf_wq_set_callback_impl") {
+                note_async(state.regs[2]);
+            }
+        }
+        call_clobbers(state);
+        set(state.regs[0], {Kind::Unknown, 0});
+    }
+
+    /// The function of a callback argument does not run below its caller.
+    void note_async(Value callback) {
+        if (finished_ && callback.kind == Kind::Callback && callback.value > 0) {
+            result_.async_callbacks.push_back(static_cast<uint32_t>(callback.value));
+        }
     }
 
     /// What a helper returns, by id.

@@ -39,6 +39,8 @@ struct Refusal {
 
 struct Analysis {
     std::vector<SlotFacts> slots;
+    std::vector<uint32_t>
+        async_callbacks;       ///< first slots of functions that run later, on a stack of their own
     bool tracks_bounds = true; ///< every comparison with data_end was recognised
     std::optional<Refusal> refusal;
 };

@@ -15,7 +15,8 @@ constexpr uint32_t kStackUnit = 16;
 
 class Chains {
   public:
-    explicit Chains(const LinkedProgram& program) : program_(program) {
+    Chains(const LinkedProgram& program, const std::vector<uint32_t>& async)
+        : program_(program), async_(async) {
         for (uint32_t slot = 0; slot < program.insns.size(); slot += slot_count(program.insns[slot])) {
             note(slot, program.insns[slot]);
         }
@@ -56,7 +57,9 @@ class Chains {
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
-            calls_[function].emplace_back(slot, program_.function_at(target));
+            if (local || std::ranges::count(async_, target) == 0) {
+                calls_[function].emplace_back(slot, program_.function_at(target));
+            }
         }
         const InsnForm* form = insn.dst == 10 || insn.src == 10 ? classify(insn) : nullptr;
         if (form == nullptr) {
@@ -85,6 +88,7 @@ class Chains {
     }
 
     const LinkedProgram& program_;
+    const std::vector<uint32_t>& async_;
     std::map<uint32_t, std::vector<std::pair<uint32_t, uint32_t>>> calls_;
     std::map<uint32_t, uint32_t> depth_;
     std::map<uint32_t, uint32_t> seen_;
@@ -94,8 +98,13 @@ class Chains {
 
 } // namespace
 
-Status check_stack(const LinkedProgram& program) {
-    return Chains(program).walk(0, 1, 0, 0);
+Status check_stack(const LinkedProgram& program, const std::vector<uint32_t>& async_callbacks) {
+    Chains chains(program, async_callbacks);
+    Status ok = chains.walk(0, 1, 0, 0);
+    for (size_t i = 0; ok && i < async_callbacks.size(); ++i) {
+        ok = chains.walk(program.function_at(async_callbacks[i]), 1, 0, async_callbacks[i]);
+    }
+    return ok;
 }
 
 } // namespace mimicsh::vm

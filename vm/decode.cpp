@@ -2,6 +2,7 @@
 // Decoding: one operation per instruction, then pairs are fused and jumps turned into byte distances.
 #include "vm/decode.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include "vm/interp.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
+#include "vm/program.h"
 #include "vm/support.h"
 
 namespace mimicsh::vm {
@@ -97,6 +99,16 @@ bool may_load_packet(abi::ProgType type) {
 uint64_t dead_instruction(Machine& machine, const uint64_t* /*args*/) {
     return machine.fault(FaultKind::BadInstruction,
                          "an instruction that read-only data leaves out was reached");
+}
+
+/// A weak kernel function that is not there: only a call that is reached is wrong.
+uint64_t missing_kfunc(Machine& machine, const uint64_t*) {
+    const LinkedProgram& program = machine.code->program->linked();
+    const uint32_t slot = machine.code->slot_of(machine.at);
+    const auto ref = std::ranges::find(program.refs, slot, &LinkedRef::insn);
+    return machine.fault(FaultKind::BadCall,
+                         "kernel function " + program.object->externs[ref->target].name + " is not emulated",
+                         "ask with bpf_ksym_exists before the call");
 }
 
 class Decoder {
@@ -273,6 +285,15 @@ class Decoder {
         } else if (ref != nullptr) {
             if (ref->kind == RelocKind::Extern) {
                 const ExternDef& wanted = program_.object->externs[ref->target];
+                const bool is_there =
+                    wanted.kind == ExternKind::Kfunc && kfunc_function(wanted.name) != nullptr;
+                if (is_there || wanted.is_weak) {
+                    // Programs ask this way what is there.
+                    const uint64_t address = is_there ? make_addr(kCallbackHandle, 0) : 0;
+                    draft.op.a = static_cast<int32_t>(address);
+                    draft.op.b = static_cast<int32_t>(address >> 32);
+                    return {};
+                }
                 return refuse(slot, ENOTSUP, "extern " + wanted.name + " is not emulated");
             }
             const VmMap& map = *options_.maps[ref->target];
@@ -369,7 +390,10 @@ class Decoder {
             return refuse(slot, EINVAL, "call of a kernel function that the object does not name");
         }
         const std::string& name = program_.object->externs[ref->target].name;
-        const HelperFn function = kfunc_function(name);
+        HelperFn function = kfunc_function(name);
+        if (function == nullptr && program_.object->externs[ref->target].is_weak) {
+            function = missing_kfunc;
+        }
         if (function == nullptr) {
             return refuse(slot, ENOTSUP, "kernel function " + name + " is not emulated",
                           "load(\"kernel\") runs it for real");

@@ -18,8 +18,9 @@ namespace mimicsh::vm {
 [[nodiscard]] Error load_refusal(const LinkedProgram& program, uint32_t slot, int code,
                                  const std::string& why, std::string hint = {});
 
-/// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, and no recursion.
-[[nodiscard]] Status check_stack(const LinkedProgram& program);
+/// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, and no recursion. Functions
+/// that run later (first slots) have chains of their own.
+[[nodiscard]] Status check_stack(const LinkedProgram& program, const std::vector<uint32_t>& async_callbacks);
 
 struct DecodeOptions {
     bool traced = false;  ///< one operation per instruction, for the traced interpreter

@@ -26,6 +26,11 @@ uint64_t splitmix(uint64_t& state) {
     return z ^ (z >> 31);
 }
 
+/// Whether a field of a map value holds the id of something that ends with the value.
+bool owns_something(const HiddenField& field) {
+    return field.kind == HiddenField::Kind::Timer || field.kind == HiddenField::Kind::Workqueue;
+}
+
 } // namespace
 
 Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most)
@@ -86,7 +91,24 @@ void Machine::make_room_for(abi::ProgType type) {
 void Machine::add_map(std::unique_ptr<VmMap> map) {
     map->set_id(static_cast<uint32_t>(maps_.size()) + 1);
     map->map_values(regions, static_cast<uint32_t>(maps_.size()));
+    if (std::ranges::any_of(map->hidden(), owns_something)) {
+        map->on_release([this](const HiddenField& field, uint8_t* bytes, Journal* record) {
+            release_field(field, bytes, record);
+        });
+    }
     maps_.push_back(std::move(map));
+}
+
+void Machine::release_field(const HiddenField& field, uint8_t* bytes, Journal* record) {
+    const auto id = mimicsh::load<uint32_t>(bytes);
+    if (!owns_something(field) || id == 0) {
+        return;
+    }
+    if (record != nullptr) {
+        record->bytes(bytes, 4);
+    }
+    mimicsh::store(bytes, uint32_t{0});
+    async.release(id, record);
 }
 
 // -- A run --
@@ -110,6 +132,7 @@ void Machine::forget_last_run() {
         user_calls.clear();
     }
     held_lock.reset();
+    thrown.reset();
     sections.clear();
     dynptrs.clear();
     packet_slices.clear();
@@ -151,7 +174,30 @@ void Machine::report_open_reference() {
     }
 }
 
+/// Everything that ran below the program is gone; its result is the cookie or what the callback makes of it.
+void Machine::catch_thrown() {
+    regs[0] = *thrown;
+    regs[1] = *thrown;
+    thrown.reset();
+    pending.reset();
+    depth = 0;
+    stack_init[0].fill(0);
+    regs[10] = frame_pointer();
+    const uint32_t callback = code->program->linked().exception_callback;
+    if (callback != 0) {
+        (void)execute(*this, *code, code->op_of_slot[callback]);
+    }
+    if (thrown) {
+        thrown.reset();
+        pending.reset();
+        fault(FaultKind::Strict, "bpf_throw: called from the exception callback");
+    }
+}
+
 void Machine::report_left_open() {
+    if (thrown) {
+        catch_thrown();
+    }
     if (pending) {
         return;
     }
@@ -268,12 +314,17 @@ uint32_t Machine::own_frames() const {
     return depth - first + 1;
 }
 
+bool Machine::is_callback(uint64_t function) const {
+    const int64_t slot = offset_of(function);
+    return handle_of(function) == kCallbackHandle && slot >= 0 &&
+           static_cast<uint64_t>(slot) < code->op_of_slot.size() &&
+           code->op_of_slot[static_cast<size_t>(slot)] != Code::kNoOp;
+}
+
 std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args,
                                            const char* helper) {
     const int64_t slot = offset_of(function);
-    if (handle_of(function) != kCallbackHandle || slot < 0 ||
-        static_cast<uint64_t>(slot) >= code->op_of_slot.size() ||
-        code->op_of_slot[static_cast<size_t>(slot)] == Code::kNoOp) {
+    if (!is_callback(function)) {
         fault(FaultKind::BadCall, std::string(helper) + ": the callback is no function of the program");
         return std::nullopt;
     }

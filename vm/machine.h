@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "object/target.h"
+#include "vm/async.h"
 #include "vm/code.h"
 #include "vm/context/context.h"
 #include "vm/context/sk_buff.h"
@@ -303,6 +304,8 @@ class Machine {
     /// pending.
     [[nodiscard]] bool refill(uint32_t& ticks);
 
+    /// Whether an address is that of a function of the running program.
+    [[nodiscard]] bool is_callback(uint64_t function) const;
     /// Runs a callback of the current program with up to five arguments. Nothing: a fault is pending.
     [[nodiscard]] std::optional<uint64_t> call_back(uint64_t function, std::array<uint64_t, 5> args,
                                                     const char* helper);
@@ -337,6 +340,7 @@ class Machine {
 
     // -- The rest of the world --
     Journal journal;
+    AsyncTable async;
     PacketState packet;
     SkBuffState skb;
     uint32_t cpu = 0;
@@ -361,6 +365,7 @@ class Machine {
         std::string map;
     };
     std::optional<HeldLock> held_lock;   ///< bpf_spin_lock
+    std::optional<uint64_t> thrown;      ///< cookie of a bpf_throw that unwinds; `pending` is set as well
     std::vector<Section> sections;       ///< entered and not left
     std::vector<Dynptr> dynptrs;         ///< all that the run has made, clones included
     std::vector<uint32_t> packet_slices; ///< handles that a move of the packet ends
@@ -372,6 +377,7 @@ class Machine {
     bool touched = false; ///< the run did something that begin_run does not reset on its short path
 
   private:
+    void release_field(const HiddenField& field, uint8_t* bytes, Journal* record);
     struct Resolved {
         uint8_t* host = nullptr;
         Region* region = nullptr;
@@ -380,6 +386,7 @@ class Machine {
     void forget_last_run();
     void report_left_open();
     void report_open_reference();
+    void catch_thrown();
     void close_run();
     [[nodiscard]] Resolved resolve_packet(Region& region, uint64_t addr, uint64_t size, Access access,
                                           const char* what);

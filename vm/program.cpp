@@ -59,7 +59,7 @@ Status LoadedProgram::prepare() {
         return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
     }
     if (machine_.options.mode == Mode::Strict) {
-        if (auto ok = check_stack(linked_); !ok) {
+        if (auto ok = check_stack(linked_, analysis.async_callbacks); !ok) {
             return ok;
         }
     }
@@ -200,6 +200,16 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
 }
 
 Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFault& first) {
+    return explain_by(first, [&](const Code& entry) {
+        context_->set_context(machine_, context);
+        context_->set_packet(machine_, packet);
+        start_run(entry);
+        (void)machine_.execute(machine_, entry, 0);
+        machine_.finish_run();
+    });
+}
+
+Fault LoadedProgram::explain_by(const PendingFault& first, const std::function<void(const Code&)>& again) {
     const bool can_repeat = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
     if (!can_repeat || !machine_.rewind()) {
         return make_fault(machine_, first, nullptr);
@@ -209,12 +219,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
     machine_.tracer = &tracer;
     machine_.execute = execute_traced;
     machine_.repeats_run = true;
-    const Code& entry = code(true);
-    context_->set_context(machine_, context);
-    context_->set_packet(machine_, packet);
-    start_run(entry);
-    (void)machine_.execute(machine_, entry, 0);
-    machine_.finish_run();
+    again(code(true));
     machine_.tracer = nullptr;
     machine_.execute = execute;
     machine_.repeats_run = false;
@@ -284,6 +289,49 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
     }
     machine_.stop = nullptr;
     return done;
+}
+
+// -- Callbacks whose time has come --
+
+void LoadedProgram::call_from_outside(const Code& entry, const AsyncCallback& what, uint64_t key) {
+    const VmMap& map = *machine_.maps()[what.map];
+    machine_.begin_run(entry);
+    machine_.note_effect();
+    machine_.regs[1] = make_addr(map.handle(), 0);
+    machine_.regs[2] = key;
+    machine_.regs[3] = map.open_window(machine_.regions, what.element);
+    if (machine_.execute(machine_, entry, entry.op_of_slot[what.callback]) && machine_.regs[0] != 0) {
+        machine_.fault(FaultKind::Strict,
+                       "the callback returned " + std::to_string(machine_.regs[0]) + ", only 0 is allowed");
+    }
+    machine_.finish_run();
+}
+
+void LoadedProgram::run_callback(const AsyncCallback& what, AdvanceResult& result) {
+    machine_.cpu = machine_.options.cpu;
+    machine_.stop = nullptr;
+    machine_.tracer = nullptr;
+    machine_.execute = execute;
+    const VmMap& map = *machine_.maps()[what.map];
+    ByteVec bytes(map.key_size());
+    map.copy_key(what.element, bytes.data());
+    const auto once = [&](const Code& entry) {
+        Region region;
+        region.kind = RegionKind::MapKey;
+        region.host = bytes.data();
+        region.size = region.load_limit = map.key_size();
+        region.readable = true;
+        call_from_outside(entry, what, make_addr(machine_.regions.add(region), 0));
+    };
+    ++result.callbacks;
+    once(fast_);
+    if (machine_.pending) {
+        const PendingFault first = *machine_.pending;
+        result.faults.push_back(explain_by(first, once));
+    }
+    add_warnings(result.warnings);
+    result.log.insert(result.log.end(), machine_.log.begin(), machine_.log.end());
+    machine_.end_run();
 }
 
 void LoadedProgram::add_warnings(std::vector<Warning>& all) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 
 #include "object/target.h"
@@ -34,6 +35,9 @@ class LoadedProgram final : public Program {
     /// recording inputs.
     [[nodiscard]] const Code& code(bool traced);
 
+    /// Runs a function of the program as the callback of a timer or work item whose time has come.
+    void run_callback(const AsyncCallback& what, AdvanceResult& result);
+
     /// Runs take results of helper calls from a recording; null = no longer.
     void set_replay(std::shared_ptr<Replay> replay) { replay_ = std::move(replay); }
     [[nodiscard]] Replay* replay() const { return replay_.get(); }
@@ -44,6 +48,9 @@ class LoadedProgram final : public Program {
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left
     /// them.
     [[nodiscard]] Fault explain(ByteView packet, ByteView context, const PendingFault& first);
+    /// The same for any kind of run; `again` runs the code from its start.
+    [[nodiscard]] Fault explain_by(const PendingFault& first, const std::function<void(const Code&)>& again);
+    void call_from_outside(const Code& entry, const AsyncCallback& what, uint64_t key);
     [[nodiscard]] Analysis analyse_linked() const;
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
     /// Adds the warnings of the last run to those already there, once per site.

@@ -44,6 +44,35 @@ class VmInstance final : public Instance {
         return all;
     }
 
+    Expected<AdvanceResult> advance(uint64_t ns) override {
+        constexpr uint64_t kMaxCallbacks = 1 << 20; // of one call: they may start each other without end
+        AdvanceResult result;
+        AsyncTable& async = machine_.async;
+        const uint64_t until = machine_.clock_ns + std::min(ns, INT64_MAX - machine_.clock_ns);
+        async.collect();
+        async.advancing = true;
+        bool too_many = false;
+        while (const auto id = async.next_due(until)) {
+            const AsyncCallback due = async.at(*id);
+            machine_.clock_ns = std::max(machine_.clock_ns, due.expires);
+            machine_.note_effect(); // a repeated run starts from the new time
+            async.running = due.kind == AsyncCallback::Kind::Timer ? *id : 0;
+            due.program->run_callback(due, result);
+            too_many = result.callbacks == kMaxCallbacks;
+            if (too_many) {
+                break;
+            }
+        }
+        async.running = 0;
+        async.advancing = false;
+        if (too_many) {
+            return Error{ELOOP, "advance", "callbacks start each other without end", {}, {}};
+        }
+        machine_.clock_ns = until;
+        machine_.note_effect();
+        return result;
+    }
+
     Status create_maps(const LoadOptions& load) {
         uint64_t taken = 0;
         for (const MapDef& def : object_->maps) {
@@ -115,7 +144,11 @@ class VmTarget final : public Target {
         if (!link_options) {
             return link_options.error();
         }
-        auto instance = std::make_unique<VmInstance>(std::move(object), options_, cpus);
+        auto resolved = with_kconfig(std::move(object), load_options.kconfig);
+        if (!resolved) {
+            return resolved.error();
+        }
+        auto instance = std::make_unique<VmInstance>(std::move(*resolved), options_, cpus);
         if (auto ok = instance->create_maps(load_options); !ok) {
             return ok.error();
         }

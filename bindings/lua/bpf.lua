@@ -81,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "seed cpus cpu budget mode sanitize vars world helpers"
+local LOAD_OPTIONS = "kconfig seed cpus cpu budget mode sanitize vars world helpers"
 
 local make_instance
 
@@ -90,7 +90,8 @@ function object_methods.load(obj, target, options)
         core.fail("bad argument 'target': expected \"vm\" or \"kernel\", got " .. type(target))
     end
     options = check_options(options, "load", LOAD_OPTIONS)
-    local passed = { data = options.vars and patch_sections(obj, options.vars) or nil }
+    local passed = { data = options.vars and patch_sections(obj, options.vars) or nil,
+                     kconfig = options.kconfig }
     if target == "vm" then
         passed.seed = options.seed or config.seed
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "sanitize" } do
@@ -171,6 +172,19 @@ function instance_methods.close(inst)
     raw.instance_close(inst)
 end
 
+-- What callbacks did; the table's text is one line and what went wrong.
+local Advanced = { __name = "advanced" }
+
+function Advanced.__tostring(advanced)
+    local lines = { ("%d callbacks"):format(advanced.callbacks) }
+    for _, list in ipairs{ advanced.faults, advanced.warnings, advanced.log } do
+        for _, entry in ipairs(list) do
+            lines[#lines + 1] = tostring(entry)
+        end
+    end
+    return table.concat(lines, "\n")
+end
+
 function Instance.__index(inst, name)
     local method = instance_methods[name]
     if method then
@@ -232,6 +246,21 @@ end
 
 function Emitted.__tojson(copy)
     return { kind = copy.kind, index = copy.index, flags = copy.flags, packet = hex(copy.bytes) }
+end
+
+-- inst:advance(ns) -> {callbacks=, faults=, warnings=, log=}: moves the clock and runs timers that are due.
+function instance_methods.advance(inst, ns)
+    local advanced, err = raw.instance_advance(inst, ns)
+    if not advanced then
+        return nil, err
+    end
+    for _, fault in ipairs(advanced.faults) do
+        setmetatable(fault, Fault)
+    end
+    for _, warning in ipairs(advanced.warnings) do
+        setmetatable(warning, Warning)
+    end
+    return setmetatable(advanced, Advanced)
 end
 
 local Result = { __name = "result" }

