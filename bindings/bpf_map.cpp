@@ -210,6 +210,14 @@ int map_freeze(lua_State* L) {
     return 1;
 }
 
+int map_send(lua_State* L) {
+    if (const auto done = check_map(L, 1).send(as_bytes(check_string(L, 2, "sample"))); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 int map_put_program(lua_State* L) {
     Map& map = check_map(L, 1);
     const auto index = static_cast<uint32_t>(check_unsigned(L, 2, "index", 0, UINT32_MAX));
@@ -226,19 +234,13 @@ int map_put_program(lua_State* L) {
 }
 
 constexpr Function kFunctions[] = {
-    {"map_info", &guard<&map_info>},
-    {"map_types", &guard<&map_types>},
-    {"map_variables", &guard<&map_variables>},
-    {"map_lookup", &guard<&map_lookup>},
-    {"map_update", &guard<&map_update>},
-    {"map_erase", &guard<&map_erase>},
-    {"map_cursor", &guard<&map_cursor>},
-    {"map_batch", &guard<&map_batch>},
-    {"map_take", &guard<&map_take>},
-    {"map_put_map", &guard<&map_put_map>},
-    {"map_by_id", &guard<&map_by_id>},
-    {"map_freeze", &guard<&map_freeze>},
-    {"map_put_program", &guard<&map_put_program>},
+    {"map_info", &guard<&map_info>},           {"map_types", &guard<&map_types>},
+    {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
+    {"map_update", &guard<&map_update>},       {"map_erase", &guard<&map_erase>},
+    {"map_cursor", &guard<&map_cursor>},       {"map_batch", &guard<&map_batch>},
+    {"map_take", &guard<&map_take>},           {"map_put_map", &guard<&map_put_map>},
+    {"map_by_id", &guard<&map_by_id>},         {"map_freeze", &guard<&map_freeze>},
+    {"map_send", &guard<&map_send>},           {"map_put_program", &guard<&map_put_program>},
 };
 
 } // namespace

@@ -71,6 +71,7 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
 
 KernelMap::~KernelMap() {
     ring_buffer__free(ring_);
+    user_ring_buffer__free(samples_);
     perf_buffer__free(perf_);
 }
 
@@ -109,8 +110,20 @@ Status KernelMap::lookup(ByteView key, ByteSpan value) {
     if (auto ok = check_sizes("look up", key, value.size()); !ok) {
         return ok;
     }
-    return bpf_map_lookup_elem(fd(), key_or_null(key), value.data()) == 0 ? Status{}
-                                                                          : error(errno, "look up");
+    if (bpf_map_lookup_elem(fd(), key_or_null(key), value.data()) != 0) {
+        return error(errno, "look up");
+    }
+    clear_lists(value);
+    return {};
+}
+
+/// Lists that a copy shows are those of the copy: addresses in the kernel.
+void KernelMap::clear_lists(ByteSpan values) const {
+    for (size_t at = 0; !lists_.empty() && at < values.size(); at += info_.value_size) {
+        for (const HiddenField& field : lists_) {
+            std::memset(values.data() + at + field.offset, 0, field.size);
+        }
+    }
 }
 
 Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
@@ -132,8 +145,11 @@ Status KernelMap::take(ByteView key, ByteSpan value) {
     if (auto ok = check_sizes("take", key, value.size()); !ok) {
         return ok;
     }
-    return bpf_map_lookup_and_delete_elem(fd(), key_or_null(key), value.data()) == 0 ? Status{}
-                                                                                     : error(errno, "take");
+    if (bpf_map_lookup_and_delete_elem(fd(), key_or_null(key), value.data()) != 0) {
+        return error(errno, "take");
+    }
+    clear_lists(value);
+    return {};
 }
 
 Expected<bool> KernelMap::next_key(ByteView key, ByteSpan next) {
@@ -188,6 +204,7 @@ Expected<size_t> KernelMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec
             cursor.started = true;
             cursor.done = code == ENOENT;
             cursor.position = std::move(next);
+            clear_lists(ByteSpan(values).subspan(old_values));
             return got;
         }
         if (!cursor.started && (code == EINVAL || code == EOPNOTSUPP || code == 524 /* ENOTSUPP */)) {
@@ -214,6 +231,7 @@ Expected<size_t> KernelMap::step_by_key(MapCursor& cursor, ByteVec& keys, ByteVe
         cursor.started = true;
         cursor.position = next;
         if (bpf_map_lookup_elem(fd(), next.data(), value.data()) == 0) {
+            clear_lists(value);
             keys.insert(keys.end(), next.begin(), next.end());
             values.insert(values.end(), value.begin(), value.end());
             ++count;
@@ -306,6 +324,28 @@ Expected<size_t> KernelMap::consume(const RecordFn& record) {
     const int result = perf_ != nullptr ? perf_buffer__consume(perf_) : ring_buffer__consume(ring_);
     consumer_ = nullptr;
     return result >= 0 ? Expected<size_t>(consumed_) : error(-result, "consume");
+}
+
+Status KernelMap::send(ByteView sample) {
+    if (info_.type != abi::MapType::UserRingbuf) {
+        return Error{EINVAL,
+                     "send",
+                     info_.name + ": " + std::string(abi::name(info_.type)) + " maps take no samples",
+                     {},
+                     {}};
+    }
+    if (samples_ == nullptr) {
+        samples_ = user_ring_buffer__new(fd(), nullptr);
+    }
+    void* room = samples_ == nullptr
+                     ? nullptr
+                     : user_ring_buffer__reserve(samples_, static_cast<uint32_t>(sample.size()));
+    if (room == nullptr) {
+        return error(errno, "send");
+    }
+    std::memcpy(room, sample.data(), sample.size());
+    user_ring_buffer__submit(samples_, room);
+    return {};
 }
 
 int KernelMap::event_fd() const {

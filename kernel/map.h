@@ -2,13 +2,18 @@
 // A map of the kernel target, on bpf(2).
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <vector>
 
 #include "base/fd.h"
 #include "object/target.h"
+#include "object/value_fields.h"
 
 struct perf_buffer;
 struct ring_buffer;
+struct user_ring_buffer;
 
 namespace mimicsh::kernel {
 
@@ -32,10 +37,17 @@ class KernelMap final : public Map {
     [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
     [[nodiscard]] Status listen() override;
     [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
+    [[nodiscard]] Status send(ByteView sample) override;
     [[nodiscard]] uint64_t lost() const override { return lost_; }
     [[nodiscard]] int event_fd() const override;
 
     [[nodiscard]] int fd() const { return fd_.get(); }
+    /// Tells which fields of values belong to the kernel.
+    void hide(const std::vector<HiddenField>& fields) {
+        std::ranges::copy_if(fields, std::back_inserter(lists_), [](const HiddenField& field) {
+            return field.kind == HiddenField::Kind::ListHead;
+        });
+    }
 
   private:
     KernelMap(MapInfo info, Fd fd) : info_(std::move(info)), fd_(std::move(fd)) {}
@@ -47,11 +59,15 @@ class KernelMap final : public Map {
     static void on_perf_record(void* self, int cpu, void* data, uint32_t size);
     static void on_lost(void* self, int cpu, unsigned long long count);
 
+    void clear_lists(ByteSpan values) const;
+
     MapInfo info_;
     Fd fd_;
+    std::vector<HiddenField> lists_; ///< of values, the only kernel fields that copies do not show as zero
     bool batch_works_ = true;
     ring_buffer* ring_ = nullptr;
     perf_buffer* perf_ = nullptr;
+    user_ring_buffer* samples_ = nullptr;
     uint64_t lost_ = 0;
     const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;

@@ -57,6 +57,7 @@ class KernelInstance final : public Instance {
             if (!map) {
                 return map.error();
             }
+            (*map)->hide(hidden_fields(*object_, def));
             if (def.is_data) {
                 if (auto ok = fill_data_map(**map, def, options); !ok) {
                     return ok;

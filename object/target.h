@@ -86,6 +86,8 @@ class Map {
     /// Ring buffers and perf event arrays: hands out each record in order (CPU by CPU), then frees it;
     /// returns how many. The view is valid during the call only.
     [[nodiscard]] virtual Expected<size_t> consume(const RecordFn& record) = 0;
+    /// User ring buffers: puts a sample in for programs to drain. E2BIG larger than the ring, ENOSPC no room.
+    [[nodiscard]] virtual Status send(ByteView sample) = 0;
     /// Perf event arrays: records that a full buffer lost, as far as `consume` has learnt of it.
     [[nodiscard]] virtual uint64_t lost() const { return 0; }
     /// Descriptor that polls readable when `consume` has something; -1 when the target needs no waiting (vm).

@@ -22,11 +22,11 @@ constexpr std::array kOpaque{
     Opaque{"bpf_res_spin_lock", HiddenField::Kind::ResSpinLock},
     Opaque{"bpf_timer", HiddenField::Kind::Timer},
     Opaque{"bpf_wq", HiddenField::Kind::Workqueue},
-    Opaque{"bpf_list_head"},
-    Opaque{"bpf_list_node"},
-    Opaque{"bpf_rb_root"},
-    Opaque{"bpf_rb_node"},
-    Opaque{"bpf_refcount"},
+    Opaque{"bpf_list_head", HiddenField::Kind::ListHead},
+    Opaque{"bpf_list_node", HiddenField::Kind::ListNode},
+    Opaque{"bpf_rb_root", HiddenField::Kind::RbRoot},
+    Opaque{"bpf_rb_node", HiddenField::Kind::RbNode},
+    Opaque{"bpf_refcount", HiddenField::Kind::Refcount},
 };
 
 /// A pointer to an object of the kernel: tagged kptr, kptr_untrusted, percpu_kptr or uptr.
@@ -48,8 +48,10 @@ void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::
     const auto opaque =
         type.kind == BtfKind::Struct ? std::ranges::find(kOpaque, type.name, &Opaque::name) : kOpaque.end();
     if (size && (opaque != kOpaque.end() || is_kernel_pointer(btf, type))) {
-        found.push_back({opaque != kOpaque.end() ? opaque->kind : HiddenField::Kind::Other,
-                         static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
+        const auto pointer =
+            btf.type(type.type).name == "kptr" ? HiddenField::Kind::Kptr : HiddenField::Kind::Other;
+        found.push_back({opaque != kOpaque.end() ? opaque->kind : pointer, static_cast<uint32_t>(offset),
+                         static_cast<uint32_t>(*size)});
     } else if (type.kind == BtfKind::Struct) {
         for (const BtfMember& member : type.members) {
             collect(btf, member.type, offset + member.bit_offset / 8, depth + 1, found);
@@ -64,20 +66,29 @@ void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::
 
 } // namespace
 
+std::vector<HiddenField> hidden_fields_of(const Btf& btf, uint32_t type_id, uint32_t size) {
+    std::vector<HiddenField> found;
+    if (const BtfType& section = btf.type(type_id); section.kind == BtfKind::Datasec) {
+        for (const BtfSecVar& var : section.vars) {
+            collect(btf, btf.type(var.var_type).type, var.offset, 0, found);
+        }
+    } else {
+        collect(btf, type_id, 0, 0, found);
+    }
+    std::ranges::sort(found, {}, &HiddenField::offset);
+    std::erase_if(found,
+                  [&](const HiddenField& field) { return uint64_t{field.offset} + field.size > size; });
+    return found;
+}
+
 std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map) {
     using abi::MapType;
-    std::vector<HiddenField> found;
     const bool can_have =
         map.type == MapType::Hash || map.type == MapType::Array || map.type == MapType::LruHash;
-    if (object.btf == nullptr || map.value_btf_id == 0 || map.is_data || !can_have) {
-        return found;
+    if (object.btf == nullptr || map.value_btf_id == 0 || map.frozen || !can_have) {
+        return {};
     }
-    collect(*object.btf, map.value_btf_id, 0, 0, found);
-    std::ranges::sort(found, {}, &HiddenField::offset);
-    std::erase_if(found, [&](const HiddenField& field) {
-        return uint64_t{field.offset} + field.size > map.value_size;
-    });
-    return found;
+    return hidden_fields_of(*object.btf, map.value_btf_id, map.value_size);
 }
 
 } // namespace mimicsh

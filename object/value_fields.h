@@ -16,6 +16,12 @@ struct HiddenField {
         ResSpinLock,
         Timer,
         Workqueue,
+        Kptr,
+        ListHead,
+        ListNode,
+        RbRoot,
+        RbNode,
+        Refcount,
         Other,
     };
     Kind kind = Kind::Other;
@@ -26,5 +32,8 @@ struct HiddenField {
 /// The hidden fields of a map's values by their BTF, sorted by offset (btf_parse_fields, kernel/bpf/btf.c).
 /// Only types with one value per entry have them.
 [[nodiscard]] std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map);
+
+/// Those of any type of an object's BTF that takes `size` bytes.
+[[nodiscard]] std::vector<HiddenField> hidden_fields_of(const Btf& btf, uint32_t type_id, uint32_t size);
 
 } // namespace mimicsh

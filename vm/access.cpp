@@ -47,6 +47,8 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
     case RegionKind::Stack:
     case RegionKind::MapKey:
     case RegionKind::FlowKeys:
+    case RegionKind::Sample:
+    case RegionKind::Object:
     case RegionKind::Memory:
     case RegionKind::Record:
     case RegionKind::Slice: {
@@ -290,6 +292,11 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
             const uint32_t current = std::exchange(depth, region.owner);
             stack_read_uninitialised(offset, static_cast<uint32_t>(size));
             depth = current;
+        }
+    } else if (region.kind == RegionKind::Object) {
+        if (access == Access::Write && region.store_limit == 0) {
+            journal.bytes(region.host, region.size); // once for the run, which the region ends with
+            region.store_limit = region.size;
         }
     } else if (region.kind == RegionKind::MapValues) {
         if (access == Access::Write) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/graph.h"
 #include "vm/maps/hash.h"
 #include "vm/program.h"
 
@@ -26,9 +27,15 @@ uint64_t splitmix(uint64_t& state) {
     return z ^ (z >> 31);
 }
 
+bool is_async(const HiddenField& field) {
+    return field.kind == HiddenField::Kind::Timer || field.kind == HiddenField::Kind::Workqueue;
+}
+
 /// Whether a field of a map value holds the id of something that ends with the value.
 bool owns_something(const HiddenField& field) {
-    return field.kind == HiddenField::Kind::Timer || field.kind == HiddenField::Kind::Workqueue;
+    using Kind = HiddenField::Kind;
+    return is_async(field) || field.kind == Kind::Kptr || field.kind == Kind::ListHead ||
+           field.kind == Kind::RbRoot;
 }
 
 } // namespace
@@ -100,8 +107,12 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
 }
 
 void Machine::release_field(const HiddenField& field, uint8_t* bytes, Journal* record) {
+    if (!is_async(field)) {
+        drop_contents(*this, field.kind, bytes, record);
+        return;
+    }
     const auto id = mimicsh::load<uint32_t>(bytes);
-    if (!owns_something(field) || id == 0) {
+    if (id == 0) {
         return;
     }
     if (record != nullptr) {
@@ -133,6 +144,8 @@ void Machine::forget_last_run() {
     }
     held_lock.reset();
     thrown.reset();
+    resilient_locks.clear();
+    bit_sets.clear();
     sections.clear();
     dynptrs.clear();
     packet_slices.clear();
@@ -168,6 +181,9 @@ void Machine::report_open_reference() {
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
               "submit or discard the record that was reserved at " + where);
+    } else if (left.kind == RegionKind::Object) {
+        fault(FaultKind::Strict, "the program ends with an object that was neither dropped nor stored",
+              "drop or store the object that was taken at " + where);
     } else {
         fault(FaultKind::Strict, "the program ends with a socket that was not released",
               "call bpf_sk_release on the socket that was found at " + where);
@@ -208,6 +224,13 @@ void Machine::report_left_open() {
                   std::to_string(held_lock->slot));
         return;
     }
+    if (!resilient_locks.empty()) {
+        fault(FaultKind::Strict,
+              "the program ends while it holds the lock in a value of map " + resilient_locks.back().map,
+              "call bpf_res_spin_unlock on every path after the lock was taken at instruction " +
+                  std::to_string(resilient_locks.back().slot));
+        return;
+    }
     if (!open_references.empty()) {
         report_open_reference();
     } else if (!sections.empty()) {
@@ -227,6 +250,7 @@ void Machine::close_run() {
         }
         deleted_from_.clear();
         regions.end_run();
+        heap.end_run();
     }
 }
 

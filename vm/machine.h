@@ -20,6 +20,7 @@
 #include "vm/journal.h"
 #include "vm/maps/map.h"
 #include "vm/memory.h"
+#include "vm/objects.h"
 #include "vm/target.h"
 #include "vm/world.h"
 
@@ -108,6 +109,7 @@ inline constexpr uint32_t kFlowKeysSize = 56; ///< struct bpf_flow_keys
 struct Section {
     const char* kind = ""; ///< "RCU read section", ...
     uint32_t slot = 0;     ///< where it was entered
+    uint64_t id = 0;       ///< what the program keeps of it, 0 = nothing
 };
 
 /// One BPF-to-BPF call that has not returned. A call sets all of it, so nothing is set before.
@@ -341,6 +343,7 @@ class Machine {
     // -- The rest of the world --
     Journal journal;
     AsyncTable async;
+    ObjectHeap heap;
     PacketState packet;
     SkBuffState skb;
     uint32_t cpu = 0;
@@ -364,11 +367,13 @@ class Machine {
         uint32_t slot = 0; ///< instruction that took it
         std::string map;
     };
-    std::optional<HeldLock> held_lock;   ///< bpf_spin_lock
-    std::optional<uint64_t> thrown;      ///< cookie of a bpf_throw that unwinds; `pending` is set as well
-    std::vector<Section> sections;       ///< entered and not left
-    std::vector<Dynptr> dynptrs;         ///< all that the run has made, clones included
-    std::vector<uint32_t> packet_slices; ///< handles that a move of the packet ends
+    std::optional<HeldLock> held_lock;     ///< bpf_spin_lock
+    std::optional<uint64_t> thrown;        ///< cookie of a bpf_throw that unwinds; `pending` is set as well
+    std::vector<Section> sections;         ///< entered and not left
+    std::vector<HeldLock> resilient_locks; ///< bpf_res_spin_lock, in the order of taking
+    std::vector<ByteVec> bit_sets;         ///< words of the run's iterators of bits
+    std::vector<Dynptr> dynptrs;           ///< all that the run has made, clones included
+    std::vector<uint32_t> packet_slices;   ///< handles that a move of the packet ends
     std::vector<Warning> warnings;
     Tracer* tracer = nullptr;
     ExecuteFn execute = nullptr;

@@ -18,6 +18,10 @@ const char* name(RegionKind kind) {
         return "map value";
     case RegionKind::MapObject:
         return "map";
+    case RegionKind::Object:
+        return "object";
+    case RegionKind::Sample:
+        return "ring-buffer sample";
     case RegionKind::MapKey:
         return "map key";
     case RegionKind::Slice:

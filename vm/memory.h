@@ -18,8 +18,10 @@ enum class RegionKind : uint8_t {
     Packet,
     MapValues,    ///< elements of one map, each with a power-of-two guest stride larger than its size
     MapObject,    ///< what a map reference evaluates to: an address that only helpers take
+    Sample,       ///< of a user ring buffer, and the dynptr of it that a callback is shown
     MapKey,       ///< key that a callback is shown; read only
     Memory,       ///< what a program on plain memory gets in r1
+    Object,       ///< allocated by the program; owner = its id
     Record,       ///< reserved ring-buffer record
     Slice,        ///< part of the packet that a dynptr gave
     SocketCommon, ///< struct bpf_sock without type, protocol, mark and priority

@@ -127,6 +127,7 @@ constexpr std::array kHelpers{
     HelperRow{189, helper_xdp_load_bytes, "HelperParity.LoadStoreBytes", ""},
     HelperRow{190, helper_xdp_store_bytes, "HelperParity.LoadStoreBytes", ""},
     HelperRow{192, helper_skb_set_tstamp, "SkbHelpers.Tstamp", ""},
+    HelperRow{194, helper_kptr_xchg, "ObjectParity.Pointers", "objects of the program"},
     HelperRow{195, helper_map_lookup_percpu_elem, "HelperParity.PercpuLookup", ""},
     HelperRow{197, helper_dynptr_from_mem, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{198, helper_ringbuf_reserve_dynptr, "KfuncParity.DynptrOnRecords", ""},
@@ -140,6 +141,7 @@ constexpr std::array kHelpers{
     HelperRow{206, helper_tcp_raw_check_syncookie_ipv4, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{207, helper_tcp_raw_check_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
+    HelperRow{209, helper_user_ringbuf_drain, "UserRingbuf.Drains", "samples come from Map::send"},
 };
 
 /// Helpers that have nothing to work on here.
@@ -152,6 +154,7 @@ constexpr std::string_view kNoPmu = "there are no performance counters";
 constexpr std::string_view kNoProcesses = "there are no processes to send signals to";
 constexpr std::string_view kNoUserMemory = "there is no user memory";
 constexpr std::string_view kNoFiles = "there are no files";
+constexpr std::string_view kNoPercpu = "there are no per-CPU variables of a kernel";
 constexpr std::string_view kNoSyscalls = "there are no system calls";
 constexpr std::string_view kNoSeqFile = "there are no iterators over kernel objects";
 constexpr std::string_view kNoRemote = "there are no infrared receivers";
@@ -183,6 +186,8 @@ constexpr std::array kReasons{
     Reason{147, kNoFiles},
     Reason{148, kNoUserMemory},
     Reason{150, kNoSeqFile},
+    Reason{153, kNoPercpu},
+    Reason{154, kNoPercpu},
     Reason{159, "no programs are started"},
     Reason{161, kNoFiles},
     Reason{162, kNoFiles},
@@ -221,6 +226,7 @@ constexpr std::array kMaps{
     MapRow{abi::MapType::BloomFilter, "MapParity.BloomFilter",
            "exact up to 16 times max_entries, then finds everything"},
     MapRow{abi::MapType::Ringbuf, "HelperParity.Ringbuf", ""},
+    MapRow{abi::MapType::UserRingbuf, "UserRingbuf.Drains", ""},
 };
 
 /// Helpers that programs of a type can call, as a bit set by id (Linux 6.18, measured).

@@ -194,6 +194,11 @@ function methods.push(map, value, how)
     return M.raw.map_update(map, "", encode_value(state, value), flags_of(how))
 end
 
+function methods.send(map, sample)
+    state_for(map, "only user ring buffers have this", "user_ringbuf")
+    return M.raw.map_send(map, sample)
+end
+
 function methods.pop(map)
     local state = state_for(map, UNKEYED, "queue", "stack")
     return found(state, M.raw.map_take(map, ""))
@@ -618,6 +623,10 @@ map:take(key) -> value | nil [, err]
 Looks an entry up and deletes it in one step; hash maps have it.
 map:put(7, { pkts = 2 })
 print(num(map:take(7).pkts), map:take(7)) --> 2	nil]])
+core.doc("map:send", methods.send, [[
+map:send(bytes) -> true | nil, err
+A user ring buffer: puts a sample in, for programs to drain.
+print(pcall(map.send, map, "x")) --> false	example:1: map flows: its type is hash, only user ring buffers have this]])
 core.doc("map:push", methods.push, [[
 map:push(value [, "exist"]) -> true | nil, err
 Adds to a queue, stack or bloom filter; with "exist" a full queue or stack drops its oldest value.

@@ -101,6 +101,63 @@ TEST_F(KfuncParity, Sections) {
     sweep("sections", {});
 }
 
+TEST_F(KfuncParity, IterBits) {
+    open_case("more_kfuncs");
+    ASSERT_TRUE(ready());
+    ByteVec words(600 * 8);
+    for (size_t i = 0; i < words.size(); ++i) {
+        words[i] = i % 7 == 0 ? static_cast<uint8_t>(i * 37) : 0;
+    }
+    for (Instance* side : {vm_.get(), kernel_.get()}) {
+        set_value(*side, ".data.words", words);
+    }
+    for (const uint64_t count : {0, 1, 2, 63, 64, 511, 512, 600, 0x20000001}) {
+        for (const uint64_t limit : {0, 1, 5, 100}) {
+            sweep("iter_bits", {count, 0, limit});
+            sweep("iter_bits", {count, 1, limit});
+        }
+    }
+}
+
+TEST_F(KfuncParity, ResilientLocks) {
+    open_case("more_kfuncs");
+    ASSERT_TRUE(ready());
+    for (const char* program : {"plain_locks", "irq_locks"}) {
+        for (const uint64_t a : {0, 1, 2, 3}) {
+            for (const uint64_t b : {0, 1, 2}) {
+                sweep(program, {a, b});
+            }
+        }
+    }
+}
+
+TEST_F(KfuncParity, Interrupts) {
+    open_case("more_kfuncs");
+    ASSERT_TRUE(ready());
+    sweep("interrupts", {});
+}
+
+TEST_F(KfuncParity, ElementCounts) {
+    open_case("more_kfuncs");
+    ASSERT_TRUE(ready());
+    RunOptions options;
+    options.cpu = 0; // for the per-CPU map
+    for (const uint64_t remove : {0, 1}) {
+        for (const uint64_t key : {1, 2, 3, 1, 2, 9, 10, 11, 12, 13, 14, 1}) {
+            set_args({key, remove});
+            run_both("counts", packet_of(64), options);
+        }
+    }
+}
+
+TEST_F(KfuncParity, Streams) {
+    open_case("more_kfuncs");
+    ASSERT_TRUE(ready());
+    for (const uint64_t stream : {0ull, 1ull, 2ull, 3ull, 1ull << 32 | 1, ~0ull}) {
+        sweep("streams", {stream});
+    }
+}
+
 TEST_F(KfuncParity, Strings) {
     const std::vector<std::string> texts{"",      "a",  "b",     "ab",       "abc",  "hello world",
                                          "world", "lo", "llo w", "\x80\x7f", "\xff", "fifteen letters"};

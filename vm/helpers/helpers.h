@@ -182,7 +182,15 @@ uint64_t helper_perf_event_output(Machine& machine, const uint64_t* args);
 /// Copies between the packet (linear part, then fragments) and host bytes; all must be there.
 void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t size, bool to_packet);
 
+// kfuncs/objects.cpp
+uint64_t helper_kptr_xchg(Machine& machine, const uint64_t* args);
+
+// user_ringbuf.cpp
+uint64_t helper_user_ringbuf_drain(Machine& machine, const uint64_t* args);
+
 // kfuncs/dynptr.cpp
+/// Makes a dynptr of the run known; gives the word that stands for it in the program's memory.
+[[nodiscard]] uint64_t add_dynptr(Machine& machine, const Dynptr& value);
 uint64_t helper_dynptr_from_mem(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_reserve_dynptr(Machine& machine, const uint64_t* args);
 uint64_t helper_ringbuf_submit_dynptr(Machine& machine, const uint64_t* args);

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
 
 namespace mimicsh::vm {
@@ -84,6 +85,22 @@ uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args) {
         machine.close_windows(*map);
     }
     return errno_result(result);
+}
+
+uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args) {
+    const VmMap* map = machine.map_at(args[0], "bpf_map_sum_elem_count");
+    if (map == nullptr) {
+        return 0;
+    }
+    switch (map->type()) { // only these count
+    case abi::MapType::Hash:
+    case abi::MapType::PercpuHash:
+    case abi::MapType::LruHash:
+    case abi::MapType::LruPercpuHash:
+        return map->entries()->size();
+    default:
+        return 0;
+    }
 }
 
 // -- Queues, stacks, bloom filters --

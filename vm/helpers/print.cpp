@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
 
@@ -256,6 +257,24 @@ uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args) {
     }
     const auto values = arguments_at(machine, args[2], static_cast<uint32_t>(args[3]));
     return values ? print(machine, *format, *values) : errno_result(-EINVAL);
+}
+
+uint64_t kfunc_stream_vprintk(Machine& machine, const uint64_t* args) {
+    constexpr uint32_t kStdout = 1, kStderr = 2;
+    const auto stream = static_cast<uint32_t>(args[0]);
+    if (stream != kStdout && stream != kStderr) {
+        return errno_result(-ENOENT);
+    }
+    const auto values = arguments_at(machine, args[2], static_cast<uint32_t>(args[3]));
+    if (!values) {
+        return errno_result(-EINVAL);
+    }
+    const std::string format = guest_string(machine, args[1], UINT32_MAX, "format");
+    if (machine.faulted()) {
+        return 0;
+    }
+    const uint64_t length = print(machine, format, *values);
+    return static_cast<int64_t>(length) < 0 ? length : 0;
 }
 
 uint64_t helper_snprintf(Machine& machine, const uint64_t* args) {

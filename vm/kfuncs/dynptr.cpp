@@ -19,8 +19,7 @@ bool put(Machine& machine, uint64_t place, const Dynptr& value) {
     }
     std::memset(bytes, 0, kDynptrBytes);
     if (value.kind != Dynptr::Kind::Null) {
-        mimicsh::store(bytes, uint64_t{kDynptrTag} << 32 | machine.dynptrs.size());
-        machine.dynptrs.push_back(value);
+        mimicsh::store(bytes, add_dynptr(machine, value));
     }
     machine.note_effect();
     return true;
@@ -156,6 +155,12 @@ uint8_t* memory_part(Machine& machine, const Dynptr& view, uint64_t offset, uint
 }
 
 } // namespace
+
+uint64_t add_dynptr(Machine& machine, const Dynptr& value) {
+    machine.note_effect();
+    machine.dynptrs.push_back(value);
+    return uint64_t{kDynptrTag} << 32 | (machine.dynptrs.size() - 1);
+}
 
 // -- Helpers --
 

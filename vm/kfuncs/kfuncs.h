@@ -25,6 +25,21 @@ struct KfuncRow {
 uint64_t kfunc_iter_num_new(Machine& machine, const uint64_t* args);
 uint64_t kfunc_iter_num_next(Machine& machine, const uint64_t* args);
 uint64_t kfunc_iter_num_destroy(Machine& machine, const uint64_t* args);
+uint64_t kfunc_iter_bits_new(Machine& machine, const uint64_t* args);
+uint64_t kfunc_iter_bits_next(Machine& machine, const uint64_t* args);
+uint64_t kfunc_iter_bits_destroy(Machine& machine, const uint64_t* args);
+
+// res_locks.cpp
+uint64_t kfunc_res_spin_lock(Machine& machine, const uint64_t* args);
+uint64_t kfunc_res_spin_unlock(Machine& machine, const uint64_t* args);
+uint64_t kfunc_res_spin_lock_irqsave(Machine& machine, const uint64_t* args);
+uint64_t kfunc_res_spin_unlock_irqrestore(Machine& machine, const uint64_t* args);
+uint64_t kfunc_local_irq_save(Machine& machine, const uint64_t* args);
+uint64_t kfunc_local_irq_restore(Machine& machine, const uint64_t* args);
+
+// helpers/maps.cpp, helpers/print.cpp
+uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args);
+uint64_t kfunc_stream_vprintk(Machine& machine, const uint64_t* args);
 
 // dynptr.cpp
 uint64_t kfunc_dynptr_from_skb(Machine& machine, const uint64_t* args);
@@ -52,6 +67,23 @@ uint64_t kfunc_preempt_enable(Machine& machine, const uint64_t* args);
 
 // exceptions.cpp
 uint64_t kfunc_throw(Machine& machine, const uint64_t* args);
+
+// objects.cpp, rbtree.cpp
+uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args);
+uint64_t kfunc_obj_drop(Machine& machine, const uint64_t* args);
+uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_push_front(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_push_back(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_pop_front(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_pop_back(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_front(Machine& machine, const uint64_t* args);
+uint64_t kfunc_list_back(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_add(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_remove(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_first(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_root(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_left(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rbtree_right(Machine& machine, const uint64_t* args);
 
 // helpers/timer.cpp
 uint64_t kfunc_wq_init(Machine& machine, const uint64_t* args);

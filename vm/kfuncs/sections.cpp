@@ -11,7 +11,7 @@ namespace {
 
 uint64_t enter(Machine& machine, const char* kind) {
     machine.note_effect();
-    machine.sections.push_back({kind, machine.code->slot_of(machine.at)});
+    machine.sections.push_back({kind, machine.code->slot_of(machine.at), 0});
     return 0;
 }
 

@@ -84,6 +84,9 @@ class ArrayMap final : public VmMap {
     void copy_key(uint32_t slot, uint8_t* to) const override { mimicsh::store(to, slot); }
 
     ByteSpan live_bytes() override {
+        if (!hidden_.empty()) {
+            return {};
+        }
         if (percpu_ || host_stride_ != info_.value_size) {
             return info_.max_entries == 1 && !percpu_ ? ByteSpan{values_, info_.value_size} : ByteSpan{};
         }

@@ -79,9 +79,11 @@ Status check_definition(const MapDef& def) {
         }
         break;
     case MapType::Ringbuf:
+    case MapType::UserRingbuf:
         allowed = abi::kMapNumaNode;
         if (def.key_size != 0 || def.value_size != 0) {
-            return refuse(def, EINVAL, "a ringbuf has neither key nor value size");
+            return refuse(def, EINVAL,
+                          "a " + std::string(abi::name(def.type)) + " has neither key nor value size");
         }
         if (def.max_entries < 4096 || (def.max_entries & (def.max_entries - 1)) != 0) {
             return refuse(def, EINVAL,
@@ -179,6 +181,7 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     case MapType::ProgArray:
     case MapType::CgroupArray:
     case MapType::Ringbuf:
+    case MapType::UserRingbuf:
         break;
     default:
         return refuse(def, ENOTSUP, "map type " + std::string(abi::name(def.type)) + " is not emulated",
@@ -202,11 +205,12 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
     const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
-    const uint64_t bytes = def.type == MapType::Ringbuf ? def.max_entries
-                           : def.type == MapType::BloomFilter
-                               ? uint64_t{def.max_entries} * def.value_size * 16
-                               : uint64_t{def.max_entries} * (copies * round_up(def.value_size, 8u) +
-                                                              round_up(def.key_size, 4u) + 16);
+    const uint64_t bytes =
+        def.type == MapType::Ringbuf || def.type == MapType::UserRingbuf ? uint64_t{def.max_entries}
+        : def.type == MapType::BloomFilter
+            ? uint64_t{def.max_entries} * def.value_size * 16
+            : uint64_t{def.max_entries} *
+                  (copies * round_up(def.value_size, 8u) + round_up(def.key_size, 4u) + 16);
     if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
         return refuse(def, ENOMEM,
                       std::to_string(bytes >> 20) + " MiB do not fit the memory limit of " +
@@ -227,6 +231,8 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
         return create_cgroup_array(info);
     case MapType::Ringbuf:
         return create_ringbuf(info);
+    case MapType::UserRingbuf:
+        return create_user_ringbuf(info);
     case MapType::LpmTrie:
         return create_lpm_trie(info);
     case MapType::Queue:

@@ -174,6 +174,10 @@ Status VmMap::put_program(uint32_t, Program&) {
     return error(EINVAL, "put program", std::string(abi::name(info_.type)) + " maps hold no programs");
 }
 
+Status VmMap::send(ByteView) {
+    return error(EINVAL, "send", std::string(abi::name(info_.type)) + " maps take no samples");
+}
+
 Expected<size_t> VmMap::consume(const RecordFn&) {
     return error(EINVAL, "consume", std::string(abi::name(info_.type)) + " maps hold no records");
 }

@@ -58,6 +58,7 @@ class VmMap : public Map {
     [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
     [[nodiscard]] Status listen() override;
     [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;
+    [[nodiscard]] Status send(ByteView sample) override;
 
     // -- Program side --
     [[nodiscard]] uint32_t key_size() const { return info_.key_size; }
@@ -196,6 +197,7 @@ struct MapOptions {
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_prog_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_cgroup_array(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info);
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_user_ringbuf(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_lpm_trie(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_queue(const MapInfo& info);
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_perf_event_array(const MapInfo& info);

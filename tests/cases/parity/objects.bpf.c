@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Allocated objects in lists, trees and pointers: one operation per run, by the arguments of the io block.
+#include "io.h"
+
+struct bpf_list_head {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+struct bpf_list_node {
+	__u64 __opaque[3];
+} __attribute__((aligned(8)));
+struct bpf_rb_root {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+struct bpf_rb_node {
+	__u64 __opaque[4];
+} __attribute__((aligned(8)));
+struct bpf_refcount {
+	__u32 __opaque[1];
+} __attribute__((aligned(4)));
+
+extern void *bpf_obj_new_impl(__u64 type, void *meta) __ksym;
+extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
+extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
+				    __u64 off) __ksym;
+extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
+				   __u64 off) __ksym;
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
+			       _Bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta,
+			       __u64 off) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+
+#define new(type) ((type *)bpf_obj_new_impl(__builtin_btf_type_id(*(type *)0, 0), NULL))
+#define drop(object) bpf_obj_drop_impl(object, NULL)
+#define __contains(name, node) __attribute__((btf_decl_tag("contains:" #name ":" #node)))
+#define __kptr __attribute__((btf_type_tag("kptr")))
+
+struct item {
+	__u64 number;
+	struct bpf_list_node list;
+	__u64 behind;
+};
+
+struct tree_leaf {
+	__u64 key;
+	struct bpf_rb_node node;
+};
+
+struct shared {
+	struct bpf_refcount count;
+	struct bpf_rb_node node;
+	struct bpf_list_node list;
+	__u64 key;
+};
+
+struct value {
+	struct bpf_spin_lock lock;
+	struct bpf_list_head head __contains(item, list);
+	__u64 plain;
+};
+
+/* Of a struct as such clang 14 loses the tag. */
+typedef struct tree_leaf leaf_type;
+
+struct pointing {
+	__u64 before;
+	leaf_type __kptr *leaf;
+	__u64 after;
+};
+
+#define MAP(name, map_type, value_type, entries) \
+	struct { \
+		__uint(type, map_type); \
+		__uint(max_entries, entries); \
+		__type(key, __u32); \
+		__type(value, value_type); \
+	} name SEC(".maps")
+
+MAP(lists, BPF_MAP_TYPE_ARRAY, struct value, 2);
+MAP(list_hash, BPF_MAP_TYPE_HASH, struct value, 2);
+MAP(pointers, BPF_MAP_TYPE_ARRAY, struct pointing, 2);
+MAP(pointer_hash, BPF_MAP_TYPE_HASH, struct pointing, 2);
+
+#define private(name) SEC(".data." #name) __attribute__((visibility("hidden"), aligned(8)))
+
+private(tree) struct bpf_spin_lock tree_lock;
+private(tree) struct bpf_rb_root tree __contains(tree_leaf, node);
+private(both) struct bpf_spin_lock both_lock;
+private(both) struct bpf_rb_root both_tree __contains(shared, node);
+private(both) struct bpf_list_head both_list __contains(shared, list);
+
+enum { PUSH_FRONT, PUSH_BACK, POP_FRONT, POP_BACK, UPDATE, DELETE };
+
+/* arg: operation, number, key. */
+#define ON_LIST(map) \
+	SEC("tc") int on_##map(struct __sk_buff *skb) \
+	{ \
+		__u32 key = io.arg[2]; \
+		struct value fresh = { .plain = io.arg[1] }, *found; \
+		struct bpf_list_node *node = NULL, *front, *back; \
+		struct item *item; \
+\
+		if (io.arg[0] == UPDATE) \
+			io.out[0] = bpf_map_update_elem(&map, &key, &fresh, 0); \
+		if (io.arg[0] == DELETE) \
+			io.out[0] = bpf_map_delete_elem(&map, &key); \
+		found = bpf_map_lookup_elem(&map, &key); \
+		if (!found) \
+			return 1; \
+		if (io.arg[0] <= PUSH_BACK) { \
+			item = new(struct item); \
+			if (!item) \
+				return 2; \
+			item->number = io.arg[1]; \
+			item->behind = ~io.arg[1]; \
+			bpf_spin_lock(&found->lock); \
+			if (io.arg[0] == PUSH_FRONT) \
+				io.out[0] = bpf_list_push_front_impl(&found->head, &item->list, NULL, 0); \
+			else \
+				io.out[0] = bpf_list_push_back_impl(&found->head, &item->list, NULL, 0); \
+			bpf_spin_unlock(&found->lock); \
+			return 0; \
+		} \
+		bpf_spin_lock(&found->lock); \
+		front = bpf_list_front(&found->head); \
+		if (front) \
+			io.out[3] = container_of(front, struct item, list)->number; \
+		back = bpf_list_back(&found->head); \
+		if (back) \
+			io.out[4] = container_of(back, struct item, list)->number; \
+		if (io.arg[0] == POP_FRONT) \
+			node = bpf_list_pop_front(&found->head); \
+		else \
+			node = bpf_list_pop_back(&found->head); \
+		bpf_spin_unlock(&found->lock); \
+		if (!node) \
+			return 3; \
+		item = container_of(node, struct item, list); \
+		io.out[1] = item->number; \
+		io.out[2] = item->behind; \
+		drop(item); \
+		return 0; \
+	}
+
+ON_LIST(lists)
+ON_LIST(list_hash)
+
+static _Bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return container_of(a, struct tree_leaf, node)->key < container_of(b, struct tree_leaf, node)->key;
+}
+
+SEC("tc")
+int tree_add(struct __sk_buff *skb)
+{
+	struct tree_leaf *leaf = new(struct tree_leaf);
+
+	if (!leaf)
+		return 1;
+	leaf->key = io.arg[0];
+	bpf_spin_lock(&tree_lock);
+	io.out[0] = bpf_rbtree_add_impl(&tree, &leaf->node, less, NULL, 0);
+	bpf_spin_unlock(&tree_lock);
+	return 0;
+}
+
+/* Goes down by the bits of arg[1], as many steps as arg[0] says; arg[2] removes what is there. */
+SEC("tc")
+int tree_walk(struct __sk_buff *skb)
+{
+	struct bpf_rb_node *at, *first, *removed = NULL;
+	__u64 way = io.arg[1];
+
+	bpf_spin_lock(&tree_lock);
+	first = bpf_rbtree_first(&tree);
+	if (first)
+		io.out[0] = container_of(first, struct tree_leaf, node)->key;
+	at = bpf_rbtree_root(&tree);
+	if (!at) {
+		bpf_spin_unlock(&tree_lock);
+		return 1;
+	}
+#define STEP(i) \
+	if (io.arg[0] > i) { \
+		if (way >> i & 1) \
+			at = bpf_rbtree_left(&tree, at); \
+		else \
+			at = bpf_rbtree_right(&tree, at); \
+		if (!at) { \
+			bpf_spin_unlock(&tree_lock); \
+			return 2 + i; \
+		} \
+	}
+	STEP(0)
+	STEP(1)
+	STEP(2)
+	STEP(3)
+	STEP(4)
+	io.out[1] = container_of(at, struct tree_leaf, node)->key;
+	if (io.arg[2])
+		removed = bpf_rbtree_remove(&tree, at);
+	bpf_spin_unlock(&tree_lock);
+	if (removed) {
+		struct tree_leaf *leaf = container_of(removed, struct tree_leaf, node);
+
+		io.out[2] = leaf->key;
+		drop(leaf);
+	}
+	return 0;
+}
+
+static _Bool shared_less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return container_of(a, struct shared, node)->key < container_of(b, struct shared, node)->key;
+}
+
+SEC("tc")
+int share(struct __sk_buff *skb)
+{
+	struct shared *one = new(struct shared), *other;
+
+	if (!one)
+		return 1;
+	one->key = io.arg[0];
+	other = bpf_refcount_acquire_impl(one, NULL);
+	bpf_spin_lock(&both_lock);
+	io.out[0] = bpf_rbtree_add_impl(&both_tree, &one->node, shared_less, NULL, 0);
+	bpf_spin_unlock(&both_lock);
+	bpf_spin_lock(&both_lock);
+	io.out[1] = bpf_list_push_back_impl(&both_list, &other->list, NULL, 0);
+	bpf_spin_unlock(&both_lock);
+	return 0;
+}
+
+SEC("tc")
+int unshare(struct __sk_buff *skb)
+{
+	struct bpf_rb_node *first, *removed = NULL;
+	struct bpf_list_node *node;
+	struct shared *one, *again = NULL;
+
+	if (io.arg[0]) {
+		bpf_spin_lock(&both_lock);
+		first = bpf_rbtree_first(&both_tree);
+		if (first) {
+			io.out[0] = container_of(first, struct shared, node)->key;
+			removed = bpf_rbtree_remove(&both_tree, first);
+		}
+		bpf_spin_unlock(&both_lock);
+		if (removed) {
+			one = container_of(removed, struct shared, node);
+			io.out[1] = one->key;
+			drop(one);
+		}
+	}
+	bpf_spin_lock(&both_lock);
+	node = bpf_list_pop_front(&both_list);
+	bpf_spin_unlock(&both_lock);
+	if (!node)
+		return 1;
+	one = container_of(node, struct shared, list);
+	io.out[2] = one->key;
+	/* Still in the tree, or not: then it is added. */
+	bpf_spin_lock(&both_lock);
+	io.out[3] = bpf_rbtree_add_impl(&both_tree, &one->node, shared_less, NULL, 0);
+	bpf_spin_unlock(&both_lock);
+	return 0;
+}
+
+/* arg: key, 1 to put a new object in, its key, 1 to delete. */
+#define ON_POINTER(map) \
+	SEC("tc") int on_##map(struct __sk_buff *skb) \
+	{ \
+		__u32 key = io.arg[0]; \
+		struct pointing fresh = { .before = io.arg[2] }, *found; \
+		struct tree_leaf *leaf = NULL, *old; \
+\
+		if (io.arg[3] == 1) \
+			io.out[0] = bpf_map_delete_elem(&map, &key); \
+		if (io.arg[3] == 2) \
+			io.out[0] = bpf_map_update_elem(&map, &key, &fresh, 0); \
+		found = bpf_map_lookup_elem(&map, &key); \
+		if (!found) \
+			return 1; \
+		if (io.arg[1]) { \
+			leaf = new(struct tree_leaf); \
+			if (!leaf) \
+				return 2; \
+			leaf->key = io.arg[2]; \
+		} \
+		old = bpf_kptr_xchg(&found->leaf, leaf); \
+		if (old) { \
+			io.out[1] = old->key; \
+			io.out[2] = 1; \
+			drop(old); \
+		} \
+		return 0; \
+	}
+
+ON_POINTER(pointers)
+ON_POINTER(pointer_hash)

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Objects that programs allocate, in lists, trees and pointers.
+#include <random>
+
+#include "tests/kernel/map_parity.h"
+
+namespace mimicsh::test {
+
+namespace {
+
+enum ListStep : uint64_t { kPushFront, kPushBack, kPopFront, kPopBack, kPut, kRemove };
+
+class ObjectParity : public MapParity {
+  protected:
+    void SetUp() override {
+        MapParity::SetUp();
+        if (!IsSkipped()) {
+            open_case("objects");
+            ASSERT_TRUE(ready());
+        }
+    }
+
+    void step(const std::string& program, const std::vector<uint64_t>& args) {
+        std::string text = program;
+        for (const uint64_t arg : args) {
+            text += " " + std::to_string(arg);
+        }
+        SCOPED_TRACE(text);
+        run(program, args);
+    }
+};
+
+TEST_F(ObjectParity, Lists) {
+    std::mt19937 random(1);
+    for (const char* program : {"on_lists", "on_list_hash"}) {
+        step(program, {kPut, 7, 1});
+        for (uint64_t i = 0; i < 200; ++i) {
+            step(program, {random() % 9 == 0 ? kPopFront : random() % 4, i, 1});
+        }
+        step(program, {kPushBack, 1000, 1});
+        step(program, {kPut, 8, 1}); // frees the list
+        step(program, {kPopFront, 0, 1});
+        step(program, {kPushBack, 1001, 1});
+        step(program, {kRemove, 0, 1});
+        step(program, {kPut, 9, 1});
+        step(program, {kPopBack, 0, 1});
+    }
+}
+
+TEST_F(ObjectParity, Trees) {
+    std::mt19937 random(1);
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 40; ++i) {
+            step("tree_add", {round == 0 ? static_cast<uint64_t>(i) : random() % 64});
+            for (uint64_t way = 0; i % 8 == 7 && way < 32; ++way) {
+                step("tree_walk", {5, way, 0});
+                step("tree_walk", {3, way, 0});
+            }
+        }
+        for (int i = 0; i < 60; ++i) {
+            step("tree_walk", {random() % 5, random() % 32, 1});
+            for (uint64_t way = 0; i % 8 == 7 && way < 16; ++way) {
+                step("tree_walk", {4, way, 0});
+                step("tree_walk", {2, way, 0});
+            }
+        }
+    }
+}
+
+TEST_F(ObjectParity, References) {
+    for (const uint64_t key : {5, 3, 9, 3, 1}) {
+        step("share", {key});
+    }
+    for (const uint64_t remove : {1, 0, 1, 1, 0, 1, 1, 1}) {
+        step("unshare", {remove});
+    }
+}
+
+TEST_F(ObjectParity, Pointers) {
+    for (const char* program : {"on_pointers", "on_pointer_hash"}) {
+        step(program, {1, 0, 5, 2});
+        for (uint64_t i = 0; i < 4; ++i) {
+            step(program, {1, i & 1, 100 + i, 0});
+            step(program, {1, 1, 200 + i, 0});
+        }
+        step(program, {1, 1, 300, 2}); // an update frees what was there
+        step(program, {1, 0, 0, 1});
+        step(program, {1, 0, 6, 2});
+        step(program, {1, 1, 301, 0});
+        host_both(std::string(program).substr(3).c_str(), [](Map& map) {
+            return outcome(map.update(bytes_of(1), ByteVec(map.info().value_size, 3), 0));
+        });
+        expect_same_maps();
+        step(program, {1, 0, 0, 0});
+    }
+}
+
+} // namespace
+
+} // namespace mimicsh::test

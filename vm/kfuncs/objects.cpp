@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+// Allocated objects: making, owning and dropping them, pointers to them in values, and lists of them.
+#include <algorithm>
+#include <cerrno>
+
+#include "vm/helpers/helpers.h"
+#include "vm/kfuncs/graph.h"
+#include "vm/kfuncs/kfuncs.h"
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+using Kind = HiddenField::Kind;
+
+const char* describe(Kind kind) {
+    switch (kind) {
+    case Kind::ListHead:
+        return "bpf_list_head";
+    case Kind::ListNode:
+        return "bpf_list_node";
+    case Kind::RbRoot:
+        return "bpf_rb_root";
+    case Kind::RbNode:
+        return "bpf_rb_node";
+    default:
+        return "kptr";
+    }
+}
+
+bool has_field(const std::vector<HiddenField>& fields, Kind kind, uint64_t offset) {
+    return std::ranges::any_of(
+        fields, [&](const HiddenField& field) { return field.kind == kind && field.offset == offset; });
+}
+
+/// Object whose region an address is in, 0 = none.
+uint32_t object_at(const Machine& machine, uint64_t addr) {
+    const uint32_t handle = handle_of(addr);
+    const bool is_object =
+        handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::Object;
+    return is_object ? machine.regions.at(handle).owner : 0;
+}
+
+uint64_t not_there(Machine& machine, uint64_t addr, const char* function, const std::string& what) {
+    return machine.fault(FaultKind::BadCall, std::string(function) + ": the argument is no " + what, {},
+                         addr);
+}
+
+} // namespace
+
+void put_word(uint8_t* to, uint64_t value, Journal* journal) {
+    if (journal != nullptr) {
+        journal->bytes(to, 8);
+    }
+    mimicsh::store(to, value);
+}
+
+// -- Places and nodes --
+
+Place place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
+    const uint32_t handle = handle_of(addr);
+    const auto offset = static_cast<uint64_t>(offset_of(addr));
+    if (const uint32_t id = object_at(machine, addr); id != 0) {
+        const HeapObject& object = machine.heap.at(id);
+        if (has_field(machine.heap.type(object.type).fields, kind, offset)) {
+            return {object.bytes + offset, uint64_t{1} << 63 | uint64_t{id} << 32 | offset, addr};
+        }
+    } else if (handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::MapValues) {
+        const Region& region = machine.regions.at(handle);
+        const uint64_t within = offset & ((uint64_t{1} << region.shift) - 1);
+        if (has_field(machine.maps()[region.owner]->hidden(), kind, within)) {
+            return {machine.span(addr, 8, Access::Read, function), addr, addr};
+        }
+    }
+    not_there(machine, addr, function, std::string(describe(kind)) + " of a map value or object");
+    return {};
+}
+
+Place locked_place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
+    const Place place = place_at(machine, addr, kind, function);
+    if (place.bytes == nullptr) {
+        return place;
+    }
+    const Region& region = machine.regions.at(handle_of(addr));
+    const auto element = [&](uint64_t at) { return static_cast<uint64_t>(offset_of(at)) >> region.shift; };
+    const bool held = machine.held_lock && handle_of(machine.held_lock->address) == handle_of(addr) &&
+                      element(machine.held_lock->address) == element(addr);
+    if (!held) {
+        machine.fault(FaultKind::Strict, std::string(function) + ": the bpf_spin_lock beside the " +
+                                             describe(kind) + " is not held");
+        return {};
+    }
+    return place;
+}
+
+Node node_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
+    const uint32_t id = object_at(machine, addr);
+    const auto offset = static_cast<uint64_t>(offset_of(addr));
+    if (id == 0 || !has_field(machine.heap.type(machine.heap.at(id).type).fields, kind, offset)) {
+        not_there(machine, addr, function, std::string(describe(kind)) + " of an object");
+        return {};
+    }
+    return {id, static_cast<uint32_t>(offset)};
+}
+
+uint8_t* node_bytes(Machine& machine, uint64_t ref) {
+    const Node node = Node::of(ref);
+    return machine.heap.at(node.object).bytes + node.offset;
+}
+
+uint64_t node_address(Machine& machine, uint64_t ref) {
+    const Node node = Node::of(ref);
+    return object_address(machine, node.object) + node.offset;
+}
+
+// -- Owning --
+
+uint64_t object_address(Machine& machine, uint32_t id) {
+    uint32_t& handle = machine.heap.handle(id);
+    if (handle == 0) {
+        const HeapObject& object = machine.heap.at(id);
+        Region region;
+        region.kind = RegionKind::Object;
+        region.host = object.bytes;
+        region.size = region.load_limit = machine.heap.type(object.type).size;
+        region.readable = region.writable = true;
+        region.owner = id;
+        region.birth = machine.code->slot_of(machine.at);
+        machine.note_effect();
+        handle = machine.regions.add(region);
+        machine.heap.shown.push_back(id);
+    }
+    return make_addr(handle, 0);
+}
+
+void give_to_program(Machine& machine, uint32_t id) {
+    machine.open_references.push_back(handle_of(object_address(machine, id)));
+    machine.regions.at(machine.heap.handle(id)).birth = machine.code->slot_of(machine.at);
+}
+
+bool take_from_program(Machine& machine, uint32_t id, const char* function) {
+    auto& open = machine.open_references;
+    const auto found = std::ranges::find(open, machine.heap.handle(id));
+    if (found == open.end()) {
+        machine.fault(FaultKind::BadCall, std::string(function) + ": the program does not own this object");
+        return false;
+    }
+    open.erase(found);
+    return true;
+}
+
+void drop_object(Machine& machine, uint32_t id, Journal* journal) {
+    HeapObject& object = machine.heap.change(id, journal);
+    if (--object.references != 0) {
+        return;
+    }
+    for (const HiddenField& field : machine.heap.type(object.type).fields) {
+        drop_contents(machine, field.kind, object.bytes + field.offset, journal);
+    }
+    machine.note_effect();
+    machine.heap.note_freed(id);
+    if (machine.heap.handle(id) != 0) {
+        machine.regions.kill(machine.heap.handle(id), "freeing the object");
+        machine.heap.handle(id) = 0;
+    }
+}
+
+namespace {
+
+void drop_tree(Machine& machine, uint64_t ref, Journal* journal) {
+    std::vector<uint64_t> open{ref};
+    while (!open.empty()) {
+        const uint64_t one = open.back();
+        open.pop_back();
+        if (one == 0) {
+            continue;
+        }
+        uint8_t* node = node_bytes(machine, one);
+        open.push_back(mimicsh::load<uint64_t>(node + 8));
+        open.push_back(mimicsh::load<uint64_t>(node + 16));
+        put_word(node + 24, 0, journal);
+        drop_object(machine, Node::of(one).object, journal);
+    }
+}
+
+} // namespace
+
+void drop_contents(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal) {
+    auto first = mimicsh::load<uint64_t>(bytes);
+    if (first == 0 || (kind != Kind::Kptr && kind != Kind::ListHead && kind != Kind::RbRoot)) {
+        return;
+    }
+    put_word(bytes, 0, journal);
+    if (kind == Kind::Kptr) {
+        drop_object(machine, static_cast<uint32_t>(first), journal);
+    } else if (kind == Kind::RbRoot) {
+        drop_tree(machine, first, journal);
+    } else {
+        put_word(bytes + 8, 0, journal);
+        while (first != 0) {
+            uint8_t* node = node_bytes(machine, first);
+            const uint64_t next = mimicsh::load<uint64_t>(node);
+            put_word(node + 16, 0, journal);
+            drop_object(machine, Node::of(first).object, journal);
+            first = next;
+        }
+    }
+}
+
+// -- Making and dropping --
+
+uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args) {
+    const auto& btf = machine.code->program->linked().object->btf;
+    const auto id = static_cast<uint32_t>(args[0]);
+    const auto size = btf != nullptr && id < btf->type_count()
+                          ? btf->size_of(id)
+                          : Expected<uint64_t>(Error{EINVAL, "", "", "", ""});
+    if (!size || btf->type(btf->resolve(id)).kind != BtfKind::Struct) {
+        return machine.fault(FaultKind::BadCall,
+                             "bpf_obj_new_impl: type " + std::to_string(id) + " is no struct of the program");
+    }
+    const uint32_t type = machine.heap.type_index(
+        {id, static_cast<uint32_t>(*size), hidden_fields_of(*btf, id, static_cast<uint32_t>(*size))});
+    machine.note_effect();
+    const uint32_t object = machine.heap.create(type, static_cast<uint32_t>(*size), &machine.journal);
+    give_to_program(machine, object);
+    return object_address(machine, object);
+}
+
+uint64_t kfunc_obj_drop(Machine& machine, const uint64_t* args) {
+    const uint32_t id = object_at(machine, args[0]);
+    if (id == 0 || offset_of(args[0]) != 0) {
+        return not_there(machine, args[0], "bpf_obj_drop_impl", "allocated object");
+    }
+    if (take_from_program(machine, id, "bpf_obj_drop_impl")) {
+        drop_object(machine, id, &machine.journal);
+    }
+    return 0;
+}
+
+uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args) {
+    const uint32_t id = object_at(machine, args[0]);
+    const auto is_count = [](const HiddenField& field) { return field.kind == Kind::Refcount; };
+    if (id == 0 || offset_of(args[0]) != 0 ||
+        std::ranges::none_of(machine.heap.type(machine.heap.at(id).type).fields, is_count)) {
+        return not_there(machine, args[0], "bpf_refcount_acquire_impl", "object with a bpf_refcount");
+    }
+    ++machine.heap.change(id, &machine.journal).references;
+    give_to_program(machine, id);
+    return args[0];
+}
+
+uint64_t helper_kptr_xchg(Machine& machine, const uint64_t* args) {
+    const Place place = place_at(machine, args[0], Kind::Kptr, "bpf_kptr_xchg");
+    if (place.bytes == nullptr) {
+        return 0;
+    }
+    const uint32_t id = object_at(machine, args[1]);
+    if (args[1] != 0 && (id == 0 || offset_of(args[1]) != 0)) {
+        return not_there(machine, args[1], "bpf_kptr_xchg", "allocated object");
+    }
+    if (id != 0 && !take_from_program(machine, id, "bpf_kptr_xchg")) {
+        return 0;
+    }
+    const auto old = static_cast<uint32_t>(mimicsh::load<uint64_t>(place.bytes));
+    put_word(place.bytes, id, &machine.journal);
+    if (old == 0) {
+        return 0;
+    }
+    give_to_program(machine, old);
+    return object_address(machine, old);
+}
+
+// -- Lists: of a node next 0, previous 8, owner 16; of a head first 0, last 8 --
+
+namespace {
+
+uint64_t push(Machine& machine, const uint64_t* args, bool front, const char* function) {
+    const Place head = locked_place_at(machine, args[0], Kind::ListHead, function);
+    const Node node = head.bytes == nullptr ? Node{} : node_at(machine, args[1], Kind::ListNode, function);
+    if (node.object == 0 || !take_from_program(machine, node.object, function)) {
+        return 0;
+    }
+    Journal* journal = &machine.journal;
+    uint8_t* bytes = node_bytes(machine, node.ref());
+    if (mimicsh::load<uint64_t>(bytes + 16) != 0) {
+        drop_object(machine, node.object, journal);
+        return errno_result(-EINVAL);
+    }
+    const size_t near = front ? 0 : 8; // the end of the head that changes, and the node's way to the others
+    const auto old = mimicsh::load<uint64_t>(head.bytes + near);
+    put_word(bytes + near, old, journal);
+    put_word(bytes + (8 - near), 0, journal);
+    put_word(bytes + 16, head.name, journal);
+    put_word(old != 0 ? node_bytes(machine, old) + (8 - near) : head.bytes + (8 - near), node.ref(), journal);
+    put_word(head.bytes + near, node.ref(), journal);
+    return 0;
+}
+
+uint64_t pop(Machine& machine, const uint64_t* args, bool front, const char* function) {
+    const Place head = locked_place_at(machine, args[0], Kind::ListHead, function);
+    const size_t near = front ? 0 : 8;
+    const uint64_t ref = head.bytes == nullptr ? 0 : mimicsh::load<uint64_t>(head.bytes + near);
+    if (ref == 0) {
+        return 0;
+    }
+    Journal* journal = &machine.journal;
+    uint8_t* bytes = node_bytes(machine, ref);
+    const auto next = mimicsh::load<uint64_t>(bytes + near);
+    put_word(head.bytes + near, next, journal);
+    put_word(next != 0 ? node_bytes(machine, next) + (8 - near) : head.bytes + (8 - near), 0, journal);
+    put_word(bytes + 16, 0, journal);
+    give_to_program(machine, Node::of(ref).object);
+    return node_address(machine, ref);
+}
+
+uint64_t look(Machine& machine, const uint64_t* args, size_t end, const char* function) {
+    const Place head = locked_place_at(machine, args[0], Kind::ListHead, function);
+    const uint64_t ref = head.bytes == nullptr ? 0 : mimicsh::load<uint64_t>(head.bytes + end);
+    return ref == 0 ? 0 : node_address(machine, ref);
+}
+
+} // namespace
+
+uint64_t kfunc_list_push_front(Machine& machine, const uint64_t* args) {
+    return push(machine, args, true, "bpf_list_push_front_impl");
+}
+uint64_t kfunc_list_push_back(Machine& machine, const uint64_t* args) {
+    return push(machine, args, false, "bpf_list_push_back_impl");
+}
+uint64_t kfunc_list_pop_front(Machine& machine, const uint64_t* args) {
+    return pop(machine, args, true, "bpf_list_pop_front");
+}
+uint64_t kfunc_list_pop_back(Machine& machine, const uint64_t* args) {
+    return pop(machine, args, false, "bpf_list_pop_back");
+}
+uint64_t kfunc_list_front(Machine& machine, const uint64_t* args) {
+    return look(machine, args, 0, "bpf_list_front");
+}
+uint64_t kfunc_list_back(Machine& machine, const uint64_t* args) {
+    return look(machine, args, 8, "bpf_list_back");
+}
+
+} // namespace mimicsh::vm
