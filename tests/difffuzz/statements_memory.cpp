@@ -366,6 +366,10 @@ void FunctionBuilder::atomic_at(int base, int32_t offset, bool wide) {
     }
     emit(insn(op::kStx | op::kAtomic | size, base, src, offset, operation));
     draft_.note(Feature::Atomic);
+    if (operation == op::kCmpxchg && !wide) {
+        // Linux 6.18 may leave the upper half of r0 as it was (docs/fuzz.md).
+        emit(insn(op::kAlu | op::kMov | op::kX, 0, 0, 0, 0));
+    }
     const bool on_stack = base == 10 || at(base).kind == Kind::Words;
     if (on_stack && (operation & op::kFetch) != 0) {
         // Linux 6.18's verifier forgets that what it knows of this number came from the stack, and may take
