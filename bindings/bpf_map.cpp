@@ -233,14 +233,39 @@ int map_put_program(lua_State* L) {
     return 1;
 }
 
+/// map_put_target(map, key, target, program, flags) -> true | nil, err
+int map_put_target(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView key = check_key(L, 2, map);
+    const auto target = static_cast<uint32_t>(check_unsigned(L, 3, "target", 0, UINT32_MAX));
+    Program& program = check_program(L, 4);
+    const uint64_t flags = check_unsigned(L, 5, "flags", 0, UINT64_MAX);
+    if (check<ProgramRef>(L, 4, "program").owner != check<MapRef>(L, 1, "map").owner) {
+        fail(L, "map " + map.info().name + ": the program belongs to another instance");
+    }
+    if (const auto done = map.put_target(key, target, program, flags); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 constexpr Function kFunctions[] = {
-    {"map_info", &guard<&map_info>},           {"map_types", &guard<&map_types>},
-    {"map_variables", &guard<&map_variables>}, {"map_lookup", &guard<&map_lookup>},
-    {"map_update", &guard<&map_update>},       {"map_erase", &guard<&map_erase>},
-    {"map_cursor", &guard<&map_cursor>},       {"map_batch", &guard<&map_batch>},
-    {"map_take", &guard<&map_take>},           {"map_put_map", &guard<&map_put_map>},
-    {"map_by_id", &guard<&map_by_id>},         {"map_freeze", &guard<&map_freeze>},
-    {"map_send", &guard<&map_send>},           {"map_put_program", &guard<&map_put_program>},
+    {"map_info", &guard<&map_info>},
+    {"map_types", &guard<&map_types>},
+    {"map_variables", &guard<&map_variables>},
+    {"map_lookup", &guard<&map_lookup>},
+    {"map_update", &guard<&map_update>},
+    {"map_erase", &guard<&map_erase>},
+    {"map_cursor", &guard<&map_cursor>},
+    {"map_batch", &guard<&map_batch>},
+    {"map_take", &guard<&map_take>},
+    {"map_put_map", &guard<&map_put_map>},
+    {"map_by_id", &guard<&map_by_id>},
+    {"map_freeze", &guard<&map_freeze>},
+    {"map_send", &guard<&map_send>},
+    {"map_put_program", &guard<&map_put_program>},
+    {"map_put_target", &guard<&map_put_target>},
 };
 
 } // namespace

@@ -123,6 +123,15 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
         }
         push_u64(L, result.redirect->flags);
         lua_setfield(L, -2, "flags");
+        if (const auto& second = result.redirect->second) {
+            lua_createtable(L, 0, 4);
+            set_text(L, "program", second->program);
+            set_text(L, "verdict", verdict_name(abi::ProgType::Xdp, second->ret));
+            set_number(L, "ret", second->ret);
+            push_bytes(L, second->packet);
+            lua_setfield(L, -2, "bytes");
+            lua_setfield(L, -2, "second");
+        }
         lua_setfield(L, -2, "redirect");
     }
     push_sent(L, result);

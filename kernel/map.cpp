@@ -261,6 +261,29 @@ Status KernelMap::put_program(uint32_t index, Program& program) {
     return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0 ? Status{} : error(errno, "put program");
 }
 
+Status KernelMap::put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) {
+    constexpr size_t kWithProgram = 8; // struct bpf_devmap_val, struct bpf_cpumap_val
+    using abi::MapType;
+    const bool has_targets =
+        info_.type == MapType::Devmap || info_.type == MapType::DevmapHash || info_.type == MapType::Cpumap;
+    auto* loaded = dynamic_cast<KernelProgram*>(&program);
+    if (!has_targets || info_.value_size != kWithProgram || key.size() != info_.key_size ||
+        loaded == nullptr) {
+        return Error{EINVAL,
+                     "put target",
+                     info_.name + (loaded == nullptr
+                                       ? ": " + program.name() + " is not loaded into the kernel"
+                                       : ": its values have no room for a program"),
+                     {},
+                     {}};
+    }
+    std::array<uint8_t, kWithProgram> value{};
+    store(value.data(), target);
+    store(value.data() + 4, loaded->fd());
+    return bpf_map_update_elem(fd(), key.data(), value.data(), flags) == 0 ? Status{}
+                                                                           : error(errno, "put target");
+}
+
 int KernelMap::on_record(void* self, void* data, size_t size) {
     auto* map = static_cast<KernelMap*>(self);
     ++map->consumed_;

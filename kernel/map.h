@@ -34,6 +34,7 @@ class KernelMap final : public Map {
                                               size_t limit) override;
     [[nodiscard]] Status freeze() override;
     [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
+    [[nodiscard]] Status put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) override;
     [[nodiscard]] Status put_map(ByteView key, Map& inner, uint64_t flags) override;
     [[nodiscard]] Status listen() override;
     [[nodiscard]] Expected<size_t> consume(const RecordFn& record) override;

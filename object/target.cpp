@@ -129,6 +129,10 @@ Status fill_slots(Instance& instance) {
     return {};
 }
 
+Status Map::put_target(ByteView, uint32_t, Program&, uint64_t) {
+    return Error{EINVAL, "put target", info().name + ": its values have no room for a program", {}, {}};
+}
+
 std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
     using abi::ProgType;
     static constexpr std::array<std::string_view, 5> kXdp{"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};

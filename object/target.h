@@ -78,6 +78,10 @@ class Map {
     [[nodiscard]] virtual Status freeze() = 0;
     /// Prog arrays: puts a program of the same target into a slot.
     [[nodiscard]] virtual Status put_program(uint32_t index, Program& program) = 0;
+    /// Device and CPU maps with values of 8 bytes: puts an interface, or the length of a queue, and a program
+    /// of the same target that runs on what is sent there. EINVAL (cpumap: ENOMEM) when the program was not
+    /// made for that kind of map (SEC("xdp/devmap"), SEC("xdp/cpumap")).
+    [[nodiscard]] virtual Status put_target(ByteView key, uint32_t target, Program& program, uint64_t flags);
     /// Maps of maps: puts a map of the same target into a slot. EINVAL when it is not like the declared one.
     [[nodiscard]] virtual Status put_map(ByteView key, Map& inner, uint64_t flags) = 0;
     /// Perf event arrays: opens the buffer of each CPU; until then programs get ENOENT. Ring buffers are open
@@ -137,11 +141,19 @@ struct Warning {
     std::string cause;
 };
 
+/// What the program that a device or CPU map has for a target did with a packet that was sent there.
+struct SecondRun {
+    std::string program;
+    uint32_t ret = 0;
+    ByteVec packet; ///< as it left it
+};
+
 struct Redirect {
     std::string kind;   ///< "ifindex", or the map's type: "devmap", "devmap_hash", "cpumap", "xskmap"
     uint32_t index = 0; ///< interface, or key in the map
     uint64_t flags = 0;
     std::string map = {}; ///< empty for "ifindex"
+    std::optional<SecondRun> second = {};
 };
 
 /// A copy of the packet that a program sent off while it ran on (bpf_clone_redirect).

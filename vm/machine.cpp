@@ -51,6 +51,9 @@ Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most)
     cpu = options.cpu;
     clock_ns = options.world->clock_ns.value_or(options.clock_ns);
     fill_sockets(*this);
+    if (options.world->conntrack) {
+        connections = *options.world->conntrack;
+    }
     uint64_t seed = options.seed;
     random_state_ = {splitmix(seed), splitmix(seed)};
 
@@ -134,6 +137,7 @@ void Machine::forget_last_run() {
     redirect.reset();
     emitted.clear();
     assigned.reset();
+    connections_before.reset();
     log.clear();
     warned_.clear();
     warnings.clear();
@@ -184,6 +188,9 @@ void Machine::report_open_reference() {
     } else if (left.kind == RegionKind::Object) {
         fault(FaultKind::Strict, "the program ends with an object that was neither dropped nor stored",
               "drop or store the object that was taken at " + where);
+    } else if (left.kind == RegionKind::Connection || left.kind == RegionKind::NewConnection) {
+        fault(FaultKind::Strict, "the program ends with a connection that was not given back",
+              "call bpf_ct_release (of a new one bpf_ct_insert_entry) on what was found at " + where);
     } else {
         fault(FaultKind::Strict, "the program ends with a socket that was not released",
               "call bpf_sk_release on the socket that was found at " + where);
@@ -260,6 +267,9 @@ bool Machine::rewind() {
     }
     random_state_ = random_at_start_;
     clock_ns = clock_at_start_;
+    if (connections_before) {
+        connections = *connections_before;
+    }
     return true;
 }
 

@@ -357,6 +357,8 @@ class Machine {
     std::vector<uint32_t>
         open_references;              ///< handles of records and sockets that the program has to give back
     std::vector<SocketState> sockets; ///< by index in the world; the last is what a test run makes
+    std::vector<World::Connection> connections; ///< conntrack; entries stay until the instance ends
+    std::optional<std::vector<World::Connection>> connections_before; ///< before this run changed them
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before

@@ -26,6 +26,10 @@ const char* name(RegionKind kind) {
         return "map key";
     case RegionKind::Slice:
         return "packet slice";
+    case RegionKind::Connection:
+        return "connection (struct nf_conn, whose fields are not emulated)";
+    case RegionKind::NewConnection:
+        return "new connection (struct nf_conn, whose fields are not emulated)";
     case RegionKind::FlowKeys:
         return "flow keys";
     case RegionKind::Memory:

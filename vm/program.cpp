@@ -54,6 +54,9 @@ Analysis LoadedProgram::analyse_linked() const {
 }
 
 Status LoadedProgram::prepare() {
+    if (auto ok = claim_maps(); !ok && machine_.options.mode == Mode::Strict) {
+        return ok;
+    }
     const Analysis analysis = analyse_linked();
     if (machine_.options.mode == Mode::Strict && analysis.refusal) {
         return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
@@ -107,6 +110,11 @@ void LoadedProgram::start_run(const Code& entry) {
     }
 }
 
+bool LoadedProgram::runs_in_map() const {
+    const abi::AttachType attach = linked_.spec.attach_type;
+    return attach == abi::AttachType::XdpDevmap || attach == abi::AttachType::XdpCpumap;
+}
+
 Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& options) {
     if (context_ == nullptr) {
         return Error{ENOTSUP,
@@ -116,8 +124,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
                      {},
                      {}};
     }
-    const abi::AttachType attach = linked_.spec.attach_type;
-    if (attach == abi::AttachType::XdpDevmap || attach == abi::AttachType::XdpCpumap) {
+    if (runs_in_map()) {
         return Error{EINVAL,
                      "run",
                      linked_.name +
@@ -195,6 +202,9 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     }
     machine_.end_run();
     machine_.tracer = nullptr;
+    if (result.redirect && !result.fault && result.ret == abi::kXdpRedirect) {
+        run_second(result);
+    }
     machine_.stop = nullptr;
     return result;
 }
@@ -239,10 +249,11 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
     std::vector<std::pair<size_t, size_t>> places;
     size_t done = 0;
     const bool is_xdp = linked_.spec.type == abi::ProgType::Xdp;
+    const bool no_test_run = runs_in_map();
     context_->set_context(machine_, {});
     for (BatchItem& item : items) {
-        item.faulted = is_xdp ? item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket
-                              : !context_->check(linked_.name, item.in, {});
+        item.faulted = no_test_run || (is_xdp ? item.in.size() < kMinPacket || item.in.size() > kXdpMaxPacket
+                                              : !context_->check(linked_.name, item.in, {}));
         if (item.faulted) {
             if (options.want_packets) {
                 places.emplace_back(out_.size(), item.in.size());

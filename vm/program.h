@@ -43,6 +43,12 @@ class LoadedProgram final : public Program {
     [[nodiscard]] Replay* replay() const { return replay_.get(); }
 
   private:
+    /// Fixes with the device and CPU maps that it uses whether their programs take fragments.
+    [[nodiscard]] Status claim_maps();
+    /// Runs the program that the map of a redirect has for the target, on the packet as it lies there.
+    void run_second(RunResult& result);
+    /// Made for a device or CPU map, and so without a test run of its own.
+    [[nodiscard]] bool runs_in_map() const;
     /// Begins a run on the packet that is in.
     void start_run(const Code& entry);
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left

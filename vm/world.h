@@ -83,6 +83,7 @@ struct World {
     struct Endpoint {
         IpAddress address;
         uint16_t port = 0;
+        friend bool operator==(const Endpoint&, const Endpoint&) = default;
     };
 
     struct Cgroup {
@@ -106,6 +107,20 @@ struct World {
         std::map<std::string, uint64_t, std::less<>> values; ///< fields of struct bpf_tcp_sock by name
         std::optional<Cgroup> cgroup;
         std::string path; ///< "world.sockets[1]", for faults
+    };
+
+    /// An entry of the conntrack table.
+    struct Connection {
+        struct Tuple {
+            Endpoint source, destination;
+            friend bool operator==(const Tuple&, const Tuple&) = default;
+        };
+        uint8_t protocol = 0; ///< IPPROTO_TCP or IPPROTO_UDP
+        Tuple original, reply;
+        uint32_t status = 0;     ///< IPS_* bits
+        uint32_t timeout_ms = 0; ///< time left
+        uint16_t zone = 0;
+        uint8_t zone_direction = 3; ///< 1 original, 2 reply, 3 both
     };
 
     struct Task {
@@ -141,6 +156,7 @@ struct World {
     Task task;
     Cgroup cgroup;
     BufferSocket socket;
+    std::optional<std::vector<Connection>> conntrack;
     std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
     std::vector<XfrmState> xfrm;  ///< outermost first
     /// What the card says of the packet; without it the card cannot say anything.

@@ -74,6 +74,30 @@ Tunnel read_tunnel(Fields& fields) {
     return tunnel;
 }
 
+World::Connection read_connection(Fields& fields) {
+    constexpr std::array<std::string_view, 2> kProtocols{"tcp", "udp"};
+    constexpr uint8_t kTcp = 6, kUdp = 17;
+    constexpr uint32_t kConfirmed = 8, kHour = 3'600'000;
+    World::Connection one;
+    one.protocol = fields.need("proto", fields.word("proto", kProtocols)) == 0 ? kTcp : kUdp;
+    one.original.source = fields.need("source", fields.endpoint("source"));
+    one.original.destination = fields.need("destination", fields.endpoint("destination"));
+    one.reply.source = fields.endpoint("reply_source").value_or(one.original.destination);
+    one.reply.destination = fields.endpoint("reply_destination").value_or(one.original.source);
+    one.status = fields.number("status").value_or(0) | kConfirmed;
+    one.timeout_ms = fields.number("timeout_ms").value_or(kHour);
+    one.zone = static_cast<uint16_t>(fields.number("zone", UINT16_MAX).value_or(0));
+    fields.finish();
+    const bool v6 = one.original.source.address.v6;
+    for (const World::Endpoint* end :
+         {&one.original.destination, &one.reply.source, &one.reply.destination}) {
+        if (end->address.v6 != v6) {
+            fields.refuse("source", "of another family than the other addresses");
+        }
+    }
+    return one;
+}
+
 } // namespace
 
 void read_packet_world(Fields& top, World& world, Problem& problem) {
@@ -98,6 +122,13 @@ void read_packet_world(Fields& top, World& world, Problem& problem) {
         rx.vlan_proto = static_cast<uint16_t>(fields.number("vlan_proto", UINT16_MAX).value_or(0x8100));
         fields.finish();
         world.rx = rx;
+    }
+    std::vector<World::Connection> connections;
+    if (top.list("conntrack", [&](const json& value, const std::string& path) {
+            Fields fields(value, path, problem);
+            connections.push_back(read_connection(fields));
+        })) {
+        world.conntrack = std::move(connections);
     }
     (void)top.list("xfrm", [&](const json& value, const std::string& path) {
         Fields fields(value, path, problem);

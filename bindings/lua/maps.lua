@@ -218,9 +218,17 @@ function methods.has(map, value)
     return bytes ~= nil
 end
 
+--- What the values of maps that hold programs for their targets are called.
+local TARGETS = { devmap = "ifindex", devmap_hash = "ifindex", cpumap = "qsize" }
+
 function methods.put(map, key, value, how)
     local state = state_of(map)
     local flags = flags_of(how)
+    local target = TARGETS[state.info.type]
+    if target and type(value) == "table" and is_a(value.prog, "program") then
+        core.check_options(value, "value", target .. " prog")
+        return M.raw.map_put_target(map, encode_key(state, key), value[target] or 0, value.prog, flags)
+    end
     if state.info.type == "prog_array" and is_a(value, "program") then
         return M.raw.map_put_program(map, integers.num(key), value)
     elseif HOLDS_MAPS[state.info.type] then

@@ -59,6 +59,18 @@ uint64_t kfunc_xdp_metadata_rx_timestamp(Machine& machine, const uint64_t* args)
 uint64_t kfunc_xdp_metadata_rx_hash(Machine& machine, const uint64_t* args);
 uint64_t kfunc_xdp_metadata_rx_vlan_tag(Machine& machine, const uint64_t* args);
 
+// conntrack.cpp
+uint64_t kfunc_xdp_ct_lookup(Machine& machine, const uint64_t* args);
+uint64_t kfunc_skb_ct_lookup(Machine& machine, const uint64_t* args);
+uint64_t kfunc_xdp_ct_alloc(Machine& machine, const uint64_t* args);
+uint64_t kfunc_skb_ct_alloc(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_insert_entry(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_release(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_set_timeout(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_change_timeout(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_set_status(Machine& machine, const uint64_t* args);
+uint64_t kfunc_ct_change_status(Machine& machine, const uint64_t* args);
+
 // sections.cpp
 uint64_t kfunc_rcu_read_lock(Machine& machine, const uint64_t* args);
 uint64_t kfunc_rcu_read_unlock(Machine& machine, const uint64_t* args);

@@ -20,6 +20,7 @@ RedirectMap::RedirectMap(MapInfo info, ZeroedBytes storage, std::shared_ptr<cons
     elements_ = slots_ = info_.max_entries;
     keys_.resize(info_.max_entries);
     is_set_.resize(info_.max_entries);
+    programs_.resize(info_.max_entries);
     if (is_hash()) {
         uint32_t buckets = 1;
         while (buckets < info_.max_entries) {
@@ -77,11 +78,59 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
     if (auto ok = check_host_call("update", key, value.size(), true); !ok) {
         return ok;
     }
-    const auto index = load<uint32_t>(key.data());
     const auto target = load<uint32_t>(value.data());
     if (value.size() > 4 && static_cast<int32_t>(load<uint32_t>(value.data() + 4)) > 0) {
-        return error(ENOTSUP, "update", "programs in the values are not emulated");
+        return error(ENOTSUP, "update", "a program is put with put_target, it has no descriptor here");
     }
+    return put(key, target, nullptr, flags);
+}
+
+Program* RedirectMap::program(uint32_t key) const {
+    const uint32_t slot = slot_of(key);
+    return slot == kNoElement ? nullptr : programs_[slot];
+}
+
+bool RedirectMap::claim(const Program& program) {
+    constexpr uint32_t kHasFragments = 1 << 5; // BPF_F_XDP_HAS_FRAGS
+    const bool takes = (program.linked().spec.flags & kHasFragments) != 0;
+    if (program.type() != abi::ProgType::Xdp) {
+        return false;
+    }
+    if (!takes_fragments_) {
+        takes_fragments_ = takes;
+    }
+    return *takes_fragments_ == takes;
+}
+
+Status RedirectMap::put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) {
+    using abi::AttachType;
+    constexpr uint32_t kWithProgram = 8;
+    if (info_.value_size != kWithProgram) {
+        return Map::put_target(key, target, program, flags);
+    }
+    if (auto ok = check_host_call("put target", key, info_.value_size, true); !ok) {
+        return ok;
+    }
+    if (auto ok = check_value(load<uint32_t>(key.data()), target, flags); !ok) {
+        return ok;
+    }
+    const bool is_cpu = info_.type == abi::MapType::Cpumap;
+    if (target == 0) {
+        return is_cpu ? put(key, target, nullptr, flags)
+                      : error(EINVAL, "put target", "no interface has the index 0");
+    }
+    const AttachType wanted = is_cpu ? AttachType::XdpCpumap : AttachType::XdpDevmap;
+    if (program.type() != abi::ProgType::Xdp || program.linked().spec.attach_type != wanted ||
+        !claim(program)) {
+        return error(is_cpu ? ENOMEM : EINVAL, "put target",
+                     program.name() + " is no program for this map (SEC(\"xdp/" +
+                         (is_cpu ? "cpumap" : "devmap") + "\"), with fragments as those that use the map)");
+    }
+    return put(key, target, &program, flags);
+}
+
+Status RedirectMap::put(ByteView key, uint32_t target, Program* program, uint64_t flags) {
+    const auto index = load<uint32_t>(key.data());
     if (auto ok = check_value(index, target, flags); !ok) {
         return ok;
     }
@@ -101,6 +150,7 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
     // A target of 0 empties the slot of an array; a socket's number means nothing.
     is_set_[slot] = target != 0 || info_.type == abi::MapType::Xskmap;
     keys_[slot] = index;
+    programs_[slot] = program;
     std::memset(this->value(slot), 0, info_.value_size);
     store(this->value(slot), target);
     return {};

@@ -19,10 +19,19 @@ class RedirectMap final : public VmMap {
 
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
+    [[nodiscard]] Status put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) override;
     [[nodiscard]] Status erase(ByteView key) override;
     [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
     [[nodiscard]] uint32_t find(const uint8_t* key, uint32_t cpu, Journal* journal) override;
     [[nodiscard]] bool has(uint32_t key) const { return slot_of(key) != kNoElement; }
+
+    /// Interface or length of queue in a slot that is set.
+    [[nodiscard]] uint32_t target(uint32_t key) const { return load<uint32_t>(value(slot_of(key))); }
+    /// Program for a key; null without one.
+    [[nodiscard]] Program* program(uint32_t key) const;
+    /// A program that uses the map, or is put into it, fixes whether all of them take fragments
+    /// (bpf_prog_map_compatible). False: it is not like those before it.
+    [[nodiscard]] bool claim(const Program& program);
 
   protected:
     uint32_t host_find(ByteView key) override { return slot_of(load<uint32_t>(key.data())); }
@@ -33,10 +42,14 @@ class RedirectMap final : public VmMap {
     [[nodiscard]] uint32_t take_free();
     [[nodiscard]] Status check_value(uint32_t key, uint32_t target, uint64_t flags) const;
 
+    [[nodiscard]] Status put(ByteView key, uint32_t target, Program* program, uint64_t flags);
+
     ZeroedBytes storage_;
     std::shared_ptr<const World> world_;
     std::vector<uint32_t> keys_; ///< by slot
     std::vector<bool> is_set_;
+    std::vector<Program*> programs_; ///< by slot
+    std::optional<bool> takes_fragments_;
     std::vector<uint32_t> free_;                 ///< devmap_hash: slots that were given back
     uint32_t fresh_ = 0;                         ///< devmap_hash: slots from here on were never used
     std::vector<std::vector<uint32_t>> buckets_; ///< devmap_hash: slots, newest first

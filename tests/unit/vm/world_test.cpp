@@ -20,7 +20,7 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
              Case{"[1]", "load: world: expected a table with named values"},
              Case{
                  R"({"route": []})",
-                 "load: world.route: unknown word (known: cgroup, cpu, interfaces, neighbours, netns_cookie, "
+                 "load: world.route: unknown word (known: cgroup, conntrack, cpu, interfaces, neighbours, netns_cookie, "
                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
                  "time, tunnel, xfrm)"},
              Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// Conntrack kernel functions over the scripted table (net/netfilter/nf_conntrack_bpf.c). Entries that
+// programs insert stay for later runs. The clock stands still, so only an entry without time left has
+// expired.
+#include <algorithm>
+#include <cerrno>
+
+#include "vm/helpers/helpers.h"
+#include "vm/kfuncs/kfuncs.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// Offsets in struct bpf_ct_opts.
+constexpr uint32_t kNetns = 0, kError = 4, kProtocol = 8, kDirection = 9, kZone = 10, kZoneDirection = 12,
+                   kReserved = 13, kOptsSize = 16, kOldOptsSize = 12;
+constexpr uint8_t kTcp = 6, kUdp = 17, kBothDirections = 3;
+
+/// IPS_* bits.
+enum Status : uint32_t {
+    kExpected = 1 << 0,
+    kSeenReply = 1 << 1,
+    kAssured = 1 << 2,
+    kConfirmed = 1 << 3,
+    kDying = 1 << 9,
+    kFixedTimeout = 1 << 10,
+};
+/// What a change of status leaves alone: NAT, expectation, confirmation, death, templates, offloads.
+constexpr uint32_t kUnchangeable = 0x1bf0 | 0xc000 | kExpected | kConfirmed;
+
+using Tuple = World::Connection::Tuple;
+
+/// What a look-up or allocation was asked for.
+struct Question {
+    uint8_t* opts = nullptr;
+    uint32_t opts_size = 0;
+    Tuple tuple;
+    uint8_t protocol = 0;
+    uint16_t zone = 0;
+    uint8_t zone_direction = kBothDirections;
+};
+
+bool parse_tuple(const uint8_t* bytes, uint64_t size, Tuple& tuple) {
+    constexpr uint64_t kIp4Size = 12, kIp6Size = 36;
+    if (size != kIp4Size && size != kIp6Size) {
+        return false;
+    }
+    tuple.source.address.v6 = tuple.destination.address.v6 = size == kIp6Size;
+    const size_t length = tuple.source.address.size();
+    std::copy_n(bytes, length, tuple.source.address.bytes.begin());
+    std::copy_n(bytes + length, length, tuple.destination.address.bytes.begin());
+    tuple.source.port = load_be<uint16_t>(bytes + 2 * length);
+    tuple.destination.port = load_be<uint16_t>(bytes + 2 * length + 2);
+    return true;
+}
+
+/// The errno of a question that cannot be asked, 0 when it can.
+int64_t check_question(Question& question, const uint8_t* tuple, uint64_t tuple_size, bool looks_up) {
+    const uint8_t* opts = question.opts;
+    if (question.opts_size != kOptsSize && question.opts_size != kOldOptsSize) {
+        return -EINVAL;
+    }
+    const bool is_full = question.opts_size == kOptsSize;
+    question.zone = mimicsh::load<uint16_t>(opts + kZone);
+    if (is_full ? opts[kReserved] != 0 || opts[kReserved + 1] != 0 || opts[kReserved + 2] != 0
+                : question.zone != 0) {
+        return -EINVAL;
+    }
+    question.protocol = opts[kProtocol];
+    const bool known = question.protocol == kTcp || question.protocol == kUdp;
+    if (looks_up && !known) {
+        return -EPROTO;
+    }
+    const auto netns = mimicsh::load<int32_t>(opts + kNetns);
+    if (netns < -1) {
+        return -EINVAL;
+    }
+    if (!known) {
+        return -EPROTO;
+    }
+    if (!parse_tuple(tuple, tuple_size, question.tuple)) {
+        return -EAFNOSUPPORT;
+    }
+    if (netns >= 0) {
+        return -ENONET; // of other namespaces none has an id
+    }
+    if (is_full) {
+        if (opts[kZoneDirection] == 0) {
+            question.opts[kZoneDirection] = kBothDirections;
+        }
+        question.zone_direction = opts[kZoneDirection];
+    }
+    return 0;
+}
+
+uint32_t zone_in(uint16_t zone, uint8_t zone_direction, uint32_t direction) {
+    return (zone_direction >> direction & 1) != 0 ? zone : 0;
+}
+
+/// Direction (0, 1) in which a connection has the tuple; nothing when it has not.
+std::optional<uint8_t> direction_of(const World::Connection& connection, const Question& question) {
+    for (const uint8_t direction : std::initializer_list<uint8_t>{0, 1}) {
+        const Tuple& tuple = direction == 0 ? connection.original : connection.reply;
+        const bool same_zone = zone_in(connection.zone, connection.zone_direction, direction) ==
+                               zone_in(question.zone, question.zone_direction, direction);
+        if (connection.protocol == question.protocol && tuple == question.tuple && same_zone) {
+            return direction;
+        }
+    }
+    return std::nullopt;
+}
+
+void keep_for_rewind(Machine& machine) {
+    machine.note_effect();
+    if (!machine.connections_before) {
+        machine.connections_before = machine.connections;
+    }
+}
+
+uint64_t add_pointer(Machine& machine, RegionKind kind, uint32_t index) {
+    Region region;
+    region.kind = kind;
+    region.owner = index;
+    region.birth = machine.code->slot_of(machine.at);
+    machine.note_effect();
+    const uint32_t handle = machine.regions.add(region);
+    machine.open_references.push_back(handle);
+    return make_addr(handle, 0);
+}
+
+/// Reads the arguments; null opts = a fault is pending.
+Question ask(Machine& machine, const uint64_t* args, const char* kfunc, bool looks_up, int64_t& refusal) {
+    Question question;
+    if (args[0] != make_addr(kContextHandle, 0)) {
+        machine.fault(FaultKind::BadCall, std::string(kfunc) + ": the first argument is not the context");
+        return question;
+    }
+    const auto tuple_size = static_cast<uint32_t>(args[2]);
+    question.opts_size = static_cast<uint32_t>(args[4]);
+    const uint8_t* tuple = machine.span(args[1], tuple_size, Access::Read, "tuple");
+    question.opts =
+        tuple == nullptr ? nullptr : machine.span(args[3], question.opts_size, Access::Write, "options");
+    if (question.opts != nullptr) {
+        refusal = check_question(question, tuple, tuple_size, looks_up);
+    }
+    return question;
+}
+
+uint64_t refuse(const Question& question, int64_t error) {
+    mimicsh::store(question.opts + kError, static_cast<int32_t>(error));
+    return 0;
+}
+
+bool is_in_table(const World::Connection& connection) {
+    return (connection.status & kConfirmed) != 0 && connection.timeout_ms != 0;
+}
+
+/// The entry that a look-up finds and its direction: the kernel's table is hashed by the zone of a direction,
+/// looked through for the original one first, newest entry first.
+std::optional<std::pair<uint32_t, uint8_t>> find(const Machine& machine, const Question& question) {
+    for (const uint32_t bucket : {zone_in(question.zone, question.zone_direction, 0),
+                                  zone_in(question.zone, question.zone_direction, 1)}) {
+        for (auto i = static_cast<uint32_t>(machine.connections.size()); i-- > 0;) {
+            const World::Connection& one = machine.connections[i];
+            const auto direction = is_in_table(one) ? direction_of(one, question) : std::nullopt;
+            if (direction && zone_in(one.zone, one.zone_direction, *direction) == bucket) {
+                return std::pair{i, *direction};
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+/// Whether an entry keeps another from being inserted: same tuple in the same zones and the same bucket.
+bool is_in_the_way(const World::Connection& entry, const World::Connection& wanted) {
+    for (const uint8_t direction : std::initializer_list<uint8_t>{0, 1}) {
+        Question question;
+        question.protocol = wanted.protocol;
+        question.zone = wanted.zone;
+        question.zone_direction = wanted.zone_direction;
+        question.tuple = direction == 0 ? wanted.original : wanted.reply;
+        const auto found = direction_of(entry, question);
+        if (found && zone_in(wanted.zone, wanted.zone_direction, direction) ==
+                         zone_in(entry.zone, entry.zone_direction, *found)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
+    int64_t refusal = 0;
+    const Question question = ask(machine, args, kfunc, true, refusal);
+    if (question.opts == nullptr) {
+        return 0;
+    }
+    if (refusal != 0) {
+        return refuse(question, refusal);
+    }
+    if (!machine.given(machine.world().conntrack, "world.conntrack")) {
+        return 0;
+    }
+    if (const auto found = find(machine, question)) {
+        question.opts[kDirection] = found->second;
+        return add_pointer(machine, RegionKind::Connection, found->first);
+    }
+    return refuse(question, -ENOENT);
+}
+
+uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
+    constexpr uint32_t kTimeoutMs = 10'000;
+    int64_t refusal = 0;
+    const Question question = ask(machine, args, kfunc, false, refusal);
+    if (question.opts == nullptr) {
+        return 0;
+    }
+    if (refusal != 0) {
+        return refuse(question, refusal);
+    }
+    keep_for_rewind(machine);
+    World::Connection made;
+    made.protocol = question.protocol;
+    made.original = question.tuple;
+    made.reply = {question.tuple.destination, question.tuple.source};
+    made.zone = question.zone;
+    made.zone_direction = question.zone_direction;
+    made.timeout_ms = kTimeoutMs;
+    machine.connections.push_back(made);
+    return add_pointer(machine, RegionKind::NewConnection,
+                       static_cast<uint32_t>(machine.connections.size()) - 1);
+}
+
+/// Index of the connection that an argument points to; nothing = fault pending.
+std::optional<uint32_t> connection_at(Machine& machine, uint64_t addr, RegionKind kind, const char* kfunc) {
+    const uint32_t handle = handle_of(addr);
+    if (handle < machine.regions.size() && offset_of(addr) == 0 && machine.regions.at(handle).kind == kind) {
+        return machine.regions.at(handle).owner;
+    }
+    machine.fault(FaultKind::BadCall,
+                  std::string(kfunc) + ": the argument is no " +
+                      (kind == RegionKind::Connection ? "connection" : "connection that was allocated"),
+                  {}, addr);
+    return std::nullopt;
+}
+
+void give_back(Machine& machine, uint64_t addr, const char* kfunc) {
+    machine.note_effect();
+    std::erase(machine.open_references, handle_of(addr));
+    machine.regions.kill(handle_of(addr), kfunc);
+}
+
+uint64_t change_status(Machine& machine, const uint64_t* args, RegionKind kind, const char* kfunc) {
+    const auto index = connection_at(machine, args[0], kind, kfunc);
+    if (!index) {
+        return 0;
+    }
+    keep_for_rewind(machine);
+    uint32_t& status = machine.connections[*index].status;
+    const auto wanted = static_cast<uint32_t>(args[1]);
+    const uint32_t changed = status ^ wanted;
+    const uint32_t taken = changed & ~wanted;
+    if ((changed & (kExpected | kConfirmed | kDying)) != 0 || (taken & (kSeenReply | kAssured)) != 0) {
+        return errno_result(-EBUSY);
+    }
+    status |= wanted & ~kUnchangeable; // nothing is taken away
+    return 0;
+}
+
+} // namespace
+
+uint64_t kfunc_xdp_ct_lookup(Machine& machine, const uint64_t* args) {
+    return look_up(machine, args, "bpf_xdp_ct_lookup");
+}
+
+uint64_t kfunc_skb_ct_lookup(Machine& machine, const uint64_t* args) {
+    return look_up(machine, args, "bpf_skb_ct_lookup");
+}
+
+uint64_t kfunc_xdp_ct_alloc(Machine& machine, const uint64_t* args) {
+    return allocate(machine, args, "bpf_xdp_ct_alloc");
+}
+
+uint64_t kfunc_skb_ct_alloc(Machine& machine, const uint64_t* args) {
+    return allocate(machine, args, "bpf_skb_ct_alloc");
+}
+
+uint64_t kfunc_ct_insert_entry(Machine& machine, const uint64_t* args) {
+    const auto index = connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_insert_entry");
+    if (!index || !machine.given(machine.world().conntrack, "world.conntrack")) {
+        return 0;
+    }
+    give_back(machine, args[0], "bpf_ct_insert_entry");
+    World::Connection& wanted = machine.connections[*index];
+    for (const World::Connection& other : machine.connections) {
+        if (is_in_table(other) && is_in_the_way(other, wanted)) {
+            return 0;
+        }
+    }
+    wanted.status |= kConfirmed;
+    return add_pointer(machine, RegionKind::Connection, *index);
+}
+
+uint64_t kfunc_ct_release(Machine& machine, const uint64_t* args) {
+    if (connection_at(machine, args[0], RegionKind::Connection, "bpf_ct_release")) {
+        give_back(machine, args[0], "bpf_ct_release");
+    }
+    return 0;
+}
+
+uint64_t kfunc_ct_set_timeout(Machine& machine, const uint64_t* args) {
+    if (const auto index = connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_set_timeout")) {
+        keep_for_rewind(machine);
+        machine.connections[*index].timeout_ms = static_cast<uint32_t>(args[1]);
+    }
+    return 0;
+}
+
+uint64_t kfunc_ct_change_timeout(Machine& machine, const uint64_t* args) {
+    const auto index = connection_at(machine, args[0], RegionKind::Connection, "bpf_ct_change_timeout");
+    if (!index) {
+        return 0;
+    }
+    keep_for_rewind(machine);
+    World::Connection& connection = machine.connections[*index];
+    if ((connection.status & kFixedTimeout) != 0) {
+        return errno_result(-EPERM);
+    }
+    connection.timeout_ms = static_cast<uint32_t>(args[1]);
+    return errno_result((connection.status & kDying) != 0 ? -ETIME : 0);
+}
+
+uint64_t kfunc_ct_set_status(Machine& machine, const uint64_t* args) {
+    return change_status(machine, args, RegionKind::NewConnection, "bpf_ct_set_status");
+}
+
+uint64_t kfunc_ct_change_status(Machine& machine, const uint64_t* args) {
+    return change_status(machine, args, RegionKind::Connection, "bpf_ct_change_status");
+}
+
+} // namespace mimicsh::vm
