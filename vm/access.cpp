@@ -4,6 +4,7 @@
 
 #include "vm/context/context.h"
 #include "vm/helpers/helpers.h"
+#include "vm/kernel_struct.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -224,6 +225,13 @@ bool Machine::store_context(uint64_t addr, uint32_t size, uint64_t value) {
 bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
     if (handle_of(addr) == kContextHandle) {
         return load_context(addr, size, value);
+    }
+    if (const uint32_t handle = handle_of(addr);
+        handle < regions.size() && regions.at(handle).kind == RegionKind::KernelStruct) {
+        uint8_t bytes[8] = {};
+        const bool ok = read_kernel_struct(*this, regions.at(handle), offset_of(addr), ByteSpan(bytes, size));
+        value = mimicsh::load<uint64_t>(bytes);
+        return ok;
     }
     const uint8_t* host = span(addr, size, Access::Read, nullptr);
     if (host == nullptr) {

@@ -852,7 +852,8 @@ class Flow {
         case 210: // cgrp_storage_get
             return Kind::Unknown;
         default:
-            return id >= 136 && id <= 140 ? Kind::Unknown : Kind::Scalar; // skc_to_*
+            return (id >= 136 && id <= 140) || id == 178 || id == 196 ? Kind::Unknown // skc_to_*
+                                                                      : Kind::Scalar;
         }
     }
 

@@ -433,7 +433,7 @@ class Decoder {
                           name + " cannot be called on " + map->info().name + ", a map of type " +
                               std::string(abi::name(map->type())));
         }
-        if (id == kLookup && map != nullptr && !abi::holds_maps(map->type())) {
+        if (id == kLookup && map != nullptr && !abi::holds_maps(map->type()) && !is_sock_map(map->type())) {
             draft.code = OpCode::lookup;
             std::memcpy(&draft.op.a, &map, sizeof map);
         } else if (id == kTailCall) {

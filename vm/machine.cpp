@@ -6,7 +6,9 @@
 #include <cassert>
 #include <cerrno>
 
+#include "object/kernel_btf.h"
 #include "vm/helpers/helpers.h"
+#include "vm/kernel_struct.h"
 #include "vm/kfuncs/graph.h"
 #include "vm/maps/hash.h"
 #include "vm/program.h"
@@ -70,7 +72,9 @@ Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most)
     region.kind = RegionKind::Callback;
     (void)regions.add(region);
     region = {};
-    region.kind = RegionKind::Task;
+    region.kind = RegionKind::KernelStruct; // the current task
+    region.shift = static_cast<uint8_t>(KernelStruct::Task);
+    region.readable = true;
     (void)regions.add(region);
     (void)regions.add(buffer_socket_region(*this));
     region = {};
@@ -105,6 +109,12 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
         map->on_release([this](const HiddenField& field, uint8_t* bytes, Journal* record) {
             release_field(field, bytes, record);
         });
+    }
+    if (map->type() == abi::MapType::CgroupStorage || map->type() == abi::MapType::PercpuCgroupStorage) {
+        cgroup_storage_.push_back(static_cast<CgroupStorageMap*>(map.get()));
+    }
+    if (map->type() == abi::MapType::SkStorage) {
+        socket_storage_.push_back(static_cast<StorageMap*>(map.get()));
     }
     maps_.push_back(std::move(map));
 }
@@ -312,6 +322,14 @@ bool Machine::refill(uint32_t& ticks) {
     ticks = static_cast<uint32_t>(std::min<uint64_t>(budget, kTicksPerRefill));
     budget -= ticks;
     return true;
+}
+
+const Btf* Machine::kernel_types() {
+    if (kernel_btf_ == nullptr) {
+        const auto running = running_kernel_btf();
+        kernel_btf_ = running ? *running : nullptr;
+    }
+    return kernel_btf_.get();
 }
 
 uint32_t Machine::device_index() const {

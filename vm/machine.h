@@ -19,6 +19,7 @@
 #include "vm/dynptr.h"
 #include "vm/journal.h"
 #include "vm/maps/map.h"
+#include "vm/maps/storage.h"
 #include "vm/memory.h"
 #include "vm/objects.h"
 #include "vm/target.h"
@@ -204,6 +205,16 @@ class Machine {
     }
     /// Takes the run's effects on maps, clock and random numbers back; false when that cannot be done.
     [[nodiscard]] bool rewind();
+    /// Before a call's first run: each call of a test run has a cgroup and a socket of its own, and their
+    /// storage.
+    void begin_call() {
+        for (CgroupStorageMap* map : cgroup_storage_) {
+            map->begin();
+        }
+        for (StorageMap* map : socket_storage_) {
+            (void)map->drop(static_cast<uint32_t>(sockets.size()) - 1, nullptr);
+        }
+    }
 
     // -- Memory, slow and exact. False: a fault is pending --
     [[nodiscard]] bool load(uint64_t addr, uint32_t size, uint64_t& value);
@@ -299,6 +310,10 @@ class Machine {
         }
         return value.has_value();
     }
+    /// Types of the kernel that the instance was loaded for, else of the running one; null where there are
+    /// none.
+    [[nodiscard]] const Btf* kernel_types();
+    void set_kernel_types(std::shared_ptr<const Btf> btf) { kernel_btf_ = std::move(btf); }
     /// Index of the interface that the packet came in on.
     [[nodiscard]] uint32_t device_index() const;
     [[nodiscard]] bool faulted() const { return pending.has_value(); }
@@ -409,12 +424,15 @@ class Machine {
     void open_element(Region& region, uint64_t addr);
 
     std::vector<std::unique_ptr<VmMap>> maps_;
+    std::shared_ptr<const Btf> kernel_btf_;
     std::array<uint64_t, 2> random_state_{};
     std::array<uint64_t, 2> random_at_start_{};
     uint64_t clock_at_start_ = 0;
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
     std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
-    std::vector<VmMap*> deleted_from_;                  ///< maps that lost entries in this run
+    std::vector<CgroupStorageMap*> cgroup_storage_;
+    std::vector<StorageMap*> socket_storage_;
+    std::vector<VmMap*> deleted_from_; ///< maps that lost entries in this run
 };
 
 } // namespace mimicsh::vm

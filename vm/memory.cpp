@@ -41,7 +41,7 @@ const char* name(RegionKind kind) {
         return "socket";
     case RegionKind::TcpSocket:
         return "tcp socket";
-    case RegionKind::Task:
+    case RegionKind::KernelStruct:
         return "task";
     case RegionKind::Callback:
         return "function";

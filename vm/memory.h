@@ -30,7 +30,7 @@ enum class RegionKind : uint8_t {
     Connection,    ///< an entry of the conntrack table: an address that only kfuncs take
     NewConnection, ///< one that is not in the table yet
     FlowKeys,      ///< struct bpf_flow_keys
-    Task,          ///< the current task: an address without bytes
+    KernelStruct,  ///< a struct of the kernel whose fields the scripted world says; `shift` = KernelStruct
     Callback,      ///< address of a function of the program
     Dead,          ///< was something earlier in this run; `was` and `death` say what
 };

@@ -157,6 +157,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     const uint32_t repeat = std::max(options.repeat, 1u);
     context_->set_context(machine_, options.context);
     context_->set_packet(machine_, packet);
+    machine_.begin_call();
     for (uint32_t i = 0; i < repeat; ++i) {
         start_run(entry);
         (void)machine_.execute(machine_, entry, 0);
@@ -213,6 +214,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
     return explain_by(first, [&](const Code& entry) {
         context_->set_context(machine_, context);
         context_->set_packet(machine_, packet);
+        machine_.begin_call();
         start_run(entry);
         (void)machine_.execute(machine_, entry, 0);
         machine_.finish_run();
@@ -268,6 +270,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             machine_.begin_run(fast_);
         } else {
             context_->set_packet(machine_, item.in);
+            machine_.begin_call();
             start_run(fast_);
         }
         (void)execute(machine_, fast_, 0);

@@ -48,8 +48,7 @@ constexpr std::array kHelpers{
     HelperRow{33, helper_skb_under_cgroup, "CgroupParity.Under", "world.socket.cgroup"},
     HelperRow{34, helper_get_hash_recalc, "SkbSends.HashRecalc",
               "a hash of our own over addresses, protocol and ports"},
-    HelperRow{35, helper_get_current_task, "WorldParity.ProbeRead",
-              "an address that nothing can be read from"},
+    HelperRow{35, helper_get_current_task, "WorldParity.ProbeRead", "world.task, world.task.fields"},
     HelperRow{37, helper_current_task_under_cgroup, "CgroupParity.Under", "world.cgroup"},
     HelperRow{38, helper_skb_change_tail, "SkbHelpers.ChangeTail", ""},
     HelperRow{39, helper_skb_pull_data, "SkbHelpers.PullData", ""},
@@ -71,6 +70,8 @@ constexpr std::array kHelpers{
     HelperRow{73, helper_lwt_push_encap, "SkbSends.LwtPushEncap", "IP headers; no segment routing"},
     HelperRow{79, helper_skb_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id"},
+    HelperRow{81, helper_get_local_storage, "StorageParity.CgroupStorage",
+              "a test run has a cgroup of its own"},
     HelperRow{83, helper_skb_ancestor_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{84, helper_sk_lookup_tcp, "WorldParity.SocketLookup", "world.sockets"},
     HelperRow{85, helper_sk_lookup_udp, "WorldParity.SocketLookup", "world.sockets"},
@@ -89,6 +90,8 @@ constexpr std::array kHelpers{
               "a hash of our own, world.tcp_syncookies"},
     HelperRow{105, helper_strtol, "HelperParity.Strtol", ""},
     HelperRow{106, helper_strtoul, "HelperParity.Strtol", ""},
+    HelperRow{107, helper_sk_storage_get, "WorldParitySockets.SocketStorage", "world.sockets"},
+    HelperRow{108, helper_sk_storage_delete, "WorldParitySockets.SocketStorage", ""},
     HelperRow{110, helper_tcp_gen_syncookie, "WorldParity.SynCookies",
               "a hash of our own, world.tcp_syncookies"},
     HelperRow{112, helper_probe_read_user, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
@@ -109,9 +112,19 @@ constexpr std::array kHelpers{
     HelperRow{133, helper_ringbuf_discard, "HelperParity.Ringbuf", ""},
     HelperRow{134, helper_ringbuf_query, "HelperParity.Ringbuf", ""},
     HelperRow{135, helper_csum_level, "SkbHelpers.ChecksumState", ""},
+    HelperRow{136, helper_skc_to_tcp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
+    HelperRow{137, helper_skc_to_tcp_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
+    HelperRow{138, helper_skc_to_tcp_timewait_sock, "WorldParitySockets.SocketStructs",
+              "world.sockets[n].fields"},
+    HelperRow{139, helper_skc_to_tcp_request_sock, "WorldParitySockets.SocketStructs",
+              "world.sockets[n].fields"},
+    HelperRow{140, helper_skc_to_udp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
     HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{152, helper_redirect_neigh, "SkbHelpers.Redirects", ""},
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", ""},
+    HelperRow{156, helper_task_storage_get, "StorageParity.TaskStorage", "of the current task"},
+    HelperRow{157, helper_task_storage_delete, "StorageParity.TaskStorage", ""},
+    HelperRow{158, helper_get_current_task, "StorageParity.TaskStorage", "world.task, world.task.fields"},
     HelperRow{160, helper_ktime_get_coarse_ns, "Helpers.ClockIsVirtual", "virtual clock"},
     HelperRow{163, helper_check_mtu, "WorldParity.CheckMtu", "world.interfaces"},
     HelperRow{164, helper_for_each_map_elem, "MapParity.ForEach", ""},
@@ -121,6 +134,8 @@ constexpr std::array kHelpers{
     HelperRow{171, helper_timer_start, "TimerParity.Firing", "fires when the clock is advanced"},
     HelperRow{172, helper_timer_cancel, "TimerParity.ReturnCodes", ""},
     HelperRow{177, helper_trace_vprintk, "Helpers.TracePrintkFormats", "lines go to the Result's log"},
+    HelperRow{178, helper_skc_to_other_sock, "WorldParitySockets.SocketStructs",
+              "scripted sockets are TCP and UDP"},
     HelperRow{181, helper_loop, "HelperParity.Loop", ""},
     HelperRow{182, helper_strncmp, "HelperParity.Strncmp", ""},
     HelperRow{188, helper_xdp_get_buff_len, "HelperParity.LoadStoreBytes", ""},
@@ -129,6 +144,8 @@ constexpr std::array kHelpers{
     HelperRow{192, helper_skb_set_tstamp, "SkbHelpers.Tstamp", ""},
     HelperRow{194, helper_kptr_xchg, "ObjectParity.Pointers", "objects of the program"},
     HelperRow{195, helper_map_lookup_percpu_elem, "HelperParity.PercpuLookup", ""},
+    HelperRow{196, helper_skc_to_other_sock, "WorldParitySockets.SocketStructs",
+              "scripted sockets are TCP and UDP"},
     HelperRow{197, helper_dynptr_from_mem, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{198, helper_ringbuf_reserve_dynptr, "KfuncParity.DynptrOnRecords", ""},
     HelperRow{199, helper_ringbuf_submit_dynptr, "KfuncParity.DynptrOnRecords", ""},
@@ -142,6 +159,8 @@ constexpr std::array kHelpers{
     HelperRow{207, helper_tcp_raw_check_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
     HelperRow{209, helper_user_ringbuf_drain, "UserRingbuf.Drains", "samples come from Map::send"},
+    HelperRow{210, helper_cgrp_storage_get, "StorageParity.CgroupOfTheTask", "of the current task's cgroup"},
+    HelperRow{211, helper_cgrp_storage_delete, "StorageParity.CgroupOfTheTask", ""},
 };
 
 /// Helpers that have nothing to work on here.
@@ -159,7 +178,6 @@ constexpr std::string_view kNoSyscalls = "there are no system calls";
 constexpr std::string_view kNoSeqFile = "there are no iterators over kernel objects";
 constexpr std::string_view kNoRemote = "there are no infrared receivers";
 constexpr std::string_view kNoTcpStack = "there is no TCP stack";
-constexpr std::string_view kNoKernelTypes = "sockets have no layout of kernel structures";
 constexpr std::array kReasons{
     Reason{22, kNoPmu},
     Reason{36, kNoUserMemory},
@@ -176,11 +194,6 @@ constexpr std::array kReasons{
     Reason{119, kNoPmu},
     Reason{126, kNoSeqFile},
     Reason{127, kNoSeqFile},
-    Reason{136, kNoKernelTypes},
-    Reason{137, kNoKernelTypes},
-    Reason{138, kNoKernelTypes},
-    Reason{139, kNoKernelTypes},
-    Reason{140, kNoKernelTypes},
     Reason{145, kNoFiles},
     Reason{146, kNoFiles},
     Reason{147, kNoFiles},
@@ -195,11 +208,9 @@ constexpr std::array kReasons{
     Reason{167, kNoSyscalls},
     Reason{168, kNoSyscalls},
     Reason{176, kNoPmu},
-    Reason{178, kNoKernelTypes},
     Reason{180, kNoUserMemory},
     Reason{191, kNoUserMemory},
     Reason{193, kNoFiles},
-    Reason{196, kNoKernelTypes},
 };
 
 constexpr std::array kMaps{
@@ -219,15 +230,24 @@ constexpr std::array kMaps{
     MapRow{abi::MapType::HashOfMaps, "MapParity.MapsOfMaps", ""},
     MapRow{abi::MapType::Devmap, "MapParity.RedirectMaps",
            "interfaces of the scripted world; programs in values run on what single runs redirect"},
+    MapRow{abi::MapType::Sockmap, "WorldParitySockets.SocketMaps", "world.sockets by number"},
     MapRow{abi::MapType::Cpumap, "MapTargets.ProgramsAreTakenOrRefused", "programs as devmap"},
     MapRow{abi::MapType::Xskmap, "MapParity.XskmapSlots", "a slot takes any number for a socket"},
+    MapRow{abi::MapType::Sockhash, "WorldParitySockets.SocketMaps", "as sockmap"},
+    MapRow{abi::MapType::CgroupStorage, "StorageParity.CgroupStorage", "a test run has a cgroup of its own"},
+    MapRow{abi::MapType::ReuseportSockarray, "WorldParitySockets.SocketMaps", "seen by the host alone"},
+    MapRow{abi::MapType::PercpuCgroupStorage, "StorageParity.CgroupStorage", "as cgroup_storage"},
     MapRow{abi::MapType::Queue, "MapParity.Queue", ""},
     MapRow{abi::MapType::Stack, "MapParity.Queue", ""},
+    MapRow{abi::MapType::SkStorage, "WorldParitySockets.SocketStorage", "owners are world.sockets by number"},
     MapRow{abi::MapType::DevmapHash, "MapParity.RedirectMaps", "as devmap"},
+    MapRow{abi::MapType::TaskStorage, "StorageParity.TaskStorage", "the current task is number 1"},
     MapRow{abi::MapType::BloomFilter, "MapParity.BloomFilter",
            "exact up to 16 times max_entries, then finds everything"},
     MapRow{abi::MapType::Ringbuf, "HelperParity.Ringbuf", ""},
     MapRow{abi::MapType::UserRingbuf, "UserRingbuf.Drains", ""},
+    MapRow{abi::MapType::CgrpStorage, "StorageParity.CgroupOfTheTask",
+           "the current task's cgroup is number 1"},
 };
 
 /// Helpers that programs of a type can call, as a bit set by id (Linux 6.18, measured).
@@ -314,13 +334,28 @@ bool helper_takes_map(uint32_t id, abi::MapType type) {
     using Ids = std::vector<uint32_t>;
     using Types = std::vector<MapType>;
     static const std::pair<MapType, Ids> kOnly[] = {
-        {MapType::ProgArray, {12}},       {MapType::PerfEventArray, {22, 25, 55, 111, 121}},
-        {MapType::CgroupArray, {33, 37}}, {MapType::ArrayOfMaps, {1}},
-        {MapType::HashOfMaps, {1}},       {MapType::Devmap, {1, 51}},
-        {MapType::DevmapHash, {1, 51}},   {MapType::Cpumap, {51}},
-        {MapType::Xskmap, {1, 51}},       {MapType::Queue, {87, 88, 89}},
-        {MapType::Stack, {87, 88, 89}},   {MapType::Ringbuf, {130, 131, 134, 198}},
-        {MapType::BloomFilter, {87, 89}}, {MapType::UserRingbuf, {209}},
+        {MapType::ProgArray, {12}},
+        {MapType::PerfEventArray, {22, 25, 55, 111, 121}},
+        {MapType::CgroupArray, {33, 37}},
+        {MapType::ArrayOfMaps, {1}},
+        {MapType::HashOfMaps, {1}},
+        {MapType::Devmap, {1, 51}},
+        {MapType::DevmapHash, {1, 51}},
+        {MapType::Cpumap, {51}},
+        {MapType::Xskmap, {1, 51}},
+        {MapType::Queue, {87, 88, 89}},
+        {MapType::Stack, {87, 88, 89}},
+        {MapType::Ringbuf, {130, 131, 134, 198}},
+        {MapType::BloomFilter, {87, 89}},
+        {MapType::UserRingbuf, {209}},
+        {MapType::Sockmap, {1, 2, 3, 52, 53, 60, 82}},
+        {MapType::Sockhash, {1, 2, 3, 70, 71, 72, 82}},
+        {MapType::ReuseportSockarray, {82}},
+        {MapType::CgroupStorage, {81}},
+        {MapType::PercpuCgroupStorage, {81}},
+        {MapType::SkStorage, {107, 108, 194}},
+        {MapType::TaskStorage, {156, 157, 194}},
+        {MapType::CgrpStorage, {210, 211, 194}},
     };
     static const std::pair<Ids, Types> kNeeds[] = {
         {{12}, {MapType::ProgArray}},
@@ -335,6 +370,10 @@ bool helper_takes_map(uint32_t id, abi::MapType type) {
           MapType::LruPercpuHash}},
         {{195}, {MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash}},
         {{209}, {MapType::UserRingbuf}},
+        {{81}, {MapType::CgroupStorage, MapType::PercpuCgroupStorage}},
+        {{107, 108}, {MapType::SkStorage}},
+        {{156, 157}, {MapType::TaskStorage}},
+        {{210, 211}, {MapType::CgrpStorage}},
     };
     const auto has = [](const auto& list, auto wanted) {
         return std::ranges::find(list, wanted) != list.end();

@@ -73,6 +73,8 @@ class VmInstance final : public Instance {
         return result;
     }
 
+    void set_kernel_types(std::shared_ptr<const Btf> btf) { machine_.set_kernel_types(std::move(btf)); }
+
     Status create_maps(const LoadOptions& load) {
         uint64_t taken = 0;
         for (const MapDef& def : object_->maps) {
@@ -149,6 +151,7 @@ class VmTarget final : public Target {
             return resolved.error();
         }
         auto instance = std::make_unique<VmInstance>(std::move(*resolved), options_, cpus);
+        instance->set_kernel_types(link_options->kernel_btf);
         if (auto ok = instance->create_maps(load_options); !ok) {
             return ok.error();
         }

@@ -277,6 +277,7 @@ class WorldReader {
             }
             tcp.finish();
         }
+        one.fields = read_kernel_fields(fields, problem_);
         if (one.peer && one.peer->address.v6 != one.local.address.v6) {
             fields.refuse("peer", "of another family than 'local'");
         }
@@ -298,6 +299,7 @@ class WorldReader {
             if (task.comm && (task.comm->size() > 15 || task.comm->find('\0') != std::string::npos)) {
                 fields.refuse("comm", "a task's name has at most 15 characters");
             }
+            task.fields = read_kernel_fields(fields, problem_);
             if (const json* inner = fields.find("ns")) {
                 Fields ns(*inner, "world.task.ns", problem_);
                 task.pid_namespace = World::Task::PidNamespace{ns.need("dev", ns.number64("dev")),

@@ -86,10 +86,14 @@ struct World {
         friend bool operator==(const Endpoint&, const Endpoint&) = default;
     };
 
+    /// Fields of a kernel struct by name ("icsk_rto") or by path ("inet_conn.icsk_rto").
+    using KernelFields = std::map<std::string, uint64_t, std::less<>>;
+
     struct Cgroup {
         std::optional<uint64_t> id;
         std::optional<std::vector<uint64_t>> ancestors; ///< ids from the root (level 0) to the cgroup itself
         std::optional<uint32_t> classid;
+        KernelFields fields; ///< of struct cgroup
     };
 
     struct Socket {
@@ -106,7 +110,8 @@ struct World {
         bool syn_queue_full = false;    ///< a listener that has begun to send SYN cookies
         std::map<std::string, uint64_t, std::less<>> values; ///< fields of struct bpf_tcp_sock by name
         std::optional<Cgroup> cgroup;
-        std::string path; ///< "world.sockets[1]", for faults
+        KernelFields fields; ///< what bpf_skc_to_tcp_sock and its like show beyond the above
+        std::string path;    ///< "world.sockets[1]", for faults
     };
 
     /// An entry of the conntrack table.
@@ -131,6 +136,7 @@ struct World {
             uint32_t pid = 0, tgid = 0;
         };
         std::optional<PidNamespace> pid_namespace;
+        KernelFields fields; ///< of struct task_struct
     };
 
     /// The socket that a socket buffer belongs to: what a test run makes, one of `sockets`, or none.

@@ -5,10 +5,32 @@
 
 namespace mimicsh::vm {
 
+World::KernelFields read_kernel_fields(Fields& above, Problem& problem) {
+    World::KernelFields all;
+    const json* given = above.find("fields");
+    if (given == nullptr) {
+        return all;
+    }
+    if (!given->is_object()) {
+        above.refuse("fields", "expected a table with named values");
+        return all;
+    }
+    for (const auto& [name, value] : given->items()) {
+        if (!value.is_number_integer()) {
+            problem.refuse(above.at("fields") + "." + name, "expected a number");
+        } else {
+            all[name] = value.is_number_unsigned() ? value.get<uint64_t>()
+                                                   : static_cast<uint64_t>(value.get<int64_t>());
+        }
+    }
+    return all;
+}
+
 World::Cgroup read_cgroup(Fields& fields, Problem& problem) {
     World::Cgroup cgroup;
     cgroup.id = fields.number64("id");
     cgroup.classid = fields.number("classid");
+    cgroup.fields = read_kernel_fields(fields, problem);
     std::vector<uint64_t> ids;
     if (fields.list("ancestors", [&](const json& id, const std::string& path) {
             if (!id.is_number_unsigned()) {

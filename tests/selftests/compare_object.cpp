@@ -2,6 +2,9 @@
 // Loading a selftest into both targets and running it.
 #include "tests/selftests/compare_object.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "kernel/target.h"
@@ -30,6 +33,14 @@ std::shared_ptr<const Object> with_programs(const Object& object, const Keep& ke
         }
     }
     for (MapDef& map : copy->maps) {
+        if (abi::holds_maps(map.type) && map.inner == nullptr) {
+            // Their loader gives the template; any will do.
+            map.inner = std::make_shared<MapDef>();
+            map.inner->name = "inner";
+            map.inner->type = abi::MapType::Array;
+            map.inner->key_size = map.inner->value_size = sizeof(uint32_t);
+            map.inner->max_entries = 1;
+        }
         if (map.type == abi::MapType::ProgArray) {
             std::erase_if(map.slots,
                           [&](const MapDef::Slot& slot) { return !copy->functions[slot.target].spec; });
@@ -66,7 +77,11 @@ void fill_prog_arrays(Instance& instance) {
 /// The world of a new network namespace, where the kernel's side runs: a loopback device that is down.
 vm::Options new_namespace() {
     vm::Options options;
-    options.world = *vm::parse_world(R"({"interfaces": [], "routes": [], "neighbours": [], "sockets": []})");
+    const std::string ids =
+        R"("pid": )" + std::to_string(syscall(SYS_gettid)) + R"(, "tgid": )" + std::to_string(getpid());
+    options.world =
+        *vm::parse_world(R"({"interfaces": [], "routes": [], "neighbours": [], "sockets": [], "task": {)" +
+                         ids + R"(, "uid": 0, "gid": 0, "comm": "kernel_selftest"}})");
     return options;
 }
 

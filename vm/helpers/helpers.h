@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vm/machine.h"
+#include "vm/maps/sock_map.h"
 
 namespace mimicsh::vm {
 
@@ -41,6 +42,30 @@ uint64_t helper_strncmp(Machine& machine, const uint64_t* args);
 
 // checksum.cpp
 uint64_t helper_csum_diff(Machine& machine, const uint64_t* args);
+
+// storage.cpp
+uint64_t helper_get_local_storage(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_storage_get(Machine& machine, const uint64_t* args);
+uint64_t helper_sk_storage_delete(Machine& machine, const uint64_t* args);
+uint64_t helper_task_storage_get(Machine& machine, const uint64_t* args);
+uint64_t helper_task_storage_delete(Machine& machine, const uint64_t* args);
+uint64_t helper_cgrp_storage_get(Machine& machine, const uint64_t* args);
+uint64_t helper_cgrp_storage_delete(Machine& machine, const uint64_t* args);
+
+// socket.cpp
+uint64_t helper_skc_to_tcp_sock(Machine& machine, const uint64_t* args);
+uint64_t helper_skc_to_tcp6_sock(Machine& machine, const uint64_t* args);
+uint64_t helper_skc_to_tcp_timewait_sock(Machine& machine, const uint64_t* args);
+uint64_t helper_skc_to_tcp_request_sock(Machine& machine, const uint64_t* args);
+uint64_t helper_skc_to_udp6_sock(Machine& machine, const uint64_t* args);
+/// bpf_skc_to_unix_sock and bpf_skc_to_mptcp_sock: null, since no scripted socket is one.
+uint64_t helper_skc_to_other_sock(Machine& machine, const uint64_t* args);
+/// bpf_map_lookup_elem and bpf_map_update_elem on maps of sockets.
+[[nodiscard]] uint64_t look_up_socket(Machine& machine, SockMap& map, uint64_t key);
+[[nodiscard]] uint64_t update_socket(Machine& machine, SockMap& map, const uint64_t* args);
+/// Place in the world of a socket argument that is a full socket; nothing for others, a fault when it is
+/// none.
+[[nodiscard]] std::optional<uint32_t> full_socket(Machine& machine, uint64_t addr, const char* helper);
 
 // xdp.cpp
 uint64_t helper_redirect(Machine& machine, const uint64_t* args);

@@ -45,6 +45,9 @@ uint64_t helper_map_lookup_elem(Machine& machine, const uint64_t* args) {
     if (map == nullptr) {
         return 0;
     }
+    if (is_sock_map(map->type())) {
+        return look_up_socket(machine, static_cast<SockMap&>(*map), args[1]);
+    }
     if (!abi::holds_maps(map->type())) {
         return machine.look_up(*map, args[1], machine.cpu);
     }
@@ -63,6 +66,9 @@ uint64_t helper_map_update_elem(Machine& machine, const uint64_t* args) {
     VmMap* map = writable_map(machine, args[0], kUpdate);
     if (map == nullptr) {
         return 0;
+    }
+    if (is_sock_map(map->type())) {
+        return update_socket(machine, static_cast<SockMap&>(*map), args);
     }
     const uint8_t* key = machine.span(args[1], map->key_size(), Access::Read, "map key");
     const uint8_t* value =

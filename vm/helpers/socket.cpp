@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kernel_struct.h"
 #include "vm/program.h"
 
 namespace mimicsh::vm {
@@ -39,6 +40,11 @@ struct Tuple {
     uint16_t destination_port = 0;
     uint32_t interface = 0;
 };
+
+/// Of those two states there is no full socket.
+bool is_small(const World::Socket& socket) {
+    return socket.state == kTimeWait || socket.state == kNewSynRecv;
+}
 
 bool is_bound_elsewhere(const World::Socket& socket, const Tuple& tuple) {
     return socket.interface != 0 && socket.interface != tuple.interface;
@@ -142,10 +148,8 @@ uint64_t look_up(Machine& machine, const uint64_t* args, bool tcp, bool full) {
     tuple.interface = machine.device_index();
     auto found = tcp ? find_tcp(sockets, tuple) : std::nullopt;
     found = found ? found : find_bound(sockets, tuple, tcp);
-    const bool is_small =
-        found && (sockets[*found].state == kTimeWait || sockets[*found].state == kNewSynRecv);
-    if (!found || (full && is_small)) {
-        return 0; // of those two states there is no full socket
+    if (!found || (full && is_small(sockets[*found]))) {
+        return 0;
     }
     const uint64_t pointer =
         add_pointer(machine, full ? RegionKind::Socket : RegionKind::SocketCommon, *found, 0);
@@ -153,13 +157,19 @@ uint64_t look_up(Machine& machine, const uint64_t* args, bool tcp, bool full) {
     return pointer;
 }
 
+bool is_socket(const Region& region) {
+    return region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
+           region.kind == RegionKind::TcpSocket ||
+           (region.kind == RegionKind::KernelStruct &&
+            region.shift >= static_cast<uint8_t>(KernelStruct::TcpSock));
+}
+
 /// The socket region that an argument points to; null = fault pending.
 Region* socket_at(Machine& machine, uint64_t addr, const char* helper) {
     const uint32_t handle = handle_of(addr);
     if (handle < machine.regions.size() && offset_of(addr) == 0) {
         Region& region = machine.regions.at(handle);
-        if (region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
-            region.kind == RegionKind::TcpSocket) {
+        if (is_socket(region)) {
             return &region;
         }
     }
@@ -175,8 +185,7 @@ uint64_t derive(Machine& machine, uint64_t addr, RegionKind kind, const char* he
     }
     const uint32_t index = region->owner;
     const World::Socket& socket = *machine.sockets[index].scripted;
-    const bool is_small = socket.state == kTimeWait || socket.state == kNewSynRecv;
-    if (is_small || (kind == RegionKind::TcpSocket && !socket.tcp)) {
+    if (is_small(socket) || (kind == RegionKind::TcpSocket && !socket.tcp)) {
         return 0;
     }
     const uint32_t reference = region->first != 0 ? region->first : handle_of(addr);
@@ -328,9 +337,7 @@ uint64_t helper_sk_release(Machine& machine, const uint64_t* args) {
     machine.open_references.erase(open);
     for (uint32_t handle = reference; handle < machine.regions.size(); ++handle) {
         const Region& region = machine.regions.at(handle);
-        const bool is_socket = region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
-                               region.kind == RegionKind::TcpSocket;
-        if (is_socket && (handle == reference || region.first == reference)) {
+        if (is_socket(region) && (handle == reference || region.first == reference)) {
             machine.regions.kill(handle, "bpf_sk_release");
         }
     }
@@ -343,6 +350,84 @@ uint64_t helper_sk_fullsock(Machine& machine, const uint64_t* args) {
 
 uint64_t helper_tcp_sock(Machine& machine, const uint64_t* args) {
     return derive(machine, args[0], RegionKind::TcpSocket, "bpf_tcp_sock");
+}
+
+// -- Sockets as the kernel's own structs (bpf_skc_to_* in net/core/filter.c) --
+
+namespace {
+
+uint64_t as_struct(Machine& machine, uint64_t addr, KernelStruct kind, bool (*fits)(const World::Socket&),
+                   const char* helper) {
+    const Region* region = addr == 0 ? nullptr : socket_at(machine, addr, helper);
+    if (region == nullptr || !fits(*machine.sockets[region->owner].scripted)) {
+        return 0;
+    }
+    return add_kernel_struct(machine, kind, region->owner,
+                             region->first != 0 ? region->first : handle_of(addr));
+}
+
+} // namespace
+
+uint64_t helper_skc_to_tcp_sock(Machine& machine, const uint64_t* args) {
+    const auto fits = [](const World::Socket& one) { return one.tcp && !is_small(one); };
+    return as_struct(machine, args[0], KernelStruct::TcpSock, fits, "bpf_skc_to_tcp_sock");
+}
+
+uint64_t helper_skc_to_tcp6_sock(Machine& machine, const uint64_t* args) {
+    const auto fits = [](const World::Socket& one) {
+        return one.tcp && !is_small(one) && one.local.address.v6;
+    };
+    return as_struct(machine, args[0], KernelStruct::Tcp6Sock, fits, "bpf_skc_to_tcp6_sock");
+}
+
+uint64_t helper_skc_to_tcp_timewait_sock(Machine& machine, const uint64_t* args) {
+    const auto fits = [](const World::Socket& one) { return one.tcp && one.state == kTimeWait; };
+    return as_struct(machine, args[0], KernelStruct::TcpTimewaitSock, fits, "bpf_skc_to_tcp_timewait_sock");
+}
+
+uint64_t helper_skc_to_tcp_request_sock(Machine& machine, const uint64_t* args) {
+    const auto fits = [](const World::Socket& one) { return one.tcp && one.state == kNewSynRecv; };
+    return as_struct(machine, args[0], KernelStruct::TcpRequestSock, fits, "bpf_skc_to_tcp_request_sock");
+}
+
+uint64_t helper_skc_to_udp6_sock(Machine& machine, const uint64_t* args) {
+    const auto fits = [](const World::Socket& one) { return !one.tcp && one.local.address.v6; };
+    return as_struct(machine, args[0], KernelStruct::Udp6Sock, fits, "bpf_skc_to_udp6_sock");
+}
+
+uint64_t helper_skc_to_other_sock(Machine& machine, const uint64_t* args) {
+    if (args[0] != 0) {
+        (void)socket_at(machine, args[0], "bpf_skc_to_unix_sock or bpf_skc_to_mptcp_sock");
+    }
+    return 0; // scripted sockets are TCP and UDP
+}
+
+// -- Maps of sockets --
+
+uint64_t look_up_socket(Machine& machine, SockMap& map, uint64_t key) {
+    const uint8_t* bytes = machine.span(key, map.key_size(), Access::Read, "map key");
+    const auto socket = bytes == nullptr ? std::nullopt : map.socket(bytes);
+    if (!socket) {
+        return 0;
+    }
+    const uint64_t pointer = add_pointer(machine, RegionKind::Socket, *socket, 0);
+    machine.open_references.push_back(handle_of(pointer));
+    return pointer;
+}
+
+uint64_t update_socket(Machine& machine, SockMap& map, const uint64_t* args) {
+    const uint8_t* bytes = machine.span(args[1], map.key_size(), Access::Read, "map key");
+    if (bytes == nullptr) {
+        return 0;
+    }
+    const auto socket =
+        args[2] == 0 ? std::nullopt : full_socket(machine, args[2], "bpf_map_update_elem: the value");
+    return errno_result(socket ? map.put_socket(bytes, *socket, args[3], &machine.journal) : -EINVAL);
+}
+
+std::optional<uint32_t> full_socket(Machine& machine, uint64_t addr, const char* helper) {
+    const auto index = socket_index(machine, addr, helper);
+    return index && !is_small(*machine.sockets[*index].scripted) ? index : std::nullopt;
 }
 
 uint64_t helper_get_listener_sock(Machine& machine, const uint64_t* args) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kernel_struct.h"
 
 namespace mimicsh::vm {
 
@@ -107,6 +108,14 @@ uint64_t helper_get_netns_cookie(Machine& machine, const uint64_t*) {
 
 namespace {
 
+/// The struct of the kernel that an address leads into, or null.
+const Region* kernel_struct_at(const Machine& machine, uint64_t addr) {
+    const uint32_t handle = handle_of(addr);
+    const bool is_one =
+        handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::KernelStruct;
+    return is_one ? &machine.regions.at(handle) : nullptr;
+}
+
 /// Numbers that are no guest address stand for addresses of user space, which is not even tried.
 uint64_t unreadable(uint64_t addr) {
     return errno_result(handle_of(addr) == 0 ? -ERANGE : -EFAULT);
@@ -118,6 +127,10 @@ uint64_t helper_probe_read_kernel(Machine& machine, const uint64_t* args) {
     const auto size = static_cast<uint32_t>(args[1]);
     uint8_t* out = machine.span(args[0], size, Access::Write, "buffer");
     if (out == nullptr) {
+        return 0;
+    }
+    if (const Region* region = kernel_struct_at(machine, args[2]); region != nullptr && size != 0) {
+        (void)read_kernel_struct(machine, *region, offset_of(args[2]), ByteSpan(out, size));
         return 0;
     }
     const bool readable = machine.can_access(args[2], size, Access::Read);
@@ -137,6 +150,13 @@ uint64_t helper_probe_read_kernel_str(Machine& machine, const uint64_t* args) {
         return 0;
     }
     for (uint32_t i = 0; i < size; ++i) {
+        if (const Region* region = kernel_struct_at(machine, args[2] + i)) {
+            if (!read_kernel_struct(machine, *region, offset_of(args[2] + i), ByteSpan(out + i, 1)) ||
+                out[i] == 0) {
+                return i + 1;
+            }
+            continue;
+        }
         const bool readable = machine.can_access(args[2] + i, 1, Access::Read);
         const uint8_t* from =
             readable ? machine.span(args[2] + i, 1, Access::Read, "kernel memory") : nullptr;

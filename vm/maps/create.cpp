@@ -4,6 +4,8 @@
 #include <cerrno>
 
 #include "vm/maps/map.h"
+#include "vm/maps/sock_map.h"
+#include "vm/maps/storage.h"
 
 namespace mimicsh::vm {
 
@@ -35,6 +37,68 @@ Status check_pointer_map(const MapDef& def) {
     }
     if (def.type == MapType::Cpumap && def.max_entries > kMaxCpus) {
         return refuse(def, E2BIG, "more entries than the kernel knows CPUs");
+    }
+    return {};
+}
+
+/// Largest value of all kinds of storage (BPF_LOCAL_STORAGE_MAX_VALUE_SIZE): its length and the element's own
+/// fields fit 16 bits.
+constexpr uint32_t kMaxStorage = 65535 - 128;
+
+/// bpf_local_storage_map_alloc_check (kernel/bpf/bpf_local_storage.c).
+Status check_storage(const MapDef& def) {
+    if ((def.flags & ~(abi::kMapNoPrealloc | abi::kMapClone)) != 0 ||
+        (def.flags & abi::kMapNoPrealloc) == 0) {
+        return refuse(def, EINVAL,
+                      "storage wants the flag BPF_F_NO_PREALLOC and takes no other but BPF_F_CLONE");
+    }
+    if (def.key_size != 4 || def.value_size == 0 || def.max_entries != 0) {
+        return refuse(def, EINVAL, "storage has a key of 4 bytes, a value, and max_entries 0");
+    }
+    if (def.key_btf_id == 0 || def.value_btf_id == 0) {
+        return refuse(def, EINVAL, "storage wants the types of its key and value (__type(key, int))");
+    }
+    if (def.value_size > kMaxStorage) {
+        return refuse(def, E2BIG, "value of " + std::to_string(def.value_size) + " bytes");
+    }
+    return {};
+}
+
+/// cgroup_storage_map_alloc (kernel/bpf/local_storage.c).
+Status check_cgroup_storage(const MapDef& def) {
+    constexpr uint32_t kKeySize = 16, kIdSize = 8;
+    const uint32_t largest = def.type == abi::MapType::PercpuCgroupStorage ? 32u << 10 : kMaxStorage;
+    constexpr uint32_t kAllowed =
+        abi::kMapNumaNode | abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg;
+    if ((def.key_size != kKeySize && def.key_size != kIdSize) || def.value_size == 0 ||
+        def.max_entries != 0) {
+        return refuse(def, EINVAL,
+                      "the key is a cgroup's id or struct bpf_cgroup_storage_key, and max_entries is 0");
+    }
+    if (def.value_size > largest) {
+        return refuse(def, E2BIG,
+                      "value of " + std::to_string(def.value_size) + " bytes, at most " +
+                          std::to_string(largest));
+    }
+    const auto both = [&](uint32_t flags) { return (def.flags & flags) == flags; };
+    if ((def.flags & ~kAllowed) != 0 || both(abi::kMapRdonly | abi::kMapWronly) ||
+        both(abi::kMapRdonlyProg | abi::kMapWronlyProg)) {
+        return refuse(def, EINVAL, "flags the kernel refuses for " + std::string(abi::name(def.type)));
+    }
+    return {};
+}
+
+/// sock_map_alloc and sock_hash_alloc (net/core/sock_map.c), reuseport_array_alloc_check.
+Status check_sock_map(const MapDef& def) {
+    const bool is_hash = def.type == abi::MapType::Sockhash;
+    if (is_hash ? def.key_size == 0 : def.key_size != 4) {
+        return refuse(def, EINVAL, "key of " + std::to_string(def.key_size) + " bytes");
+    }
+    if (def.key_size > abi::kStackSize) {
+        return refuse(def, E2BIG, "a key has at most 512 bytes");
+    }
+    if (def.value_size != 4 && def.value_size != 8) {
+        return refuse(def, EINVAL, "values have 4 or 8 bytes: a file descriptor, or a cookie too");
     }
     return {};
 }
@@ -91,6 +155,22 @@ Status check_definition(const MapDef& def) {
                               " is no power of two of at least one page");
         }
         return (def.flags & ~allowed) != 0 ? refuse(def, EINVAL, "flags the kernel refuses") : Status{};
+    case MapType::SkStorage:
+    case MapType::TaskStorage:
+    case MapType::CgrpStorage:
+        return check_storage(def);
+    case MapType::CgroupStorage:
+    case MapType::PercpuCgroupStorage:
+        return check_cgroup_storage(def);
+    case MapType::Sockmap:
+    case MapType::Sockhash:
+    case MapType::ReuseportSockarray:
+        if (auto ok = check_sock_map(def); !ok) {
+            return ok;
+        }
+        allowed = abi::kMapNumaNode | abi::kMapRdonly | abi::kMapWronly |
+                  (def.type == MapType::ReuseportSockarray ? abi::kMapRdonlyProg | abi::kMapWronlyProg : 0);
+        break;
     case MapType::LpmTrie:
         allowed |= abi::kMapNoPrealloc;
         if ((def.flags & abi::kMapNoPrealloc) == 0) {
@@ -172,6 +252,14 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     case MapType::Stack:
     case MapType::BloomFilter:
     case MapType::PerfEventArray:
+    case MapType::Sockmap:
+    case MapType::Sockhash:
+    case MapType::ReuseportSockarray:
+    case MapType::SkStorage:
+    case MapType::TaskStorage:
+    case MapType::CgrpStorage:
+    case MapType::CgroupStorage:
+    case MapType::PercpuCgroupStorage:
     case MapType::ArrayOfMaps:
     case MapType::HashOfMaps:
     case MapType::Devmap:
@@ -221,7 +309,20 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
         return refuse(def, E2BIG, "too many elements");
     }
     taken += bytes;
+    const size_t sockets = options.world && options.world->sockets ? options.world->sockets->size() : 0;
     switch (def.type) {
+    case MapType::SkStorage:
+        return create_storage(info, static_cast<uint32_t>(sockets) + 1);
+    case MapType::TaskStorage:
+    case MapType::CgrpStorage:
+        return create_storage(info, 1);
+    case MapType::CgroupStorage:
+    case MapType::PercpuCgroupStorage:
+        return create_cgroup_storage(info);
+    case MapType::Sockmap:
+    case MapType::Sockhash:
+    case MapType::ReuseportSockarray:
+        return create_sock_map(info, options.world);
     case MapType::Array:
     case MapType::PercpuArray:
         return create_array(info);

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Storage of the current task, of its cgroup, of the test run's cgroup and socket; fields of the task.
+#include "io.h"
+#include <bpf/bpf_core_read.h>
+
+/* Newer than Debian's headers. */
+#define CGRP_STORAGE 32
+static void *(*cgrp_storage_get)(void *map, void *cgroup, void *value, __u64 flags) = (void *)210;
+static long (*cgrp_storage_delete)(void *map, void *cgroup) = (void *)211;
+
+struct value {
+	__u64 number;
+	char text[20];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct value);
+} of_task SEC(".maps");
+
+struct {
+	__uint(type, CGRP_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct value);
+} of_cgroup SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct value);
+} of_socket SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, struct value);
+} of_run SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, struct value);
+} of_run_percpu SEC(".maps");
+
+struct kernfs_node {
+	__u64 id;
+} __attribute__((preserve_access_index));
+
+struct cgroup {
+	struct kernfs_node *kn;
+} __attribute__((preserve_access_index));
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} __attribute__((preserve_access_index));
+
+struct task_struct {
+	int pid;
+	int tgid;
+	char comm[16];
+	struct css_set *cgroups;
+} __attribute__((preserve_access_index));
+
+/* Notes what a storage value holds, and changes it. */
+static __always_inline void note(int at, struct value *value)
+{
+	io.out[at] = value != 0;
+	if (!value)
+		return;
+	io.out[at + 1] = value->number;
+	io.out[at + 2] = value->text[3];
+	value->number += 10;
+	value->text[3] = 'x';
+}
+
+SEC("tc")
+int task(struct __sk_buff *ctx)
+{
+	struct task_struct *me = bpf_get_current_task_btf();
+	struct value first = {.number = 5, .text = "abcdef"};
+
+	note(0, bpf_task_storage_get(&of_task, me, 0, io.arg[0]));
+	note(3, bpf_task_storage_get(&of_task, me, &first, io.arg[1]));
+	note(6, bpf_task_storage_get(&of_task, me, 0, 0));
+	io.out[9] = bpf_task_storage_delete(&of_task, me);
+	io.out[10] = bpf_task_storage_delete(&of_task, me);
+	note(11, bpf_task_storage_get(&of_task, me, &first, io.arg[2]));
+	note(14, bpf_task_storage_get(&of_task, me, 0, io.arg[2]));
+	if (io.arg[3])
+		io.out[17] = bpf_task_storage_delete(&of_task, me);
+	return 0;
+}
+
+SEC("tc")
+int task_fields(struct __sk_buff *ctx)
+{
+	struct task_struct *me = bpf_get_current_task_btf();
+	char name[16] = {};
+
+	io.out[0] = me->pid == (int)bpf_get_current_pid_tgid();
+	io.out[1] = me->tgid == (int)(bpf_get_current_pid_tgid() >> 32);
+	io.out[2] = me->comm[1];
+	io.out[3] = bpf_probe_read_kernel(name, sizeof(name), me->comm);
+	io.out[4] = *(__u64 *)name == *(__u64 *)me->comm;
+	io.out[5] = bpf_probe_read_kernel_str(name, sizeof(name), me->comm);
+	io.out[6] = me->cgroups->dfl_cgrp->kn->id == bpf_get_current_cgroup_id();
+	io.out[7] = BPF_CORE_READ(me, cgroups, dfl_cgrp, kn, id) == bpf_get_current_cgroup_id();
+	return 0;
+}
+
+SEC("tc")
+int cgroup(struct __sk_buff *ctx)
+{
+	struct task_struct *me = bpf_get_current_task_btf();
+	struct cgroup *mine = me->cgroups->dfl_cgrp;
+	struct value first = {.number = 7, .text = "cgroup"};
+
+	note(0, cgrp_storage_get(&of_cgroup, mine, 0, io.arg[0]));
+	note(3, cgrp_storage_get(&of_cgroup, mine, &first, io.arg[1]));
+	note(6, cgrp_storage_get(&of_cgroup, mine, 0, 0));
+	io.out[9] = cgrp_storage_delete(&of_cgroup, mine);
+	io.out[10] = cgrp_storage_delete(&of_cgroup, mine);
+	return 0;
+}
+
+SEC("cgroup_skb/egress")
+int run(struct __sk_buff *ctx)
+{
+	note(0, bpf_get_local_storage(&of_run, 0));
+	note(3, bpf_get_local_storage(&of_run, 0));
+	note(6, bpf_get_local_storage(&of_run_percpu, 0));
+	note(9, bpf_get_local_storage(&of_run_percpu, 0));
+	return 1;
+}
+
+SEC("tc")
+int socket(struct __sk_buff *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct value first = {.number = 9, .text = "socket"};
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	io.out[0] = sk != 0;
+	if (!sk)
+		return 2;
+	note(1, bpf_sk_storage_get(&of_socket, sk, 0, io.arg[0]));
+	note(4, bpf_sk_storage_get(&of_socket, sk, &first, io.arg[1]));
+	note(7, bpf_sk_storage_get(&of_socket, sk, 0, 0));
+	io.out[10] = bpf_sk_storage_delete(&of_socket, sk);
+	io.out[11] = bpf_sk_storage_delete(&of_socket, sk);
+	note(12, bpf_sk_storage_get(&of_socket, sk, 0, io.arg[2]));
+	return 0;
+}

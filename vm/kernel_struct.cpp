@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+// From an offset in a struct of the kernel to the name of the field there, and from that to a scripted value.
+#include "vm/kernel_struct.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "object/kernel_btf.h"
+#include "vm/machine.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+constexpr std::array<std::string_view, 9> kNames{"task_struct",       "css_set",          "cgroup",
+                                                 "kernfs_node",       "tcp_sock",         "tcp6_sock",
+                                                 "tcp_timewait_sock", "tcp_request_sock", "udp6_sock"};
+
+// -- Names of fields --
+
+/// A field that covers an access, by its path without the names of anonymous structs: "inet_conn.icsk_rto".
+struct Field {
+    std::string path;
+    uint32_t offset = 0; ///< of the access in the field
+    uint32_t size = 0;   ///< bytes of the field
+};
+
+/// All fields that cover [offset, offset + size) and are not structs themselves: in unions there are several.
+void find_fields(const Btf& btf, uint32_t type_id, uint32_t offset, uint32_t size, const std::string& path,
+                 std::vector<Field>& found) {
+    const uint32_t id = btf.resolve(type_id);
+    const BtfType& type = btf.type(id);
+    if (type.kind != BtfKind::Struct && type.kind != BtfKind::Union) {
+        const auto whole = btf.size_of(id);
+        if (whole && offset + size <= *whole) {
+            found.push_back({path, offset, static_cast<uint32_t>(*whole)});
+        }
+        return;
+    }
+    for (const BtfMember& member : type.members) {
+        const auto member_size = btf.size_of(member.type);
+        const uint32_t begin = member.bit_offset / 8;
+        if (member.bit_width != 0 || !member_size || begin > offset || offset + size > begin + *member_size) {
+            continue;
+        }
+        const std::string name(member.name);
+        const std::string below = name.empty() ? path : path.empty() ? name : path + "." + name;
+        find_fields(btf, member.type, offset - begin, size, below, found);
+    }
+}
+
+/// Whether the path is the name, or ends with it after a dot.
+bool names(std::string_view name, std::string_view path) {
+    return path == name ||
+           (path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.');
+}
+
+// -- Values --
+
+template <typename T>
+ByteVec bytes_of(T value) {
+    ByteVec bytes(sizeof value);
+    mimicsh::store(bytes.data(), value);
+    return bytes;
+}
+
+template <typename T>
+std::optional<ByteVec> bytes_of(const std::optional<T>& value) {
+    return value ? std::optional(bytes_of(*value)) : std::nullopt;
+}
+
+std::optional<ByteVec> scripted(const World::KernelFields& fields, std::string_view path, uint32_t size) {
+    const auto found = std::ranges::find_if(fields, [&](const auto& one) { return names(one.first, path); });
+    if (found == fields.end()) {
+        return std::nullopt;
+    }
+    ByteVec bytes = bytes_of(found->second);
+    bytes.resize(size);
+    return bytes;
+}
+
+std::optional<ByteVec> task_value(Machine& machine, const std::string& path, uint32_t size) {
+    const World::Task& task = machine.world().task;
+    if (path == "pid") {
+        return bytes_of(task.pid);
+    }
+    if (path == "tgid") {
+        return bytes_of(task.tgid);
+    }
+    if (path == "comm" && task.comm) {
+        ByteVec bytes(task.comm->begin(), task.comm->end());
+        bytes.resize(size);
+        return bytes;
+    }
+    if (path == "cgroups") {
+        return bytes_of(add_kernel_struct(machine, KernelStruct::CssSet, 0, 0));
+    }
+    return scripted(task.fields, path, size);
+}
+
+std::optional<ByteVec> socket_value(const World::Socket& socket, std::string_view path, uint32_t size) {
+    const auto is = [&](std::string_view name) { return names(name, path); };
+    const auto address = [&](const IpAddress& one, bool v6) -> std::optional<ByteVec> {
+        return one.v6 == v6 ? std::optional(ByteVec(one.bytes.begin(), one.bytes.begin() + (v6 ? 16 : 4)))
+                            : std::nullopt;
+    };
+    const IpAddress none{socket.local.address.v6, {}};
+    const IpAddress& peer = socket.peer ? socket.peer->address : none;
+    if (const auto found = scripted(socket.fields, path, size)) {
+        return found;
+    }
+    if (is("skc_family")) {
+        constexpr uint16_t kInet = 2, kInet6 = 10;
+        return bytes_of(socket.local.address.v6 ? kInet6 : kInet);
+    }
+    if (is("skc_state")) {
+        return bytes_of(socket.state);
+    }
+    if (is("skc_num")) {
+        return bytes_of(socket.local.port);
+    }
+    if (is("skc_dport")) {
+        ByteVec bytes(2);
+        mimicsh::store_be<uint16_t>(bytes.data(), socket.peer ? socket.peer->port : uint16_t{0});
+        return bytes;
+    }
+    if (is("skc_bound_dev_if")) {
+        return bytes_of(socket.interface);
+    }
+    if (is("skc_rcv_saddr") || is("skc_daddr")) {
+        return address(is("skc_daddr") ? peer : socket.local.address, false);
+    }
+    if (path.find("skc_v6_rcv_saddr") != std::string_view::npos) {
+        return address(socket.local.address, true);
+    }
+    if (path.find("skc_v6_daddr") != std::string_view::npos) {
+        return address(peer, true);
+    }
+    if (is("sk_mark")) {
+        return bytes_of(socket.mark);
+    }
+    if (is("sk_priority")) {
+        return bytes_of(socket.priority);
+    }
+    const size_t dot = path.rfind('.');
+    const auto value = socket.values.find(path.substr(dot == std::string_view::npos ? 0 : dot + 1));
+    if (value == socket.values.end()) {
+        return std::nullopt;
+    }
+    ByteVec bytes = bytes_of(value->second);
+    bytes.resize(size);
+    return bytes;
+}
+
+std::optional<ByteVec> value_of(Machine& machine, const Region& region, const std::string& path,
+                                uint32_t size) {
+    const auto kind = static_cast<KernelStruct>(region.shift);
+    const World& world = machine.world();
+    switch (kind) {
+    case KernelStruct::Task:
+        return task_value(machine, path, size);
+    case KernelStruct::CssSet:
+        return path == "dfl_cgrp"
+                   ? std::optional(bytes_of(add_kernel_struct(machine, KernelStruct::Cgroup, 0, 0)))
+                   : std::nullopt;
+    case KernelStruct::Cgroup:
+        if (path == "kn") {
+            return bytes_of(add_kernel_struct(machine, KernelStruct::Kernfs, 0, 0));
+        }
+        return scripted(world.cgroup.fields, path, size);
+    case KernelStruct::Kernfs:
+        return path == "id" ? bytes_of(world.cgroup.id) : std::nullopt;
+    default:
+        return socket_value(*machine.sockets[region.owner].scripted, path, size);
+    }
+}
+
+/// Where the world would say the field.
+std::string place_in_world(const Machine& machine, const Region& region, const std::string& path) {
+    const auto kind = static_cast<KernelStruct>(region.shift);
+    switch (kind) {
+    case KernelStruct::Task:
+        return path == "pid" || path == "tgid" || path == "comm" ? "world.task." + path
+                                                                 : "world.task.fields[\"" + path + "\"]";
+    case KernelStruct::Kernfs:
+        return path == "id" ? "world.cgroup.id" : "";
+    case KernelStruct::Cgroup:
+        return "world.cgroup.fields[\"" + path + "\"]";
+    case KernelStruct::CssSet:
+        return "";
+    default:
+        return machine.sockets[region.owner].scripted->path + ".fields[\"" + path + "\"]";
+    }
+}
+
+} // namespace
+
+std::string_view struct_name(KernelStruct kind) {
+    return kNames[static_cast<size_t>(kind)];
+}
+
+uint64_t add_kernel_struct(Machine& machine, KernelStruct kind, uint32_t owner, uint32_t reference) {
+    Region region;
+    region.kind = RegionKind::KernelStruct;
+    region.shift = static_cast<uint8_t>(kind);
+    region.owner = owner;
+    region.first = reference;
+    region.readable = true;
+    region.birth = machine.code->slot_of(machine.at);
+    machine.note_effect();
+    return make_addr(machine.regions.add(region), 0);
+}
+
+bool read_kernel_struct(Machine& machine, const Region& region, int64_t offset, ByteSpan out) {
+    const Region read = region; // values may add regions
+    const std::string type(struct_name(static_cast<KernelStruct>(read.shift)));
+    const Btf* btf = machine.kernel_types();
+    if (btf == nullptr) {
+        machine.fault(FaultKind::MissingValue,
+                      "a field of struct " + type + " was read, and the kernel's types are not known here");
+        return false;
+    }
+    const auto id = btf->find(type, BtfKind::Struct);
+    std::vector<Field> fields;
+    if (id && offset >= 0 && offset <= INT32_MAX) {
+        find_fields(*btf, *id, static_cast<uint32_t>(offset), static_cast<uint32_t>(out.size()), {}, fields);
+    }
+    for (const Field& field : fields) {
+        const auto value = value_of(machine, read, field.path, field.size);
+        if (value && field.offset + out.size() <= value->size()) {
+            std::copy_n(value->begin() + field.offset, out.size(), out.begin());
+            return true;
+        }
+    }
+    const std::string where = "struct " + type + " + " + std::to_string(offset);
+    if (fields.empty()) {
+        machine.fault(FaultKind::MissingValue,
+                      where + " is no field of " + std::to_string(out.size()) + " bytes");
+        return false;
+    }
+    const std::string wanted = place_in_world(machine, read, fields.front().path);
+    if (wanted.empty()) {
+        machine.fault(FaultKind::MissingValue,
+                      "field " + fields.front().path + " of struct " + type + " cannot be scripted");
+        return false;
+    }
+    const std::optional<uint64_t> none;
+    (void)machine.given(none, wanted);
+    return false;
+}
+
+} // namespace mimicsh::vm
