@@ -24,7 +24,7 @@ enum class Kind : uint8_t {
     PacketEnd,
     MapObject, ///< value = map index
     MapValue,  ///< value = number of a place in read-only data, kVaries elsewhere
-    Callback, ///< value = first slot of the function, 0 when it varies
+    Callback,  ///< value = first slot of the function, 0 when it varies
 };
 
 constexpr int32_t kVaries = 0;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// The data flow behind `analyse`: one walk over a program's instructions, by subject in analysis*.cpp.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "object/insn.h"
+#include "object/linker.h"
+#include "vm/analysis.h"
+#include "vm/analysis_constants.h"
+#include "vm/analysis_state.h"
+#include "vm/context/context.h"
+
+namespace mimicsh::vm::flow {
+
+/// A kind of value in a message.
+[[nodiscard]] const char* describe(Kind kind);
+
+class Flow {
+  public:
+    Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyData& read_only);
+
+    Analysis run();
+
+  private:
+    // -- analysis.cpp: joining and walking --
+    static Value join(Value a, Value b);
+    void enter_function(uint32_t slot, State state);
+    void enter(uint32_t slot, const State& state);
+    void refuse(uint32_t slot, std::string text);
+    void account_for_unreached();
+    std::vector<bool> reached_by_edges();
+    void walk(uint32_t slot, State state);
+    static std::optional<uint8_t> written_register(const Insn& insn, const InsnForm& form);
+    void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
+    void step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
+    void note_proof(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
+    /// Every overwrite of a register goes through here; nothing is lost when data_end is overwritten.
+    static void set(Value& to, Value value) { to = value; }
+
+    // -- analysis_memory.cpp: arithmetic, loads and stores --
+    void alu(uint32_t slot, const Insn& insn, State& state);
+    void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst,
+                            Value src);
+    void load_immediate(uint32_t slot, const Insn& insn, Value& dst);
+    static std::optional<uint32_t> stack_place(Value base, const Insn& insn);
+    void check_base(uint32_t slot, uint8_t reg, Value base, bool writes);
+    void load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
+    Value load_context(uint32_t slot, const Insn& insn, const InsnForm& form, Value base);
+    void check_context_store(uint32_t slot, const Insn& insn, const InsnForm& form, Value base);
+    void store(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
+    void atomic(uint32_t slot, const Insn& insn, State& state);
+    void forget_spills(State& state);
+
+    // -- analysis_calls.cpp --
+    static void call_clobbers(State& state);
+    static bool passes_stack(const State& state);
+    void call_helper(uint32_t slot, const Insn& insn, State& state);
+    void call_kfunc(uint32_t slot, State& state);
+    void note_async(Value callback);
+    static Kind returned(uint32_t id);
+    void call_local(uint32_t slot, const Insn& insn, State& state);
+
+    static constexpr uint32_t kNoState = UINT32_MAX;
+
+    const LinkedProgram& program_;
+    const UserHelpers& own_;
+    const std::vector<Insn>& insns_;
+    Constants constants_;
+    const ContextKind* context_;
+    std::vector<const LinkedRef*> refs_; ///< by slot
+    std::vector<const InsnForm*> forms_; ///< by slot; null where no instruction starts
+    std::vector<uint32_t> state_at_;     ///< by slot: index in `states_`
+    std::deque<State> states_;           ///< where ways meet
+    std::vector<bool> queued_;           ///< by slot: in `work_`
+    std::vector<uint32_t> work_;         ///< heap, the lowest slot on top
+    Analysis result_;
+    bool has_callbacks_ = false;
+    bool finished_ = false;
+};
+
+} // namespace mimicsh::vm::flow

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+// Arithmetic and memory in the flow of kinds: what becomes of pointers, what is loaded and stored where.
+#include <string>
+
+#include "vm/analysis_flow.h"
+#include "vm/context/context.h"
+
+namespace mimicsh::vm::flow {
+
+const char* describe(Kind kind) {
+    switch (kind) {
+    case Kind::Context:
+        return "the context pointer";
+    case Kind::Stack:
+        return "a stack pointer";
+    case Kind::PacketData:
+    case Kind::PacketMeta:
+        return "a packet pointer";
+    case Kind::PacketEnd:
+        return "data_end";
+    case Kind::MapObject:
+        return "a map";
+    case Kind::MapValue:
+        return "a map value";
+    case Kind::Callback:
+        return "a function";
+    default:
+        return "a number";
+    }
+}
+
+// -- Arithmetic --
+
+void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
+    Value& dst = state.regs[insn.dst];
+    const bool by_register = (insn.code & op::kX) != 0;
+    const Value src = by_register ? state.regs[insn.src] : Value{Kind::Scalar, 0};
+    const uint8_t operation = insn.code & 0xf0;
+    const bool wide = (insn.code & 7) == op::kAlu64;
+    if (operation == op::kMov) {
+        if (const auto known = constants_.known(src); known && !wide) {
+            set(dst, constants_.scalar(uint64_t{static_cast<uint32_t>(*known)}));
+            return;
+        }
+        set(dst, wide ? src : Value{src.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, kVaries});
+        return;
+    }
+    if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
+        result_.tracks_bounds = false;
+    }
+    if (operation == op::kSub && is_pointer(dst.kind) && is_pointer(src.kind)) {
+        set(dst, {Kind::Scalar, 0});
+        return;
+    }
+    if (is_pointer(dst.kind) || is_pointer(src.kind)) {
+        pointer_arithmetic(slot, insn, operation, wide, dst, src);
+        return;
+    }
+    const bool number = dst.kind == Kind::Scalar && src.kind == Kind::Scalar;
+    set(dst, number ? constants_.computed(insn, state) : Value{Kind::Unknown, 0});
+}
+
+void Flow::pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst,
+                              Value src) {
+    const Value pointer = is_pointer(dst.kind) ? dst : src;
+    if (!wide) {
+        if (operation != op::kSub) {
+            refuse(slot, std::string("32-bit arithmetic on ") + describe(pointer.kind));
+        }
+        set(dst, {Kind::Scalar, 0});
+        return;
+    }
+    if (operation == op::kSub && dst.kind == Kind::Unknown) {
+        set(dst, {Kind::Unknown, 0}); // a pointer on some ways, and the difference of two is a number
+        return;
+    }
+    if (operation != op::kAdd && (operation != op::kSub || !is_pointer(dst.kind))) {
+        refuse(slot,
+               std::string("only addition to and subtraction from a pointer are allowed, this is done to ") +
+                   describe(pointer.kind));
+        set(dst, {Kind::Unknown, 0});
+        return;
+    }
+    if (is_pointer(dst.kind) && is_pointer(src.kind)) {
+        refuse(slot,
+               std::string("sum of two pointers, ") + describe(dst.kind) + " and " + describe(src.kind));
+        set(dst, {Kind::Unknown, 0});
+        return;
+    }
+    if (pointer.kind == Kind::PacketEnd || pointer.kind == Kind::MapObject) {
+        refuse(slot, std::string("arithmetic on ") + describe(pointer.kind));
+    }
+    Value moved = pointer;
+    const int64_t by = operation == op::kSub ? -int64_t{insn.imm} : int64_t{insn.imm};
+    if (pointer.kind == Kind::MapValue) {
+        moved = (insn.code & op::kX) == 0 ? constants_.moved(pointer, by) : Value{Kind::MapValue, kVaries};
+    }
+    if (pointer.kind == Kind::Stack || pointer.kind == Kind::Context) {
+        const bool constant = (insn.code & op::kX) == 0 && pointer.value != kNoOffset;
+        const int64_t to = int64_t{pointer.value} + by;
+        moved.value = constant && to > -(1 << 29) && to < (1 << 29) ? static_cast<int32_t>(to) : kNoOffset;
+    }
+    set(dst, moved);
+}
+
+// -- Memory --
+
+void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
+    const LinkedRef* ref = refs_[slot];
+    if (insn.src == op::kFunc) {
+        set(dst, {Kind::Callback, static_cast<int32_t>(int64_t{slot} + 1 + insn.imm)});
+        State entry;
+        for (size_t reg = 1; reg <= 5; ++reg) {
+            entry.regs[reg] = {Kind::Unknown, 0};
+        }
+        enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
+        // A callback gets at the caller's stack through its context argument; what was spilled there may
+        // be data_end.
+        has_callbacks_ = true;
+    } else if (ref != nullptr && ref->kind == RelocKind::Map) {
+        set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
+    } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
+        set(dst, constants_.pointer(ref->target, ref->offset));
+    } else {
+        // An extern that the emulator lacks is refused by name, not for what is done with it.
+        set(dst, {insn.src == 0 && ref == nullptr ? Kind::Scalar : Kind::Unknown, 0});
+    }
+}
+
+/// Place of an access in the own frame, when it is fixed and inside.
+std::optional<uint32_t> Flow::stack_place(Value base, const Insn& insn) {
+    if (base.kind != Kind::Stack || base.value == kNoOffset) {
+        return std::nullopt;
+    }
+    const int64_t at = int64_t{base.value} + insn.off;
+    const uint32_t size = access_size(insn.code);
+    if (at < 0 || at + size > abi::kStackSize) {
+        return std::nullopt;
+    }
+    return static_cast<uint32_t>(at);
+}
+
+void Flow::check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
+    const Insn& insn = insns_[slot];
+    if (base.kind == Kind::Stack && base.value != kNoOffset && !stack_place(base, insn)) {
+        refuse(slot, "access at stack" + std::to_string(int64_t{base.value} + insn.off - abi::kStackSize) +
+                         ", outside the " + std::to_string(abi::kStackSize) + " bytes of its frame");
+    }
+    if (base.kind == Kind::Scalar) {
+        refuse(slot, "r" + std::to_string(reg) + " is a number, not a pointer that can be " +
+                         (writes ? "written" : "read") + " through");
+    } else if (base.kind == Kind::PacketEnd || base.kind == Kind::MapObject || base.kind == Kind::Callback) {
+        refuse(slot, std::string("access through ") + describe(base.kind));
+    }
+}
+
+void Flow::load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+    const Value base = state.regs[insn.src];
+    check_base(slot, insn.src, base, false);
+    SlotFacts& facts = result_.slots[slot];
+    Value result{base.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0};
+    facts.target = SlotFacts::Target::Unknown;
+    if (base.kind == Kind::Context) {
+        result = load_context(slot, insn, form, base);
+    } else if (const auto place = stack_place(base, insn)) {
+        facts.target = SlotFacts::Target::Stack;
+        facts.value = static_cast<int32_t>(*place);
+        if (access_size(insn.code) == 8 && *place % 8 == 0) {
+            result = state.spill(*place / 8);
+        }
+    } else if (base.kind == Kind::Stack) {
+        result = {Kind::Unknown, 0};
+    } else if (is_packet(base.kind)) {
+        facts.target = SlotFacts::Target::Packet;
+    } else if (form.kind == InsnKind::Load && base.kind == Kind::MapValue) {
+        result = constants_.load(base, insn);
+    }
+    set(state.regs[insn.dst], result);
+}
+
+Value Flow::load_context(uint32_t slot, const Insn& insn, const InsnForm& form, Value base) {
+    if (base.value == kNoOffset) {
+        refuse(slot, "context access at a variable offset");
+        return {Kind::Unknown, 0};
+    }
+    const int64_t offset = int64_t{base.value} + insn.off;
+    const uint32_t size = access_size(insn.code);
+    const ContextField* field = context_->find(offset, size, false);
+    if (field == nullptr || form.kind == InsnKind::LoadAcquire) {
+        refuse(slot, "context access of " + std::to_string(size) + " bytes at offset " +
+                         std::to_string(offset) + " of " + std::string(context_->struct_name) + ": " +
+                         std::string(context_->loads));
+        return {Kind::Unknown, 0};
+    }
+    if (form.kind == InsnKind::LoadSx && field->role <= FieldRole::PacketMeta) {
+        refuse(slot, "sign-extending load of the packet pointer " + std::string(field->name));
+    }
+    if (field->name == "egress_ifindex" && program_.spec.attach_type != abi::AttachType::XdpDevmap) {
+        refuse(slot, "egress_ifindex is there only in programs of a devmap (SEC(\"xdp/devmap\"))");
+    }
+    SlotFacts& facts = result_.slots[slot];
+    facts.target = form.kind == InsnKind::Load ? SlotFacts::Target::Context : SlotFacts::Target::Unknown;
+    facts.value = static_cast<int32_t>(offset);
+    switch (field->role) {
+    case FieldRole::PacketStart:
+        return {Kind::PacketData, 0};
+    case FieldRole::PacketEnd:
+        return {Kind::PacketEnd, 0};
+    case FieldRole::PacketMeta:
+        return {Kind::PacketMeta, 0};
+    case FieldRole::Pointer:
+        return {Kind::Unknown, 0};
+    default:
+        return {Kind::Scalar, 0};
+    }
+}
+
+void Flow::check_context_store(uint32_t slot, const Insn& insn, const InsnForm& form, Value base) {
+    const int64_t offset = int64_t{base.value} + insn.off;
+    if (base.value == kNoOffset || form.kind == InsnKind::StoreRelease ||
+        context_->find(offset, access_size(insn.code), true) == nullptr) {
+        refuse(slot, "write to the context: " + std::string(context_->struct_name) +
+                         (base.value == kNoOffset ? " at a variable offset"
+                                                  : " has no field at offset " + std::to_string(offset) +
+                                                        " that programs of this type may write like that"));
+    }
+}
+
+void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+    const Value base = state.regs[insn.dst];
+    const Value value = form.kind == InsnKind::StoreImm ? Value{Kind::Scalar, 0} : state.regs[insn.src];
+    check_base(slot, insn.dst, base, true);
+    if (base.kind == Kind::Context) {
+        check_context_store(slot, insn, form, base);
+    }
+    if (is_packet(base.kind) && context_ != nullptr && !context_->packet_writable) {
+        refuse(slot, "write to the packet, which programs of this type may only read");
+    }
+    SlotFacts& facts = result_.slots[slot];
+    facts.target = is_packet(base.kind) ? SlotFacts::Target::Packet : SlotFacts::Target::Unknown;
+    const auto place = stack_place(base, insn);
+    if (!place) {
+        if (may_be_end(value.kind)) {
+            result_.tracks_bounds = false;
+        }
+        if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
+            forget_spills(state);
+        }
+        return;
+    }
+    facts.target = SlotFacts::Target::Stack;
+    facts.value = static_cast<int32_t>(*place);
+    const uint32_t size = access_size(insn.code);
+    if (size == 8 && *place % 8 == 0) {
+        state.set_spill(*place / 8, value);
+        return;
+    }
+    if (may_be_end(value.kind)) {
+        result_.tracks_bounds = false;
+    }
+    for (uint32_t byte = *place; byte < *place + size; byte += 1) {
+        state.set_spill(byte / 8, {Kind::Scalar, 0});
+    }
+}
+
+void Flow::atomic(uint32_t slot, const Insn& insn, State& state) {
+    const Value base = state.regs[insn.dst];
+    check_base(slot, insn.dst, base, true);
+    if (base.kind == Kind::Context || is_packet(base.kind)) {
+        refuse(slot, std::string("atomic operation on ") +
+                         (base.kind == Kind::Context ? "the context" : "the packet"));
+    }
+    if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
+        forget_spills(state);
+    }
+    if (insn.imm == op::kCmpxchg) {
+        set(state.regs[0], {Kind::Unknown, 0});
+    } else if ((insn.imm & op::kFetch) != 0) {
+        set(state.regs[insn.src], {Kind::Unknown, 0});
+    }
+}
+
+/// The frame was written at an unknown place: spilled pointers may be gone.
+void Flow::forget_spills(State& state) {
+    for (const Value& spill : state.spills()) {
+        if (may_be_end(spill.kind)) {
+            result_.tracks_bounds = false;
+        }
+    }
+    state.forget_spills();
+}
+
+} // namespace mimicsh::vm::flow
