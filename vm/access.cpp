@@ -29,6 +29,20 @@ std::string place(const std::string& name, int64_t offset) {
     return name + (offset < 0 ? "-" + std::to_string(-offset) : "+" + std::to_string(offset));
 }
 
+/// Whether an access has the alignment that the stack wants; when not, a fault is pending.
+bool aligned_for_stack(Machine& machine, uint64_t addr, uint32_t size, Access access) {
+    const uint32_t handle = handle_of(addr);
+    if ((addr & (size - 1)) == 0 || machine.options.mode == Mode::Permissive ||
+        handle >= machine.regions.size() || machine.regions.at(handle).kind != RegionKind::Stack) {
+        return true;
+    }
+    machine.fault(FaultKind::Strict,
+                  "misaligned stack access: " + verb(access, size, nullptr) + " at " +
+                      place("stack", offset_of(addr) - abi::kStackSize),
+                  "an access to the stack has to be at a multiple of its size", addr);
+    return false;
+}
+
 } // namespace
 
 // -- Deciding --
@@ -233,6 +247,9 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
         value = mimicsh::load<uint64_t>(bytes);
         return ok;
     }
+    if (!aligned_for_stack(*this, addr, size, Access::Read)) {
+        return false;
+    }
     const uint8_t* host = span(addr, size, Access::Read, nullptr);
     if (host == nullptr) {
         return false;
@@ -263,6 +280,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
             std::memcpy(region.host + q, &value, size);
             return true;
         }
+    }
+    if (!aligned_for_stack(*this, addr, size, Access::Write)) {
+        return false;
     }
     uint8_t* host = span(addr, size, Access::Write, nullptr);
     if (host == nullptr) {

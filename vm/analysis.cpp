@@ -26,6 +26,7 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
     for (const LinkedRef& ref : program.refs) {
         refs_[ref.insn] = &ref;
     }
+    note_locking();
 }
 
 Analysis Flow::run() {
@@ -324,6 +325,7 @@ void Flow::step(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
         if (const uint32_t at = program_.function_at(slot); at != 0 && program_.functions[at].btf_id == 0) {
             refuse(slot, "packet loads in a subprogram without BTF");
         }
+        want_nothing_open(slot, state, "BPF_LD_ABS or BPF_LD_IND");
         call_clobbers(state);
         set(state.regs[0], {Kind::Scalar, 0});
         break;

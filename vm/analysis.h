@@ -25,7 +25,14 @@ struct SlotFacts {
     };
     Target target = Target::Unknown;
     bool reached = false;
-    bool dead = false;   ///< reached only past a branch that read-only data decides the other way
+    bool dead = false; ///< reached only past a branch that read-only data decides the other way
+    /// What has to be so here and is only known when the program runs.
+    enum class Guard : uint8_t {
+        None,
+        NoLock,      ///< calls: no lock is held
+        NothingOpen, ///< what may end the program: no lock, reference or section either
+    };
+    Guard guard = Guard::None;
     bool proves = false; ///< a comparison of a packet pointer with data_end (or of data_meta's with data)
     uint8_t pointer = 0; ///< proves: register of the pointer
     uint8_t end = 0;     ///< proves: register of the bound

@@ -1,10 +1,107 @@
 // SPDX-License-Identifier: MIT
 // Calls in the flow of kinds: what helpers, kernel functions and local functions leave behind.
 #include <algorithm>
+#include <array>
 
 #include "vm/analysis_flow.h"
 
 namespace mimicsh::vm::flow {
+
+namespace {
+
+constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3, kTailCall = 12, kSpinLock = 93, kSpinUnlock = 94,
+                   kTimerSetCallback = 170;
+constexpr std::string_view kResilientLock = "bpf_res_spin_";
+
+/// Helpers whose result the program has to give back.
+constexpr std::array<uint32_t, 6> kAcquiring{84, 85, 99, 131, 194, 198};
+
+/// What may be called with a lock held (kfunc_spin_allowed in kernel/bpf/verifier.c).
+constexpr std::array<std::string_view, 20> kUnderLock{
+    "bpf_iter_num_new",
+    "bpf_iter_num_next",
+    "bpf_iter_num_destroy",
+    "bpf_list_push_front_impl",
+    "bpf_list_push_back_impl",
+    "bpf_list_pop_front",
+    "bpf_list_pop_back",
+    "bpf_list_front",
+    "bpf_list_back",
+    "bpf_rbtree_add_impl",
+    "bpf_rbtree_remove",
+    "bpf_rbtree_first",
+    "bpf_rbtree_root",
+    "bpf_rbtree_left",
+    "bpf_rbtree_right",
+    "bpf_refcount_acquire_impl",
+    "bpf_res_spin_lock",
+    "bpf_res_spin_unlock",
+    "bpf_res_spin_lock_irqsave",
+    "bpf_res_spin_unlock_irqrestore",
+};
+
+bool allowed_under_lock(std::string_view kfunc) {
+    return std::ranges::find(kUnderLock, kfunc) != kUnderLock.end();
+}
+
+} // namespace
+
+// -- Locks --
+
+void Flow::note_locking() {
+    for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+        const InsnForm* form = forms_[slot];
+        if (form == nullptr || (form->kind != InsnKind::CallHelper && form->kind != InsnKind::CallKfunc)) {
+            continue;
+        }
+        const bool helper = form->kind == InsnKind::CallHelper;
+        const auto id = static_cast<uint32_t>(insns_[slot].imm);
+        const bool resilient = !helper && kfunc_name(slot).starts_with(kResilientLock);
+        if (resilient || (helper && (id == kSpinLock || id == kSpinUnlock))) {
+            locks_ = true;
+            resilient_locks_ |= resilient;
+            subprograms_lock_ |= program_.function_at(slot) != 0;
+        }
+        opens_ |= !helper || std::ranges::find(kAcquiring, id) != kAcquiring.end();
+    }
+    opens_ |= locks_;
+}
+
+/// Name of the kernel function that is called, empty when the object names none.
+const std::string& Flow::kfunc_name(uint32_t slot) const {
+    static const std::string kNone;
+    return refs_[slot] != nullptr ? program_.object->externs[refs_[slot]->target].name : kNone;
+}
+
+void Flow::want_no_lock(uint32_t slot, const State& state, const std::string& name) {
+    result_.slots[slot].guard = state.lock == Lock::Free ? SlotFacts::Guard::None : SlotFacts::Guard::NoLock;
+    if (state.lock == Lock::Held) {
+        refuse(slot, name + " is called while a lock is held");
+    }
+}
+
+void Flow::want_nothing_open(uint32_t slot, const State& state, const std::string& name) {
+    result_.slots[slot].guard = opens_ ? SlotFacts::Guard::NothingOpen : SlotFacts::Guard::None;
+    if (state.lock == Lock::Held) {
+        refuse(slot, name + " while a lock is held");
+    }
+}
+
+void Flow::check_helper_under_lock(uint32_t slot, uint32_t id, State& state) {
+    if (id == kSpinUnlock) {
+        state.lock = resilient_locks_ ? Lock::Maybe : Lock::Free;
+        return;
+    }
+    const std::string name = "bpf_" + std::string(abi::helper_name(id));
+    if (id == kTailCall) {
+        want_nothing_open(slot, state, name);
+        return;
+    }
+    want_no_lock(slot, state, name);
+    if (id == kSpinLock) {
+        state.lock = Lock::Held;
+    }
+}
 
 void Flow::call_clobbers(State& state) {
     for (size_t reg = 1; reg <= 5; ++reg) {
@@ -23,7 +120,9 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
         state.regs[1].kind == Kind::MapObject ? SlotFacts::Target::Map : SlotFacts::Target::Unknown;
     facts.value = state.regs[1].value;
     const auto id = static_cast<uint32_t>(insn.imm);
-    constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3, kTimerSetCallback = 170;
+    if (!own_.contains(id)) {
+        check_helper_under_lock(slot, id, state);
+    }
     if (id == kTimerSetCallback) {
         note_async(state.regs[2]);
     }
@@ -44,11 +143,14 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
 }
 
 void Flow::call_kfunc(uint32_t slot, State& state) {
-    if (refs_[slot] != nullptr) {
-        const std::string& name = program_.object->externs[refs_[slot]->target].name;
-        if (name == "bpf_wq_set_callback_impl") {
-            note_async(state.regs[2]);
-        }
+    const std::string& name = kfunc_name(slot);
+    if (name == "bpf_wq_set_callback_impl") {
+        note_async(state.regs[2]);
+    }
+    if (!allowed_under_lock(name)) {
+        want_no_lock(slot, state, name);
+    } else if (name.starts_with(kResilientLock)) {
+        state.lock = Lock::Maybe;
     }
     call_clobbers(state);
     set(state.regs[0], {Kind::Unknown, 0});
@@ -92,6 +194,7 @@ Kind Flow::returned(uint32_t id) {
 
 void Flow::call_local(uint32_t slot, const Insn& insn, State& state) {
     State entry;
+    entry.lock = state.lock;
     for (size_t reg = 1; reg <= 5; ++reg) {
         entry.regs[reg] = state.regs[reg];
         if (entry.regs[reg].kind == Kind::Stack || entry.regs[reg].kind == Kind::MapObject) {
@@ -102,6 +205,9 @@ void Flow::call_local(uint32_t slot, const Insn& insn, State& state) {
         forget_spills(state);
     }
     enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
+    if (subprograms_lock_) {
+        state.lock = Lock::Maybe;
+    }
     call_clobbers(state);
     set(state.regs[0], {Kind::Unknown, 0});
 }

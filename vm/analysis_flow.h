@@ -63,6 +63,11 @@ class Flow {
     void note_async(Value callback);
     static Kind returned(uint32_t id);
     void call_local(uint32_t slot, const Insn& insn, State& state);
+    void note_locking();
+    [[nodiscard]] const std::string& kfunc_name(uint32_t slot) const;
+    void check_helper_under_lock(uint32_t slot, uint32_t id, State& state);
+    void want_no_lock(uint32_t slot, const State& state, const std::string& name);
+    void want_nothing_open(uint32_t slot, const State& state, const std::string& name);
 
     static constexpr uint32_t kNoState = UINT32_MAX;
 
@@ -79,6 +84,10 @@ class Flow {
     std::vector<uint32_t> work_;         ///< heap, the lowest slot on top
     Analysis result_;
     bool has_callbacks_ = false;
+    bool locks_ = false;            ///< takes locks somewhere
+    bool subprograms_lock_ = false; ///< takes or gives back locks below the entry function
+    bool resilient_locks_ = false;  ///< of the kind that several of can be held
+    bool opens_ = false;            ///< takes anything that it has to give back
     bool finished_ = false;
 };
 

@@ -113,6 +113,7 @@ void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
         for (size_t reg = 1; reg <= 5; ++reg) {
             entry.regs[reg] = {Kind::Unknown, 0};
         }
+        entry.lock = locks_ ? Lock::Maybe : Lock::Free;
         enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
         // A callback gets at the caller's stack through its context argument; what was spilled there may
         // be data_end.
@@ -142,9 +143,16 @@ std::optional<uint32_t> Flow::stack_place(Value base, const Insn& insn) {
 
 void Flow::check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
     const Insn& insn = insns_[slot];
-    if (base.kind == Kind::Stack && base.value != kNoOffset && !stack_place(base, insn)) {
-        refuse(slot, "access at stack" + std::to_string(int64_t{base.value} + insn.off - abi::kStackSize) +
-                         ", outside the " + std::to_string(abi::kStackSize) + " bytes of its frame");
+    if (base.kind == Kind::Stack && base.value != kNoOffset) {
+        const int64_t offset = int64_t{base.value} + insn.off - abi::kStackSize;
+        const std::string place = "stack" + std::string(offset < 0 ? "" : "+") + std::to_string(offset);
+        const uint32_t size = access_size(insn.code);
+        if (offset % size != 0) {
+            refuse(slot, "misaligned stack access: " + std::to_string(size) + " bytes at " + place);
+        } else if (!stack_place(base, insn)) {
+            refuse(slot, "access at " + place + ", outside the " + std::to_string(abi::kStackSize) +
+                             " bytes of its frame");
+        }
     }
     if (base.kind == Kind::Scalar) {
         refuse(slot, "r" + std::to_string(reg) + " is a number, not a pointer that can be " +

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the analysis knows at one place of a program: kinds of values in registers and spill slots.
+// What the analysis knows at one place of a program: kinds of values in registers and spill slots, and
+// whether a lock is held.
 #pragma once
 
 #include <algorithm>
@@ -30,6 +31,9 @@ enum class Kind : uint8_t {
 constexpr int32_t kVaries = 0;
 constexpr int32_t kNoOffset = INT32_MIN;
 
+/// Whether the program holds a lock.
+enum class Lock : uint8_t { Free, Maybe, Held };
+
 struct Value {
     Kind kind = Kind::Uninit;
     int32_t value = 0;
@@ -58,6 +62,7 @@ class State {
     State(const State& other) { *this = other; }
     State& operator=(const State& other) {
         regs = other.regs;
+        lock = other.lock;
         lowest_ = other.lowest_;
         std::copy(other.spills_.begin() + lowest_, other.spills_.end(), spills_.begin() + lowest_);
         return *this;
@@ -92,10 +97,15 @@ class State {
                 changed = true;
             }
         }
+        if (lock != other.lock && lock != Lock::Maybe) {
+            lock = Lock::Maybe;
+            changed = true;
+        }
         return changed;
     }
 
     std::array<Value, 11> regs{};
+    Lock lock = Lock::Free;
 
   private:
     static constexpr Value kUnknown{Kind::Unknown, 0};

@@ -12,6 +12,7 @@
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/fuse.h"
+#include "vm/guards.h"
 #include "vm/helpers/helpers.h"
 #include "vm/interp.h"
 #include "vm/kfuncs/kfuncs.h"
@@ -120,9 +121,10 @@ class Decoder {
         const auto& insns = program_.insns;
         drafts_.reserve(insns.size());
         for (uint32_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
+            add_guard(slot);
             auto ok = add(slot, insns[slot]);
             if (!ok && analysis_.slots[slot].dead && classify(insns[slot]) != nullptr) {
-                add_dead(slot);
+                add_call(slot, dead_instruction);
             } else if (!ok) {
                 return ok.error();
             }
@@ -139,13 +141,20 @@ class Decoder {
         return load_refusal(program_, slot, code, why, std::move(hint));
     }
 
-    void add_dead(uint32_t slot) {
+    void add_call(uint32_t slot, HelperFn function) {
         Draft draft;
         draft.slot = slot;
         draft.code = OpCode::call_helper;
-        const HelperFn function = dead_instruction;
         std::memcpy(&draft.op.a, &function, sizeof function);
         drafts_.push_back(draft);
+    }
+
+    /// What has to be so before the instruction at the slot, an operation of its own.
+    void add_guard(uint32_t slot) {
+        const SlotFacts::Guard guard = analysis_.slots[slot].guard;
+        if (options_.mode == Mode::Strict && guard != SlotFacts::Guard::None) {
+            add_call(slot, guard == SlotFacts::Guard::NoLock ? guard_no_lock : guard_nothing_open);
+        }
     }
 
     // -- One instruction --

@@ -142,6 +142,130 @@ TEST_F(LoadRules, PacketLoadsAreForFiltersAndClassifiers) {
     EXPECT_EQ(loads(raw.share()), (std::pair{false, false}));
 }
 
+constexpr std::string_view kLocking = R"(
+struct bpf_res_spin_lock { __u32 val; };
+struct bpf_iter_num { __u64 opaque[1]; } __attribute__((aligned(8)));
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+extern void bpf_preempt_disable(void) __ksym;
+extern void bpf_preempt_enable(void) __ksym;
+extern int bpf_strlen(const char *text) __ksym;
+extern int bpf_res_spin_lock(struct bpf_res_spin_lock *lock) __ksym;
+extern void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock) __ksym;
+extern void bpf_local_irq_save(unsigned long *flags) __ksym;
+extern void bpf_local_irq_restore(unsigned long *flags) __ksym;
+extern void bpf_throw(__u64 cookie) __ksym;
+unsigned long long load_byte(void *skb, unsigned long long off) asm("llvm.bpf.load.byte");
+struct plain { struct bpf_spin_lock lock; __u32 n; };
+struct resilient { struct bpf_res_spin_lock lock; __u32 n; };
+#define ONE(name, value_type) struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); \
+	__type(key, __u32); __type(value, value_type); } name SEC(".maps");
+ONE(plains, struct plain)
+ONE(resilients, struct resilient)
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } ring SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __type(key, __u32);
+	__type(value, __u32); } programs SEC(".maps");
+static __attribute__((noinline)) int inner(int x) { return x + 1; }
+static __attribute__((noinline)) int inner_helper(int x) { return x + (bpf_ktime_get_ns() & 1); }
+static __attribute__((noinline)) int inner_unlock(struct plain *v) { bpf_spin_unlock(&v->lock); return 2; }
+static __attribute__((noinline)) int inner_lock(struct plain *v) { bpf_spin_lock(&v->lock); return 2; }
+const char text[] = "abc";
+char LICENSE[] SEC("license") = "GPL";
+)";
+
+/// A classifier, and whether it loads.
+struct Held {
+    const char* body;
+    bool loads;
+};
+
+constexpr std::array kHeld{
+    Held{"bpf_spin_lock(&v->lock); v->n++; bpf_spin_unlock(&v->lock); v->n = bpf_ktime_get_ns() != 0;", true},
+    Held{"bpf_spin_lock(&v->lock); v->n = bpf_ktime_get_ns(); bpf_spin_unlock(&v->lock);", false},
+    Held{"if (skb->len & 1) bpf_spin_lock(&v->lock); else bpf_spin_lock(&v->lock); bpf_get_prandom_u32(); "
+         "bpf_spin_unlock(&v->lock);",
+         false},
+    Held{"bpf_spin_lock(&v->lock); v->n = inner(v->n); bpf_spin_unlock(&v->lock);", true},
+    Held{"bpf_spin_lock(&v->lock); v->n = inner_helper(v->n); bpf_spin_unlock(&v->lock);", false},
+    Held{"bpf_spin_lock(&v->lock); inner_unlock(v); v->n = bpf_ktime_get_ns() != 0;", true},
+    Held{"inner_lock(v); bpf_spin_unlock(&v->lock);", true},
+    Held{"inner_lock(v); v->n = bpf_ktime_get_ns(); bpf_spin_unlock(&v->lock);", false},
+    Held{"struct bpf_iter_num it; int *i; bpf_spin_lock(&v->lock); bpf_iter_num_new(&it, 0, 3); "
+         "while ((i = bpf_iter_num_next(&it))) v->n += *i; bpf_iter_num_destroy(&it); "
+         "bpf_spin_unlock(&v->lock);",
+         true},
+    Held{"bpf_spin_lock(&v->lock); bpf_rcu_read_lock(); bpf_rcu_read_unlock(); bpf_spin_unlock(&v->lock);",
+         false},
+    Held{"bpf_spin_lock(&v->lock); bpf_preempt_disable(); bpf_preempt_enable(); bpf_spin_unlock(&v->lock);",
+         false},
+    Held{"bpf_rcu_read_lock(); bpf_preempt_disable(); bpf_spin_lock(&v->lock); v->n++; "
+         "bpf_spin_unlock(&v->lock); bpf_preempt_enable(); bpf_rcu_read_unlock();",
+         true},
+    Held{"bpf_spin_lock(&v->lock); v->n = bpf_strlen(text); bpf_spin_unlock(&v->lock);", false},
+    Held{"unsigned long f; bpf_spin_lock(&v->lock); bpf_local_irq_save(&f); bpf_local_irq_restore(&f); "
+         "bpf_spin_unlock(&v->lock);",
+         false},
+    Held{"bpf_spin_lock(&v->lock); if (v->n) bpf_throw(1); bpf_throw(2);", false},
+    Held{"bpf_spin_lock(&v->lock); if (!bpf_res_spin_lock(&w->lock)) { w->n++; "
+         "bpf_res_spin_unlock(&w->lock); } bpf_spin_unlock(&v->lock);",
+         true},
+    Held{"if (!bpf_res_spin_lock(&w->lock)) { bpf_spin_lock(&v->lock); bpf_spin_unlock(&v->lock); "
+         "bpf_res_spin_unlock(&w->lock); }",
+         false},
+    Held{"if (!bpf_res_spin_lock(&w->lock)) { w->n = bpf_ktime_get_ns(); bpf_res_spin_unlock(&w->lock); }",
+         false},
+    Held{"if (!bpf_res_spin_lock(&w->lock)) bpf_res_spin_unlock(&w->lock); w->n = bpf_ktime_get_ns() != 0;",
+         true},
+    Held{"v->n = load_byte(skb, 1);", true},
+    Held{"bpf_spin_lock(&v->lock); v->n = load_byte(skb, 1); bpf_spin_unlock(&v->lock);", false},
+    Held{"bpf_rcu_read_lock(); v->n = load_byte(skb, 1); bpf_rcu_read_unlock();", false},
+    Held{"bpf_preempt_disable(); v->n = load_byte(skb, 1); bpf_preempt_enable();", false},
+    Held{"bpf_preempt_disable(); bpf_preempt_enable(); v->n = load_byte(skb, 1);", true},
+    Held{"char *r = bpf_ringbuf_reserve(&ring, 8, 0); if (!r) return 0; v->n = load_byte(skb, 1); "
+         "bpf_ringbuf_discard(r, 0);",
+         false},
+    Held{"char *r = bpf_ringbuf_reserve(&ring, 8, 0); if (!r) return 0; bpf_ringbuf_discard(r, 0); "
+         "v->n = load_byte(skb, 1);",
+         true},
+    Held{"bpf_tail_call(skb, &programs, 0);", true},
+    Held{"bpf_rcu_read_lock(); bpf_tail_call(skb, &programs, 0); bpf_rcu_read_unlock();", false},
+    Held{"bpf_preempt_disable(); bpf_tail_call(skb, &programs, 0); bpf_preempt_enable();", false},
+    Held{"bpf_preempt_disable(); bpf_preempt_enable(); bpf_tail_call(skb, &programs, 0);", true},
+    Held{"char *r = bpf_ringbuf_reserve(&ring, 8, 0); if (!r) return 0; bpf_tail_call(skb, &programs, 0); "
+         "bpf_ringbuf_discard(r, 0);",
+         false},
+};
+
+TEST_F(LoadRules, CallsAndPacketLoadsWithSomethingHeld) {
+    for (const Held& one : kHeld) {
+        SCOPED_TRACE(one.body);
+        const auto object =
+            compile_text(std::string(kPrelude) + std::string(kLocking) +
+                         "SEC(\"tc\") int held(struct __sk_buff *skb) { __u32 key = 0; "
+                         "struct plain *v = bpf_map_lookup_elem(&plains, &key); if (!v) return 1; "
+                         "struct resilient *w = bpf_map_lookup_elem(&resilients, &key); if (!w) return 1; " +
+                         one.body + " return 2; }\n");
+        ASSERT_NE(object, nullptr);
+        EXPECT_EQ(kernel_target()->load(object, {}).has_value(), one.loads);
+        if (one.loads) {
+            open(object);
+            ASSERT_TRUE(ready());
+            run_both("held", packet_of(64));
+            continue;
+        }
+        // What the kernel refuses is refused here too, or is a fault of the run that gets there.
+        const auto here = vm::make_target()->load(object, {});
+        if (here) {
+            const auto result = (*here)->find_program("held")->run(packet_of(64), {});
+            ASSERT_TRUE(result);
+            EXPECT_TRUE(result->fault);
+        }
+    }
+}
+
 } // namespace
 
 } // namespace mimicsh::test

@@ -25,6 +25,11 @@ char LICENSE[] SEC("license") = "GPL";
 /* Hides from the compiler what a pointer or number is. */
 #define HIDE(x) asm volatile("" : "+r"(x))
 NOINLINE __u64 keep(__u64 x) { kept = x; return kept; }
+NOINLINE void put(void *to) { *(volatile __u32 *)to = 1; }
+extern void bpf_preempt_disable(void) __ksym;
+extern void bpf_preempt_enable(void) __ksym;
+struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __type(key, __u32); \
+	__type(value, __u32); } programs SEC(".maps");
 )";
 
 } // namespace
@@ -143,15 +148,38 @@ const std::vector<FaultCase>& fault_cases() {
          "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
          "bpf_spin_lock(&v->lock);\nreturn 2;",
          "ends while it holds the lock in a value of map locks", "bpf_spin_unlock on every path"},
-        {"lock taken twice", FaultKind::BadCall,
+        {"lock taken twice", FaultKind::Strict,
          "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
-         "bpf_spin_lock(&v->lock);\nbpf_spin_lock(&v->lock); // here\nreturn 2;",
-         "bpf_spin_lock: the program holds this lock already"},
-        {"lock taken beside another", FaultKind::BadCall,
-         "struct locked *v = bpf_map_lookup_elem(&locks, &key), *w;\nif (!v) return 0;\n"
-         "key = 2;\nw = bpf_map_lookup_elem(&locks, &key);\nif (!w) return 0;\n"
-         "bpf_spin_lock(&v->lock);\nbpf_spin_lock(&w->lock); // here\nreturn 2;",
-         "only one can be held at a time", "first"},
+         "if (number)\nbpf_spin_lock(&v->lock);\nbpf_spin_lock(&v->lock); // here\n"
+         "bpf_spin_unlock(&v->lock);\nreturn 2;",
+         "bpf_spin_lock is called while the program holds the lock in a value of map locks", "given back"},
+        {"helper under a lock", FaultKind::Strict,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "if (number)\nbpf_spin_lock(&v->lock);\nkeep(bpf_ktime_get_ns()); // here\nif (number)\n"
+         "bpf_spin_unlock(&v->lock);\nreturn 2;",
+         "bpf_ktime_get_ns is called while the program holds the lock in a value of map locks, taken at",
+         "before the lock is taken"},
+        {"kernel function under a lock", FaultKind::Strict,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "if (number)\nbpf_spin_lock(&v->lock);\nbpf_preempt_disable(); // here\nreturn 2;",
+         "bpf_preempt_disable is called while the program holds the lock in a value of map locks"},
+        {"tail call with a record", FaultKind::Strict,
+         "char *r = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!r) return 0;\n"
+         "bpf_tail_call(ctx, &programs, 0); // here\nbpf_ringbuf_discard(r, 0);\nreturn 2;",
+         "bpf_tail_call may end the program, which has a ring-buffer record to give back", "before it"},
+        {"tail call in a section", FaultKind::Strict,
+         "bpf_preempt_disable();\nbpf_tail_call(ctx, &programs, 0); // here\n"
+         "bpf_preempt_enable();\nreturn 2;",
+         "bpf_tail_call may end the program, which is inside a section without preemption", "before it"},
+        // -- Alignment --
+        {"misaligned load from the stack", FaultKind::Strict,
+         "__u64 local[2] = {number, number}; char *p = (char *)local; HIDE(p);\np += number & 4;\nHIDE(p);\n"
+         "asm volatile(\"\" :: \"r\"(local) : \"memory\");\nreturn *(volatile __u64 *)p; // here",
+         "misaligned stack access: read of 8 bytes at stack-", "multiple of its size"},
+        {"misaligned store to a caller's stack", FaultKind::Strict,
+         "__u64 local[2] = {number, number};\nput((char *)local + 2);\n"
+         "return local[0] & 1;",
+         "misaligned stack access: write of 4 bytes at stack-", "multiple of its size"},
         {"unlock without lock", FaultKind::BadCall,
          "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
          "bpf_spin_unlock(&v->lock); // here\nreturn 2;",

@@ -242,6 +242,30 @@ void calls(std::vector<RefusalCase>& all) {
         plain("stack above the frame", {store_imm(op::kDw, 10, 0, 1), pass, exit_insn()}, "stack", 0));
 }
 
+void alignment(std::vector<RefusalCase>& all) {
+    const Insn pass = mov(0, 2);
+    for (const auto& [size, offset] :
+         {std::pair{int{op::kH}, -7}, {int{op::kW}, -6}, {int{op::kDw}, -12}, {int{op::kDw}, -511}}) {
+        const std::string text =
+            "misaligned stack access: " + std::to_string(access_size(static_cast<uint8_t>(size))) +
+            " bytes at stack" + std::to_string(offset);
+        all.push_back(
+            plain("misaligned constant", {store_imm(size, 10, offset, 1), pass, exit_insn()}, text, 0));
+        all.push_back(
+            plain("misaligned store", {pass, store_reg(size, 10, offset, 0), exit_insn()}, text, 1));
+        all.push_back(plain("misaligned load", {load(size, 3, 10, offset), pass, exit_insn()}, text, 0));
+        all.push_back(plain("misaligned through a copy of r10",
+                            {mov_reg(2, 10), add(2, offset), load(size, 3, 2, 0), pass, exit_insn()}, text,
+                            2));
+    }
+    all.push_back(plain("misaligned sign-extending load",
+                        {insn(op::kLdx | op::kMemSx | op::kH, 3, 10, -7, 0), pass, exit_insn()},
+                        "misaligned stack access: 2 bytes at stack-7", 0));
+    all.push_back(plain("misaligned atomic",
+                        {pass, insn(op::kStx | op::kAtomic | op::kW, 10, 0, -6, op::kAdd), exit_insn()},
+                        "misaligned stack access: 4 bytes at stack-6", 1));
+}
+
 } // namespace
 
 const std::vector<RefusalCase>& refusal_cases() {
@@ -252,6 +276,7 @@ const std::vector<RefusalCase>& refusal_cases() {
         registers(all);
         operands(all);
         calls(all);
+        alignment(all);
         return all;
     }();
     return kCases;
@@ -270,6 +295,10 @@ const std::vector<RefusalCase>& accepted_cases() {
         fine("32-bit copy of a pointer", {insn(op::kAlu | op::kMov | op::kX, 2, 1, 0, 0), pass, exit_insn()});
         fine("sign-extending load of a number", {load(op::kW, 2, 1, 12), pass, exit_insn()});
         fine("uninitialised stack", {load(op::kDw, 2, 10, -8), pass, exit_insn()});
+        fine("aligned accesses to the stack",
+             {store_imm(op::kB, 10, -7, 1), store_imm(op::kH, 10, -6, 1), store_imm(op::kW, 10, -4, 1),
+              load(op::kH, 3, 10, -8), load(op::kB, 3, 10, -511), load(op::kW, 3, 10, -12), pass,
+              exit_insn()});
         fine("shift by the widest", {pass, alu64(op::kLsh, 0, 63), alu32(op::kRsh, 0, 31), exit_insn()});
         fine("spilled pointer", {store_reg(op::kDw, 10, -8, 1), load(op::kDw, 2, 10, -8),
                                  load(op::kW, 3, 2, 12), pass, exit_insn()});
@@ -313,19 +342,44 @@ const std::vector<RefusalCase>& accepted_cases() {
     return kCases;
 }
 
+/// Declarations on one line, so that a case's body is line 5.
+constexpr std::string_view kLocks =
+    "struct locked { struct bpf_spin_lock lock; __u32 n; }; "
+    "struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); "
+    "__type(value, struct locked); } locks SEC(\".maps\"); "
+    "struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __type(key, __u32); "
+    "__type(value, __u32); } progs SEC(\".maps\"); "
+    "extern void bpf_rcu_read_lock(void) __ksym; "
+    "static inline struct locked *find(__u32 key) { return bpf_map_lookup_elem(&locks, &key); } ";
+
 const std::vector<SourceRefusal>& source_refusals() {
     static const std::vector<SourceRefusal> kCases{
         {"asm volatile(\"w1 += 4\" ::: \"w1\"); return 2;", "32-bit arithmetic"},
         {"return bpf_skb_load_bytes(ctx, 0, 0, 4);", "bpf_skb_load_bytes cannot be called from xdp programs"},
         {"*(volatile int *)ctx = 1; return 2;", "write to the context"},
         {"return *(volatile __u8 *)ctx;", "context access"},
+        {"struct locked *v = find(0); if (!v) return 0; bpf_spin_lock(&v->lock); v->n = bpf_ktime_get_ns(); "
+         "bpf_spin_unlock(&v->lock); return 2;",
+         "bpf_ktime_get_ns is called while a lock is held"},
+        {"struct locked *v = find(0); if (!v) return 0; bpf_spin_lock(&v->lock); __u32 key = 0; "
+         "v = bpf_map_lookup_elem(&locks, &key); return v != 0;",
+         "bpf_map_lookup_elem is called while a lock is held"},
+        {"struct locked *v = find(0); if (!v) return 0; bpf_spin_lock(&v->lock); bpf_spin_lock(&v->lock); "
+         "return 2;",
+         "bpf_spin_lock is called while a lock is held"},
+        {"struct locked *v = find(0); if (!v) return 0; bpf_spin_lock(&v->lock); bpf_rcu_read_lock(); return "
+         "2;",
+         "bpf_rcu_read_lock is called while a lock is held"},
+        {"struct locked *v = find(0); if (!v) return 0; bpf_spin_lock(&v->lock); bpf_tail_call(ctx, &progs, "
+         "0); return 2;",
+         "bpf_tail_call while a lock is held"},
     };
     return kCases;
 }
 
 std::string refused_source(const SourceRefusal& one) {
-    return std::string(kPrelude) + "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" + one.body +
-           "\n}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n";
+    return std::string(kPrelude) + std::string(kLocks) + "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" +
+           one.body + "\n}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n";
 }
 
 const std::vector<PermissiveCase>& permissive_cases() {

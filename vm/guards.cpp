@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What the kernel's verifier finds on one path among others, found when a run takes that path.
+#include "vm/guards.h"
+
+#include <algorithm>
+
+#include "vm/program.h"
+
+namespace mimicsh::vm {
+
+namespace {
+
+/// The instruction that is about to run, in a message.
+std::string subject(const Machine& machine) {
+    const LinkedProgram& program = machine.code->program->linked();
+    const uint32_t slot = machine.code->slot_of(machine.at);
+    const Insn& insn = program.insns[slot];
+    if (insn.code != (op::kJmp | op::kCall)) {
+        return "BPF_LD_ABS or BPF_LD_IND";
+    }
+    if (insn.src == 0) {
+        return "bpf_" + std::string(abi::helper_name(static_cast<uint32_t>(insn.imm)));
+    }
+    const auto ref = std::ranges::find(program.refs, slot, &LinkedRef::insn);
+    return ref == program.refs.end() ? "kernel function" : program.object->externs[ref->target].name;
+}
+
+const Machine::HeldLock* held_lock(const Machine& machine) {
+    return machine.held_lock                  ? &*machine.held_lock
+           : !machine.resilient_locks.empty() ? &machine.resilient_locks.back()
+                                              : nullptr;
+}
+
+std::string taken_at(const Machine::HeldLock& lock) {
+    return "the lock in a value of map " + lock.map + ", taken at instruction " + std::to_string(lock.slot);
+}
+
+} // namespace
+
+uint64_t guard_no_lock(Machine& machine, const uint64_t*) {
+    if (const Machine::HeldLock* lock = held_lock(machine); lock != nullptr) {
+        machine.fault(FaultKind::Strict,
+                      subject(machine) + " is called while the program holds " + taken_at(*lock),
+                      "call it before the lock is taken or after it is given back");
+    }
+    return machine.regs[0];
+}
+
+uint64_t guard_nothing_open(Machine& machine, const uint64_t*) {
+    std::string open;
+    if (const Machine::HeldLock* lock = held_lock(machine); lock != nullptr) {
+        open = "holds " + taken_at(*lock);
+    } else if (!machine.open_references.empty()) {
+        const Region& region = machine.regions.at(machine.open_references.back());
+        open = std::string("has a ") + name(region.kind) + " to give back, taken at instruction " +
+               std::to_string(region.birth);
+    } else if (!machine.sections.empty()) {
+        open = std::string("is inside a ") + machine.sections.back().kind + ", entered at instruction " +
+               std::to_string(machine.sections.back().slot);
+    }
+    if (!open.empty()) {
+        machine.fault(FaultKind::Strict, subject(machine) + " may end the program, which " + open,
+                      "give back what was taken before it");
+    }
+    return machine.regs[0];
+}
+
+} // namespace mimicsh::vm
