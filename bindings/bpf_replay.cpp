@@ -146,6 +146,7 @@ int program_replay(lua_State* L) {
     const auto limit = options.number("limit", 1, UINT64_MAX);
     replay_options.limit = limit.value_or(UINT64_MAX);
     const bool progress = options.boolean("progress").value_or(false);
+    replay_options.workers = static_cast<uint32_t>(options.number("workers", 1, 1024).value_or(1));
     options.push("packets");
     std::vector<ByteVec> packets =
         lua_istable(L, -1) ? check_packets(L, lua_gettop(L)) : std::vector<ByteVec>{};
@@ -205,7 +206,54 @@ int program_replay(lua_State* L) {
     return 1;
 }
 
+/// program_race(program, first, second, {runs=, seed=}) -> report | nil, err.
+int program_race(lua_State* L) {
+    Program& program = check_program(L, 1);
+    RaceOptions race;
+    race.packets = {as_bytes(check_string(L, 2, "race")), as_bytes(check_string(L, 3, "race"))};
+    Options options(L, 4, "race");
+    race.runs = options.number("runs", 1, 1'000'000).value_or(race.runs);
+    race.seed = options.number("seed", 0, UINT32_MAX).value_or(race.seed);
+    options.finish();
+    race.stop = &interrupt_flag();
+    const auto report = program.race(race);
+    if (!report) {
+        return push_failure(L, report.error());
+    }
+    lua_createtable(L, 0, 4);
+    set_number(L, "runs", static_cast<double>(report->runs));
+    lua_createtable(L, static_cast<int>(report->outcomes.size()), 0);
+    int at = 0;
+    for (const RaceOutcome& outcome : report->outcomes) {
+        lua_createtable(L, 0, 5);
+        set_number(L, "count", static_cast<double>(outcome.count));
+        set_number(L, "seed", static_cast<double>(outcome.seed));
+        lua_pushboolean(L, outcome.serial);
+        lua_setfield(L, -2, "serial");
+        push_string(L, outcome.difference);
+        lua_setfield(L, -2, "difference");
+        lua_createtable(L, 2, 0);
+        for (const int cpu : {0, 1}) {
+            const auto ret = outcome.ret[static_cast<size_t>(cpu)];
+            push_string(L, verdict_name(program.type(), ret));
+            lua_rawseti(L, -2, cpu + 1);
+        }
+        lua_setfield(L, -2, "verdicts");
+        lua_rawseti(L, -2, ++at);
+    }
+    lua_setfield(L, -2, "outcomes");
+    if (report->first_fault) {
+        push_fault(L, *report->first_fault);
+        lua_setfield(L, -2, "fault");
+    }
+    if (report->interrupted) {
+        consume_interrupt(L);
+    }
+    return 1;
+}
+
 constexpr Function kFunctions[] = {
+    {"program_race", &guard<&program_race>},
     {"program_replay", &guard<&program_replay>},
 };
 

@@ -175,6 +175,9 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
 }
 
 Expected<size_t> KernelProgram::run_batch(std::span<BatchItem> items, const BatchOptions& options) {
+    if (options.workers > 1) {
+        return Error{ENOTSUP, "replay", name() + ": workers are emulated CPUs", "load(\"vm\")", {}};
+    }
     std::vector<std::pair<size_t, size_t>> places;
     out_.clear();
     size_t done = 0;

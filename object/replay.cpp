@@ -11,6 +11,7 @@ namespace mimicsh {
 namespace {
 
 constexpr size_t kBatch = 256;
+constexpr size_t kSharedBatch = 8192; // of workers, who are woken for each
 constexpr uint64_t kProgressEvery = 65536;
 
 /// Entries of one map, by key; empty for maps whose entries cannot be walked.
@@ -130,6 +131,8 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
     BatchOptions batch;
     batch.want_packets = static_cast<bool>(options.on_packet);
     batch.stop = options.stop;
+    batch.workers = options.workers;
+    const size_t batch_size = options.workers > 1 ? kSharedBatch : kBatch;
     batch.first_fault = &report.first_fault;
     batch.warnings = &report.warnings;
     std::vector<ByteView> packets;
@@ -141,7 +144,7 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
     };
     while (report.packets < options.limit && !report.interrupted) {
         packets.clear();
-        const auto room = static_cast<size_t>(std::min<uint64_t>(kBatch, options.limit - report.packets));
+        const auto room = static_cast<size_t>(std::min<uint64_t>(batch_size, options.limit - report.packets));
         if (auto ok = source.next(packets, room); !ok) {
             return ok.error();
         }

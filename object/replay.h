@@ -53,6 +53,7 @@ struct ReplayOptions {
     std::function<Status(uint64_t index, std::string_view verdict, ByteView out)> on_packet;
     /// Called now and then (every few ten thousand packets) for progress.
     std::function<void(const ReplayReport& so_far)> on_progress;
+    uint32_t workers = 1;              ///< BatchOptions::workers
     size_t map_change_limit = 100'000; ///< maps with more max_entries are not compared
 };
 

@@ -133,6 +133,10 @@ Status Map::put_target(ByteView, uint32_t, Program&, uint64_t) {
     return Error{EINVAL, "put target", info().name + ": its values have no room for a program", {}, {}};
 }
 
+Expected<RaceReport> Program::race(const RaceOptions&) {
+    return Error{ENOTSUP, "race", name() + ": only the vm can interleave two CPUs", "load(\"vm\")", {}};
+}
+
 std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
     using abi::ProgType;
     static constexpr std::array<std::string_view, 5> kXdp{"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};

@@ -229,6 +229,32 @@ struct BatchOptions {
     std::optional<Fault>* first_fault =
         nullptr;                              ///< vm: filled with the first fault's report when still empty
     std::vector<Warning>* warnings = nullptr; ///< vm: grows by each warning site once
+    /// vm: emulated CPUs that run at the same time and share the maps. Packets of a flow stay in order on one
+    /// CPU; a faulting run is not made again for its report.
+    uint32_t workers = 1;
+};
+
+struct RaceOptions {
+    std::array<ByteView, 2> packets; ///< what CPU 0 and CPU 1 run on
+    uint64_t runs = 100;
+    uint64_t seed = 1; ///< of the first run; the next one has the next number
+    const std::atomic<bool>* stop = nullptr;
+};
+
+/// What interleaved runs came to: return values, packets and contents of maps.
+struct RaceOutcome {
+    uint64_t count = 0;
+    uint64_t seed = 0; ///< of the first run that came to it
+    std::array<uint32_t, 2> ret{};
+    bool serial = false;    ///< what one after the other gives, too, in some order
+    std::string difference; ///< of one that is not serial: where it differs from CPU 0 before CPU 1
+};
+
+struct RaceReport {
+    uint64_t runs = 0;
+    std::vector<RaceOutcome> outcomes; ///< in order of their first seeds
+    std::optional<Fault> first_fault;
+    bool interrupted = false;
 };
 
 /// A loaded program.
@@ -245,6 +271,9 @@ class Program {
     /// given only when `stop` was set. An input the target cannot take at all (too short) has faulted set.
     [[nodiscard]] virtual Expected<size_t> run_batch(std::span<BatchItem> items,
                                                      const BatchOptions& options) = 0;
+    /// Runs on two emulated CPUs that are interleaved by seeds, and tells what neither order gives. The maps
+    /// end as they were. ENOTSUP where the target cannot (kernel).
+    [[nodiscard]] virtual Expected<RaceReport> race(const RaceOptions& options);
 };
 
 /// What ran when time was moved on.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The slow, exact side of memory: what the interpreter's one compare did not settle is decided here.
 #include <algorithm>
+#include <atomic>
 
 #include "vm/context/context.h"
 #include "vm/helpers/helpers.h"
@@ -414,7 +415,39 @@ void Machine::stack_read_uninitialised(uint32_t offset, uint32_t size) {
 
 // -- Atomics --
 
+namespace {
+
+/// The same with the processor's own atomic operations, as CPUs that run at the same time need it.
+template <typename T>
+uint64_t run_shared_atomic(uint8_t* host, int32_t operation, uint64_t operand, uint64_t compared) {
+    const std::atomic_ref<T> place(*reinterpret_cast<T*>(host));
+    const T value = static_cast<T>(operand);
+    switch (operation & ~op::kFetch) {
+    case op::kAdd:
+        return place.fetch_add(value);
+    case op::kOr:
+        return place.fetch_or(value);
+    case op::kAnd:
+        return place.fetch_and(value);
+    case op::kXor:
+        return place.fetch_xor(value);
+    case op::kXchg & ~op::kFetch:
+        return place.exchange(value);
+    default: {
+        T expected = static_cast<T>(compared);
+        (void)place.compare_exchange_strong(expected, value);
+        return expected;
+    }
+    }
+}
+
+} // namespace
+
 uint64_t Machine::run_atomic(uint8_t* host, const Op& op, uint32_t size) {
+    if (concurrent) {
+        return size == 4 ? run_shared_atomic<uint32_t>(host, op.b, regs[op.src], regs[0])
+                         : run_shared_atomic<uint64_t>(host, op.b, regs[op.src], regs[0]);
+    }
     const auto operand = size == 4 ? uint64_t{static_cast<uint32_t>(regs[op.src])} : regs[op.src];
     uint64_t old = 0;
     std::memcpy(&old, host, size);

@@ -96,6 +96,20 @@ bool may_load_packet(abi::ProgType type) {
            type == abi::ProgType::SchedAct;
 }
 
+/// Helpers that read or change what CPUs share beyond single values: entries of maps and records.
+bool looks_into_maps(uint32_t id) {
+    constexpr std::array kOnes{1u,   2u,   3u,   25u,  51u,  87u,  88u,  89u,  130u, 131u, 132u,
+                               133u, 134u, 156u, 157u, 164u, 195u, 198u, 199u, 200u, 210u, 211u};
+    return std::ranges::find(kOnes, id) != kOnes.end();
+}
+
+/// One of them, while no other CPU is in one; its number is in the operation.
+uint64_t guarded_call(Machine& machine, const uint64_t* args) {
+    const HelperFn helper = helper_function(static_cast<uint32_t>(machine.at->c));
+    const std::lock_guard lock(machine.group->maps);
+    return helper(machine, args);
+}
+
 /// Stands where the kernel would refuse an instruction if it did not know that nothing comes there.
 uint64_t dead_instruction(Machine& machine, const uint64_t* /*args*/) {
     return machine.fault(FaultKind::BadInstruction,
@@ -403,6 +417,10 @@ class Decoder {
         if (function == nullptr && program_.object->externs[ref->target].is_weak) {
             function = missing_kfunc;
         }
+        if (options_.shared && name.starts_with("bpf_res_spin")) {
+            return refuse(slot, ENOTSUP, "kernel function " + name + " does not exclude other emulated CPUs",
+                          "replay without workers");
+        }
         if (function == nullptr) {
             return refuse(slot, ENOTSUP, "kernel function " + name + " is not emulated",
                           "load(\"kernel\") runs it for real");
@@ -442,7 +460,8 @@ class Decoder {
                           name + " cannot be called on " + map->info().name + ", a map of type " +
                               std::string(abi::name(map->type())));
         }
-        if (id == kLookup && map != nullptr && !abi::holds_maps(map->type()) && !is_sock_map(map->type())) {
+        if (id == kLookup && !options_.shared && map != nullptr && !abi::holds_maps(map->type()) &&
+            !is_sock_map(map->type())) {
             draft.code = OpCode::lookup;
             std::memcpy(&draft.op.a, &map, sizeof map);
         } else if (id == kTailCall) {
@@ -460,6 +479,10 @@ class Decoder {
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");
             }
             helper = options_.records && is_input_call(id) ? helper_noted_input : helper;
+            if (options_.shared && looks_into_maps(id)) {
+                helper = guarded_call;
+                draft.op.c = static_cast<int32_t>(id);
+            }
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &helper, sizeof helper);
         }

@@ -26,8 +26,9 @@ struct DecodeOptions {
     bool traced = false;  ///< one operation per instruction, for the traced interpreter
     bool replays = false; ///< calls that a recording may answer ask it first
     bool records = false; ///< calls whose results differ by nature are noted in Machine::inputs
+    bool shared = false;  ///< for CPUs that run at the same time: helpers on maps one at a time
     Mode mode = Mode::Strict;
-    std::span<const std::unique_ptr<VmMap>> maps; ///< by index in the object
+    std::span<const std::shared_ptr<VmMap>> maps; ///< by index in the object
     const UserHelpers* helpers = nullptr;         ///< the embedder's; they come first
 };
 

@@ -28,9 +28,24 @@ struct Undo {
 class Journal {
   public:
     void begin_run() {
+        if (joint_) {
+            return;
+        }
         count_ = 0;
         used_ = 0;
         overflowed_ = false;
+    }
+
+    /// From now on several runs are recorded as one.
+    void join() {
+        joint_ = false;
+        begin_run();
+        joint_ = true;
+    }
+    /// Takes all of them back; as `rewind`.
+    [[nodiscard]] bool part() {
+        joint_ = false;
+        return rewind();
     }
 
     /// Remembers bytes that are about to change.
@@ -72,6 +87,7 @@ class Journal {
     size_t count_ = 0;
     size_t used_ = 0;
     bool overflowed_ = false;
+    bool joint_ = false;
 };
 
 } // namespace mimicsh::vm

@@ -42,8 +42,8 @@ bool owns_something(const HiddenField& field) {
 
 } // namespace
 
-Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most)
-    : frame_limit(frames_at_most), options(wanted) {
+Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most, Journal* joint)
+    : frame_limit(frames_at_most), journal(joint != nullptr ? *joint : own_journal), options(wanted) {
     assert(frames_at_most <= kMaxFrames);
     options.cpus = cpus;
     if (options.world == nullptr) {
@@ -117,6 +117,15 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
         socket_storage_.push_back(static_cast<StorageMap*>(map.get()));
     }
     maps_.push_back(std::move(map));
+}
+
+void Machine::share_maps(const Machine& other) {
+    for (const auto& map : other.maps_) {
+        map->map_values(regions, static_cast<uint32_t>(maps_.size()));
+        maps_.push_back(map);
+    }
+    kernel_btf_ = other.kernel_btf_;
+    seal();
 }
 
 void Machine::release_field(const HiddenField& field, uint8_t* bytes, Journal* record) {

@@ -16,6 +16,7 @@
 #include "vm/code.h"
 #include "vm/context/context.h"
 #include "vm/context/sk_buff.h"
+#include "vm/cpu_group.h"
 #include "vm/dynptr.h"
 #include "vm/journal.h"
 #include "vm/maps/map.h"
@@ -145,14 +146,17 @@ using ExecuteFn = bool (*)(Machine& machine, const Code& code, uint32_t op);
 class Machine {
   public:
     /// `frames`: how many can be open at once, at most kMaxFrames.
-    Machine(const Options& options, uint32_t cpus, uint32_t frames);
+    /// `joint`: a journal that others write too, instead of one of its own.
+    Machine(const Options& options, uint32_t cpus, uint32_t frames, Journal* joint = nullptr);
 
     // -- Set-up of an instance --
     /// Makes the packet buffer long enough for a program of the type.
     void make_room_for(abi::ProgType type);
     void add_map(std::unique_ptr<VmMap> map);
+    /// Takes the maps of another CPU, at the same addresses, and closes the set-up.
+    void share_maps(const Machine& other);
     void seal() { regions.seal(); }
-    [[nodiscard]] const std::vector<std::unique_ptr<VmMap>>& maps() const { return maps_; }
+    [[nodiscard]] const std::vector<std::shared_ptr<VmMap>>& maps() const { return maps_; }
 
     // -- A run --
     /// Puts an XDP packet of kMinPacket to kXdpMaxPacket bytes in.
@@ -356,7 +360,10 @@ class Machine {
     uint64_t may_goto_left = 0;
 
     // -- The rest of the world --
-    Journal journal;
+    Journal own_journal;
+    Journal& journal;
+    CpuGroup* group = nullptr; ///< other CPUs that share the maps; null = this one is alone
+    bool concurrent = false;   ///< they run at the same time
     AsyncTable async;
     ObjectHeap heap;
     PacketState packet;
@@ -383,6 +390,7 @@ class Machine {
         uint64_t address = 0;
         uint32_t slot = 0; ///< instruction that took it
         std::string map;
+        const void* host = nullptr; ///< of the lock
     };
     std::optional<HeldLock> held_lock;     ///< bpf_spin_lock
     std::optional<uint64_t> thrown;        ///< cookie of a bpf_throw that unwinds; `pending` is set as well
@@ -423,7 +431,7 @@ class Machine {
     [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
     void open_element(Region& region, uint64_t addr);
 
-    std::vector<std::unique_ptr<VmMap>> maps_;
+    std::vector<std::shared_ptr<VmMap>> maps_;
     std::shared_ptr<const Btf> kernel_btf_;
     std::array<uint64_t, 2> random_state_{};
     std::array<uint64_t, 2> random_at_start_{};

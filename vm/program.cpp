@@ -9,10 +9,23 @@
 #include "vm/decode.h"
 #include "vm/interp.h"
 #include "vm/maps/prog_array.h"
+#include "vm/race.h"
 #include "vm/report.h"
 #include "vm/trace.h"
+#include "vm/workers.h"
 
 namespace mimicsh::vm {
+
+void add_warnings(std::vector<Warning>& all, const std::vector<Warning>& more) {
+    for (const Warning& warning : more) {
+        const bool known = std::ranges::any_of(all, [&](const Warning& other) {
+            return other.program == warning.program && other.insn == warning.insn;
+        });
+        if (!known) {
+            all.push_back(warning);
+        }
+    }
+}
 
 const Code* tail_call_target(Machine& machine, bool traced) {
     VmMap* map = machine.map_at(machine.regs[2], "bpf_tail_call");
@@ -30,12 +43,20 @@ const Code* tail_call_target(Machine& machine, bool traced) {
     }
     machine.note_effect();
     ++machine.tail_calls;
-    const Code& code = target->code(traced);
-    machine.code = &code;
+    if (machine.concurrent) {
+        const auto shared = target->shared_code(machine);
+        if (!shared) {
+            machine.fault(FaultKind::BadCall, "bpf_tail_call: " + shared.error().message());
+            return nullptr;
+        }
+        machine.code = *shared;
+    } else {
+        machine.code = &target->code(traced);
+    }
     machine.frames[machine.depth].starts_program = true;
     machine.stack_init[machine.depth].fill(0);
     machine.sync_packet_context();
-    return &code;
+    return machine.code;
 }
 
 Analysis LoadedProgram::analyse_linked() const {
@@ -52,6 +73,11 @@ Analysis LoadedProgram::analyse_linked() const {
                        return value;
                    });
 }
+
+LoadedProgram::LoadedProgram(LinkedProgram linked, Machine& machine)
+    : linked_(std::move(linked)), machine_(machine), context_(context_kind(linked_.spec.type)) {}
+
+LoadedProgram::~LoadedProgram() = default;
 
 Status LoadedProgram::prepare() {
     if (auto ok = claim_maps(); !ok && machine_.options.mode == Mode::Strict) {
@@ -76,7 +102,7 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
+    return {traced, false, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
 }
 
 const Code& LoadedProgram::code(bool traced) {
@@ -97,17 +123,89 @@ const Code& LoadedProgram::code(bool traced) {
     return wanted;
 }
 
-void LoadedProgram::start_run(const Code& entry) {
+Expected<const Code*> LoadedProgram::shared_code(const Machine& machine) {
+    const std::lock_guard lock(machine.group->maps);
+    if (shared_.ops.empty()) {
+        DecodeOptions options = decode_options(false);
+        options.shared = true;
+        auto code = decode(linked_, analyse_linked(), options);
+        if (!code) {
+            return code.error();
+        }
+        shared_ = std::move(*code);
+        shared_.program = this;
+    }
+    return &shared_;
+}
+
+void LoadedProgram::start_run(Machine& machine, const Code& entry) {
     if (replay_ != nullptr) {
         replay_->rewind();
     }
-    machine_.begin_run(entry);
+    machine.begin_run(entry);
     if (context_->set_registers != nullptr) {
-        context_->set_registers(machine_);
+        context_->set_registers(machine);
     }
     if (context_->begin != nullptr) {
-        context_->begin(machine_);
+        context_->begin(machine);
     }
+}
+
+void LoadedProgram::run_on(Machine& machine, ByteView packet, const Code& entry) {
+    context_->set_context(machine, {});
+    context_->set_packet(machine, packet);
+    start_run(machine, entry);
+    (void)machine.execute(machine, entry, 0);
+    if (machine.held_lock && machine.group != nullptr) {
+        machine.group->release(machine.held_lock->host); // others must not wait for what this run forgot
+    }
+    machine.finish_run();
+}
+
+void LoadedProgram::run_shared(Machine& machine, std::span<BatchItem> items, std::span<const uint32_t> mine,
+                               const BatchOptions& options, BatchOutput& output, size_t& done) {
+    const auto code = shared_code(machine);
+    machine.stop = options.stop;
+    for (const uint32_t index : mine) {
+        BatchItem& item = items[index];
+        const auto keep = [&](const auto& append) {
+            const size_t before = output.packets.size();
+            append();
+            output.places.push_back({index, before, output.packets.size() - before});
+        };
+        item.faulted = runs_in_map() || !context_->check(linked_.name, item.in, {});
+        if (item.faulted) {
+            if (options.want_packets) {
+                keep([&] { output.packets.insert(output.packets.end(), item.in.begin(), item.in.end()); });
+            }
+            ++done;
+            continue;
+        }
+        run_on(machine, item.in, **code);
+        item.ret = static_cast<uint32_t>(machine.regs[0]);
+        item.faulted = machine.pending.has_value();
+        if (item.faulted && machine.pending->kind == FaultKind::Interrupted) {
+            machine.end_run();
+            return;
+        }
+        if (item.faulted && !output.fault) {
+            output.fault = make_fault(machine, *machine.pending, nullptr);
+            output.fault_item = index;
+        }
+        add_warnings(output.warnings, machine.warnings);
+        if (options.want_packets) {
+            keep([&] { context_->packet_after(machine, output.packets); });
+        }
+        machine.end_run();
+        ++done;
+    }
+}
+
+Expected<RaceReport> LoadedProgram::race(const RaceOptions& options) {
+    if (context_ == nullptr) {
+        return run({}, {}).error();
+    }
+    return find_races(*this, machine_, options);
 }
 
 bool LoadedProgram::runs_in_map() const {
@@ -159,7 +257,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     context_->set_packet(machine_, packet);
     machine_.begin_call();
     for (uint32_t i = 0; i < repeat; ++i) {
-        start_run(entry);
+        start_run(machine_, entry);
         (void)machine_.execute(machine_, entry, 0);
         machine_.finish_run();
         if (machine_.pending) {
@@ -215,7 +313,7 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
         context_->set_context(machine_, context);
         context_->set_packet(machine_, packet);
         machine_.begin_call();
-        start_run(entry);
+        start_run(machine_, entry);
         (void)machine_.execute(machine_, entry, 0);
         machine_.finish_run();
     });
@@ -242,6 +340,16 @@ Fault LoadedProgram::explain_by(const PendingFault& first, const std::function<v
 Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const BatchOptions& options) {
     if (context_ == nullptr) {
         return run({}, {}).error();
+    }
+    if (options.workers > 1) {
+        if (workers_ == nullptr || workers_->count() != options.workers) {
+            auto made = Workers::create(*this, machine_, options.workers);
+            if (!made) {
+                return made.error();
+            }
+            workers_ = std::move(*made);
+        }
+        return workers_->run(items, options);
     }
     machine_.cpu = machine_.options.cpu;
     machine_.stop = options.stop;
@@ -271,7 +379,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
         } else {
             context_->set_packet(machine_, item.in);
             machine_.begin_call();
-            start_run(fast_);
+            start_run(machine_, fast_);
         }
         (void)execute(machine_, fast_, 0);
         machine_.finish_run();
@@ -288,7 +396,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             }
         }
         if (options.warnings != nullptr && !machine_.warnings.empty()) {
-            add_warnings(*options.warnings);
+            add_warnings(*options.warnings, machine_.warnings);
         }
         if (options.want_packets) {
             const size_t before = out_.size();
@@ -343,20 +451,9 @@ void LoadedProgram::run_callback(const AsyncCallback& what, AdvanceResult& resul
         const PendingFault first = *machine_.pending;
         result.faults.push_back(explain_by(first, once));
     }
-    add_warnings(result.warnings);
+    add_warnings(result.warnings, machine_.warnings);
     result.log.insert(result.log.end(), machine_.log.begin(), machine_.log.end());
     machine_.end_run();
-}
-
-void LoadedProgram::add_warnings(std::vector<Warning>& all) const {
-    for (const Warning& warning : machine_.warnings) {
-        const bool known = std::ranges::any_of(all, [&](const Warning& other) {
-            return other.program == warning.program && other.insn == warning.insn;
-        });
-        if (!known) {
-            all.push_back(warning);
-        }
-    }
 }
 
 } // namespace mimicsh::vm

@@ -16,15 +16,41 @@
 
 namespace mimicsh::vm {
 
+class Workers;
+
+/// What one of several CPUs keeps of a batch.
+struct BatchOutput {
+    struct Place {
+        uint32_t item = 0;
+        size_t begin = 0; ///< in `packets`
+        size_t size = 0;
+    };
+    ByteVec packets; ///< back to back
+    std::vector<Place> places;
+    std::optional<Fault> fault; ///< the first
+    uint32_t fault_item = 0;
+    std::vector<Warning> warnings;
+};
+
 class LoadedProgram final : public Program {
   public:
-    LoadedProgram(LinkedProgram linked, Machine& machine)
-        : linked_(std::move(linked)), machine_(machine), context_(context_kind(linked_.spec.type)) {}
+    LoadedProgram(LinkedProgram linked, Machine& machine);
+    ~LoadedProgram() override;
 
     [[nodiscard]] const LinkedProgram& linked() const override { return linked_; }
     [[nodiscard]] Expected<RunResult> run(ByteView packet, const RunOptions& options) override;
     [[nodiscard]] Expected<size_t> run_batch(std::span<BatchItem> items,
                                              const BatchOptions& options) override;
+    [[nodiscard]] Expected<RaceReport> race(const RaceOptions& options) override;
+
+    // -- On other emulated CPUs --
+    /// Code for CPUs that run at the same time; ENOTSUP by name for what they cannot do together.
+    [[nodiscard]] Expected<const Code*> shared_code(const Machine& machine);
+    /// One run with default context. The machine's state stays readable until its end_run.
+    void run_on(Machine& machine, ByteView packet, const Code& entry);
+    /// Runs the items with these indices; `done` counts them.
+    void run_shared(Machine& machine, std::span<BatchItem> items, std::span<const uint32_t> mine,
+                    const BatchOptions& options, BatchOutput& output, size_t& done);
 
     /// What the program gets in r1; null for a type that the vm has no context for (permissive mode).
     [[nodiscard]] const ContextKind* context() const { return context_; }
@@ -50,7 +76,7 @@ class LoadedProgram final : public Program {
     /// Made for a device or CPU map, and so without a test run of its own.
     [[nodiscard]] bool runs_in_map() const;
     /// Begins a run on the packet that is in.
-    void start_run(const Code& entry);
+    void start_run(Machine& machine, const Code& entry);
     /// Runs again from the start with the tracer to write the report; the maps end as the first run left
     /// them.
     [[nodiscard]] Fault explain(ByteView packet, ByteView context, const PendingFault& first);
@@ -59,17 +85,19 @@ class LoadedProgram final : public Program {
     void call_from_outside(const Code& entry, const AsyncCallback& what, uint64_t key);
     [[nodiscard]] Analysis analyse_linked() const;
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
-    /// Adds the warnings of the last run to those already there, once per site.
-    void add_warnings(std::vector<Warning>& all) const;
-
     LinkedProgram linked_;
     Machine& machine_;
     const ContextKind* context_;
     Code fast_;
     std::array<Code, 8> others_; ///< sum of traced 1, replaying 2, recording inputs 4
+    Code shared_;
+    std::unique_ptr<Workers> workers_; ///< of the last replay with workers
     std::shared_ptr<Replay> replay_;
     ByteVec out_; ///< packets of the last batch, back to back
 };
+
+/// Adds warnings to those already there, once per site.
+void add_warnings(std::vector<Warning>& all, const std::vector<Warning>& more);
 
 /// Code that a tail call with the current r2 and r3 goes to; null = falls through (kernel/bpf/core.c).
 [[nodiscard]] const Code* tail_call_target(Machine& machine, bool traced);

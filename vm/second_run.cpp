@@ -60,7 +60,7 @@ void LoadedProgram::run_second(RunResult& result) {
           map.type() == abi::MapType::Cpumap ? 0 : map.target(redirect.index));
     machine_.execute = execute;
     const Code& entry = second->code(false);
-    second->start_run(entry);
+    second->start_run(machine_, entry);
     (void)machine_.execute(machine_, entry, 0);
     machine_.finish_run();
     redirect.second = SecondRun{second->name(), static_cast<uint32_t>(machine_.regs[0]), {}};

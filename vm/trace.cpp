@@ -18,6 +18,9 @@ void Tracer::before(const Machine& machine, uint32_t slot) {
     }
     last_ = machine.at;
     ++instructions_;
+    if (step_) {
+        step_();
+    }
     const LinkedProgram& program = machine.code->program->linked();
     if (wants_text_ && text_.size() < kMaxText) {
         char line[160];

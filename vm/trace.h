@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class Tracer {
     explicit Tracer(bool text) : wants_text_(text) {}
 
     void before(const Machine& machine, uint32_t slot);
+    /// Calls `step` before each instruction.
+    void on_step(std::function<void()> step) { step_ = std::move(step); }
 
     [[nodiscard]] const std::string& text() const { return text_; }
     [[nodiscard]] uint64_t instructions() const { return instructions_; }
@@ -44,6 +47,7 @@ class Tracer {
     static constexpr uint32_t kNone = 0xffffffff;
     static constexpr size_t kMaxText = size_t{64} << 20;
     bool wants_text_;
+    std::function<void()> step_;
     std::string text_;
     uint64_t instructions_ = 0;
     std::array<Origin, 11> regs_;

@@ -439,8 +439,9 @@ function program_methods.replay(prog, options)
     if type(options) == "string" then
         options = { pcap = options }
     end
-    options = check_options(options, "replay", "pcap packets out limit")
-    local passed = { pcap = options.pcap, out = options.out, limit = options.limit, progress = config.progress }
+    options = check_options(options, "replay", "pcap packets out limit workers")
+    local passed = { pcap = options.pcap, out = options.out, limit = options.limit, workers = options.workers,
+                     progress = config.progress }
     if options.packets then
         passed.packets = {}
         for i, packet in ipairs(options.packets) do
@@ -461,6 +462,41 @@ function program_methods.replay(prog, options)
         setmetatable(warning, Warning)
     end
     return setmetatable(report, Report)
+end
+
+local RaceReport = {}
+RaceReport.__index = RaceReport
+
+function RaceReport.__tostring(report)
+    local lines = { ("%d interleaved runs, %d outcomes"):format(report.runs, #report.outcomes) }
+    for _, outcome in ipairs(report.outcomes) do
+        lines[#lines + 1] = ("%6d  %s, %s  first with seed %d%s"):format(outcome.count, outcome.verdicts[1],
+            outcome.verdicts[2], outcome.seed, outcome.serial and "" or ": no order of the two gives this")
+        for line in outcome.difference:gmatch("[^\n]+") do
+            lines[#lines + 1] = "        " .. line
+        end
+    end
+    return table.concat(lines, "\n")
+end
+
+function RaceReport.__tojson(report)
+    return { runs = report.runs, outcomes = report.outcomes, races = report.races, fault = report.fault }
+end
+
+function program_methods.race(prog, first, second, options)
+    options = check_options(options or {}, "race", "runs seed")
+    local report, err = raw.program_race(prog, packet_bytes(first), packet_bytes(second), options)
+    if not report then
+        return nil, err
+    end
+    report.races = 0
+    for _, outcome in ipairs(report.outcomes) do
+        report.races = report.races + (outcome.serial and 0 or outcome.count)
+    end
+    if report.fault then
+        setmetatable(report.fault, Fault)
+    end
+    return setmetatable(report, RaceReport)
 end
 
 local PROGRAM_PROPERTIES = { name = true, type = true, insns = true, target = true }
@@ -657,8 +693,13 @@ prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, me
 Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, assigned, trace; or fault, without verdict.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
-prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=]} -> report | nil, err
-Runs on many packets: verdicts, first (packet per verdict), maps (changes), fault; out writes a capture per verdict.
+prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=]} -> report | nil, err
+Runs on many packets: verdicts, first (packet per verdict), maps (changes), fault; out writes a capture per verdict; workers: CPUs of the vm.
 print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
+
+core.doc("program:race", program_methods.race, [[
+prog:race(packet, packet [, {runs=100, seed=1}]) -> report | nil, err
+Runs on two CPUs of the vm at the same time, interleaved by seeds: outcomes, races (runs that no order of the two gives).
+print(prog:race(pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{}).races) --> 0]])
 
 return bpf

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// bpf_spin_lock and bpf_spin_unlock: nothing runs beside a program here, so what counts is that they pair.
+// bpf_spin_lock and bpf_spin_unlock: that they pair, and, where several CPUs share the maps, that they
+// exclude.
 #include "vm/helpers/helpers.h"
 
 namespace mimicsh::vm {
@@ -38,8 +39,12 @@ uint64_t helper_spin_lock(Machine& machine, const uint64_t* args) {
                              "unlock what was locked at instruction " +
                                  std::to_string(machine.held_lock->slot) + " first");
     }
+    const void* host = machine.span(args[0], 4, Access::Read, "lock");
+    if (machine.group != nullptr && !machine.group->acquire(machine, host)) {
+        return 0;
+    }
     machine.note_effect();
-    machine.held_lock = Machine::HeldLock{args[0], machine.code->slot_of(machine.at), map->info().name};
+    machine.held_lock = Machine::HeldLock{args[0], machine.code->slot_of(machine.at), map->info().name, host};
     return 0;
 }
 
@@ -49,6 +54,9 @@ uint64_t helper_spin_unlock(Machine& machine, const uint64_t* args) {
     }
     if (!machine.held_lock || machine.held_lock->address != args[0]) {
         return machine.fault(FaultKind::BadCall, "bpf_spin_unlock: the program does not hold this lock");
+    }
+    if (machine.group != nullptr) {
+        machine.group->release(machine.held_lock->host);
     }
     machine.held_lock.reset();
     return 0;

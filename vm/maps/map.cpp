@@ -220,6 +220,7 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
     handle_log2_ = static_cast<uint8_t>(31 - shift_);
     const uint32_t per_handle = 1u << handle_log2_;
     first_handle_ = regions.size();
+    handles_ = 0;
     for (uint32_t first = 0; first < elements_; first += std::min(per_handle, elements_ - first)) {
         Region region;
         region.kind = RegionKind::MapValues;

@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: MIT
+-- Replay with workers, and interleaved runs.
+local bpf, pkt, test = require "bpf", require "pkt", require "test"
+
+local SOURCE = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+__u64 total;
+SEC("xdp") int plain(struct xdp_md *ctx) { ++total; return XDP_PASS; }
+SEC("xdp") int atomic(struct xdp_md *ctx) { __sync_fetch_and_add(&total, 1); return XDP_PASS; }
+char LICENSE[] SEC("license") = "GPL";
+]]
+
+test.case("workers count together", function()
+    local inst = assert(bpf.compile(SOURCE):load("vm", { cpus = 2 }))
+    local packets = {}
+    for i = 1, 500 do
+        packets[i] = pkt.eth{}/pkt.ip{ src = "10.0.0." .. i % 250 }/pkt.udp{ sport = i }
+    end
+    local report = assert(inst.progs.atomic:replay{ packets = packets, workers = 2 })
+    test.eq(report.verdicts.PASS, 500)
+    test.eq(tonumber(inst.vars.total), 500)
+    local none, err = inst.progs.atomic:replay{ packets = packets, workers = 3 }
+    test.eq(none, nil)
+    test.eq(tostring(err):find("3 workers, the vm has 2 CPUs", 1, true) ~= nil, true)
+end)
+
+test.case("a race is told with its seed", function()
+    local inst = assert(bpf.compile(SOURCE):load("vm", { cpus = 2 }))
+    local packet = pkt.eth{}/pkt.ip{}
+    local report = assert(inst.progs.plain:race(packet, packet, { runs = 50 }))
+    test.eq(report.races > 0, true)
+    test.eq(tostring(report):find("no order of the two gives this", 1, true) ~= nil, true)
+    test.eq(assert(inst.progs.atomic:race(packet, packet)).races, 0)
+    test.eq(tonumber(inst.vars.total), 0)
+end)

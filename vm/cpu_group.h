@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Emulated CPUs that share the maps of an instance: what they must not do at the same time.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <set>
+
+namespace mimicsh::vm {
+
+class Machine;
+
+/// CPUs run at the same time (workers of a replay) or take turns instruction by instruction (a race).
+class CpuGroup {
+  public:
+    /// `pause` lets others go on while a CPU waits for a lock.
+    explicit CpuGroup(std::function<void(Machine&)> pause) : pause_(std::move(pause)) {}
+
+    /// Held by helpers that look at or change the structure of maps, where CPUs run at the same time.
+    std::recursive_mutex maps;
+
+    /// Takes the bpf_spin_lock at a host address; waits while another CPU has it. False: the run was stopped.
+    [[nodiscard]] bool acquire(Machine& machine, const void* lock);
+    void release(const void* lock);
+
+  private:
+    std::function<void(Machine&)> pause_;
+    std::mutex mutex_;
+    std::set<const void*> held_;
+};
+
+} // namespace mimicsh::vm
