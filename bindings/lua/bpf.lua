@@ -690,11 +690,11 @@ Ends the instance with its programs and maps; does nothing when closed.
 assert(obj:load "vm"):close()]])
 core.doc("program:run", program_methods.run, [[
 prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
-Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, assigned, trace; or fault, without verdict.
+Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, trace; or fault.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=]} -> report | nil, err
-Runs on many packets: verdicts, first (packet per verdict), maps (changes), fault; out writes a capture per verdict; workers: CPUs of the vm.
+Runs on many packets, on several CPUs with workers: verdicts, first (packet per verdict), maps (changes), fault.
 print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
 
 core.doc("program:race", program_methods.race, [[

@@ -18,11 +18,11 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
     for (const Case& one : {
              Case{"", "load: world: not JSON"},
              Case{"[1]", "load: world: expected a table with named values"},
-             Case{
-                 R"({"route": []})",
-                 "load: world.route: unknown word (known: cgroup, conntrack, cpu, interfaces, neighbours, netns_cookie, "
-                 "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
-                 "time, tunnel, xfrm)"},
+             Case{R"({"route": []})",
+                  "load: world.route: unknown word (known: cgroup, conntrack, cpu, interfaces, neighbours, "
+                  "netns_cookie, "
+                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
+                  "time, tunnel, xfrm)"},
              Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
              Case{R"({"interfaces": [{"name": "a"}]})", "load: world.interfaces[1].index: missing"},
              Case{R"({"interfaces": [{"name": "a", "index": 0}]})",
