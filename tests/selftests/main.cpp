@@ -29,6 +29,14 @@ const std::map<std::string, std::string>& differs_by_nature() {
     return kReasons;
 }
 
+/// Objects that libbpf refuses as we do, and with what words we do.
+const std::map<std::string, std::string>& refused_files() {
+    static const std::map<std::string, std::string> kReasons{
+        {"test_sk_assign", "map definitions without BTF are not supported"},
+    };
+    return kReasons;
+}
+
 /// Outcomes by object, in the order of the run.
 std::map<std::string, Comparison>& outcomes() {
     static std::map<std::string, Comparison> all;
@@ -49,6 +57,11 @@ class Selftest : public testing::Test {
     void TestBody() override {
         const std::string object_name = path_.stem().string();
         auto object = open_object(path_.string());
+        if (const auto refused = refused_files().find(object_name); refused != refused_files().end()) {
+            ASSERT_FALSE(object);
+            EXPECT_NE(object.error().message().find(refused->second), std::string::npos);
+            return;
+        }
         ASSERT_TRUE(object) << object.error().message();
         const OnFirstCpu cpu;
         Comparison result = compare_object(std::make_shared<const Object>(std::move(*object)));
