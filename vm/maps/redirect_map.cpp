@@ -82,7 +82,7 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
     if (value.size() > 4 && static_cast<int32_t>(load<uint32_t>(value.data() + 4)) > 0) {
         return error(ENOTSUP, "update", "a program is put with put_target, it has no descriptor here");
     }
-    return put(key, target, nullptr, flags);
+    return put_entry(key, target, nullptr, flags);
 }
 
 Program* RedirectMap::program(uint32_t key) const {
@@ -116,7 +116,7 @@ Status RedirectMap::put_target(ByteView key, uint32_t target, Program& program, 
     }
     const bool is_cpu = info_.type == abi::MapType::Cpumap;
     if (target == 0) {
-        return is_cpu ? put(key, target, nullptr, flags)
+        return is_cpu ? put_entry(key, target, nullptr, flags)
                       : error(EINVAL, "put target", "no interface has the index 0");
     }
     const AttachType wanted = is_cpu ? AttachType::XdpCpumap : AttachType::XdpDevmap;
@@ -126,10 +126,10 @@ Status RedirectMap::put_target(ByteView key, uint32_t target, Program& program, 
                      program.name() + " is no program for this map (SEC(\"xdp/" +
                          (is_cpu ? "cpumap" : "devmap") + "\"), with fragments as those that use the map)");
     }
-    return put(key, target, &program, flags);
+    return put_entry(key, target, &program, flags);
 }
 
-Status RedirectMap::put(ByteView key, uint32_t target, Program* program, uint64_t flags) {
+Status RedirectMap::put_entry(ByteView key, uint32_t target, Program* program, uint64_t flags) {
     const auto index = load<uint32_t>(key.data());
     if (auto ok = check_value(index, target, flags); !ok) {
         return ok;

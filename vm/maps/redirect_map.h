@@ -42,7 +42,7 @@ class RedirectMap final : public VmMap {
     [[nodiscard]] uint32_t take_free();
     [[nodiscard]] Status check_value(uint32_t key, uint32_t target, uint64_t flags) const;
 
-    [[nodiscard]] Status put(ByteView key, uint32_t target, Program* program, uint64_t flags);
+    [[nodiscard]] Status put_entry(ByteView key, uint32_t target, Program* program, uint64_t flags);
 
     ZeroedBytes storage_;
     std::shared_ptr<const World> world_;

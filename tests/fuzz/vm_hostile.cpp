@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Fuzz target: programs of any type made from the bytes, on maps of any shape, then runs and host calls.
+#include "tests/fuzz/vm_exercise.h"
+#include "tests/fuzz/vm_maker.h"
+
+using namespace mimicsh;
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+    (void)fuzz::compiled_cases();
+    return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
+    fuzz::Source source({bytes, size});
+    const vm::Options options = fuzz::choose_options(source);
+    auto object = std::make_shared<Object>(fuzz::make_object(source));
+    fuzz::add_witness(*object);
+    fuzz::exercise(std::move(object), options, source);
+    return 0;
+}
