@@ -16,6 +16,8 @@ namespace {
 /// Map values up to this size are remembered whole on the first store of a run, so that later stores are
 /// direct.
 constexpr uint32_t kWholeElement = 256;
+/// So many bytes of a helper's argument count as one step of the budget.
+constexpr uint64_t kLargeSpan = 4096;
 
 std::string bytes_text(uint64_t count) {
     return std::to_string(count) + (count == 1 ? " byte" : " bytes");
@@ -273,7 +275,7 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
         Region& region = regions.at(handle);
         const uint32_t q = static_cast<uint32_t>(addr) - region.base;
         if (region.kind == RegionKind::MapValues && uint64_t{q} + size <= region.size && region.writable &&
-            region.load_limit != 0 && region.size <= kWholeElement) {
+            !region.guarded && region.load_limit != 0 && region.size <= kWholeElement) {
             // The first store of a run into the element that was looked up last.
             journal.bytes(region.host, region.size);
             region.store_limit = region.size;
@@ -291,6 +293,17 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
     }
     std::memcpy(host, &value, size);
     return true;
+}
+
+bool Machine::is_guarded(const Region& region, const uint8_t* host, uint64_t size) const {
+    const bool is_object = region.kind == RegionKind::Object;
+    const auto& fields =
+        is_object ? heap.type(heap.at(region.owner).type).fields : maps_[region.owner]->hidden();
+    const auto from_first = static_cast<uint64_t>(host - (is_object ? region.host : region.storage));
+    const uint64_t begin = is_object ? from_first : from_first % region.host_stride;
+    return std::ranges::any_of(fields, [&](const HiddenField& field) {
+        return begin < uint64_t{field.offset} + field.size && field.offset < begin + size;
+    });
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
@@ -312,6 +325,9 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
     if (found.host == nullptr) {
         return nullptr;
     }
+    if (size >= kLargeSpan && !spend(size / kLargeSpan)) {
+        return nullptr;
+    }
     Region& region = *found.region;
     if (region.kind == RegionKind::Stack) {
         const auto offset = static_cast<uint32_t>(found.host - region.host);
@@ -322,6 +338,15 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
             stack_read_uninitialised(offset, static_cast<uint32_t>(size));
             depth = current;
         }
+    } else if (access == Access::Write && region.guarded) {
+        if (is_guarded(region, found.host, size)) {
+            fault(FaultKind::Permission,
+                  verb(access, size, what) + " to a field of a " + name(region.kind) +
+                      " that belongs to the kernel",
+                  {}, addr);
+            return nullptr;
+        }
+        journal.bytes(found.host, static_cast<uint32_t>(size));
     } else if (region.kind == RegionKind::Object) {
         if (access == Access::Write && region.store_limit == 0) {
             journal.bytes(region.host, region.size); // once for the run, which the region ends with

@@ -780,14 +780,14 @@ do_exit_with:
     r[0] = static_cast<uint32_t>(op->a);
 do_exit:
     if (machine.depth == entry_depth) {
+        machine.budget += ticks - 1; // of the last refill
         return true;
     }
     {
-        const Frame& frame = machine.frames[machine.depth - 1];
+        const Frame& frame = machine.frames[--machine.depth];
         std::memcpy(r + 6, frame.saved.data(), sizeof frame.saved);
         code = frame.code;
         op = frame.return_to;
-        --machine.depth;
         r[10] = machine.frame_pointer();
         machine.code = code;
         VM_DISPATCH();

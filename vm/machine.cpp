@@ -151,6 +151,7 @@ void Machine::forget_last_run() {
     random_at_start_ = random_state_;
     clock_at_start_ = clock_ns;
     may_goto_left = kMayGotoLimit;
+    kept_bytes = 0;
     tail_calls = 0;
     pending.reset();
     redirect.reset();
@@ -316,20 +317,37 @@ void Machine::warn(std::string cause) {
     }
 }
 
+void Machine::fault_for_budget() {
+    fault(FaultKind::Budget,
+          "the run took " + std::to_string(options.budget) + " backward jumps and calls, which is its budget",
+          "raise budget= at load if the loop is meant to be that long");
+}
+
+void Machine::fault_for_memory() {
+    fault(FaultKind::Budget, "the run keeps more than " + std::to_string(kMaxKept >> 20) +
+                                 " MiB of records, moved packets, log lines and the like");
+}
+
 bool Machine::refill(uint32_t& ticks) {
+    // A part of what is left: callbacks of helpers count by themselves.
+    const uint64_t wanted = std::min<uint64_t>(budget / 8 + 1, kTicksPerRefill);
+    if (!spend(wanted)) {
+        return false;
+    }
+    ticks = static_cast<uint32_t>(wanted);
+    return true;
+}
+
+bool Machine::spend(uint64_t steps) {
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
         fault(FaultKind::Interrupted, "stopped from outside");
         return false;
     }
-    if (budget == 0) {
-        fault(FaultKind::Budget,
-              "the run took " + std::to_string(options.budget) +
-                  " backward jumps and calls, which is its budget",
-              "raise budget= at load if the loop is meant to be that long");
+    if (budget < steps) {
+        fault_for_budget();
         return false;
     }
-    ticks = static_cast<uint32_t>(std::min<uint64_t>(budget, kTicksPerRefill));
-    budget -= ticks;
+    budget -= steps;
     return true;
 }
 
@@ -391,7 +409,7 @@ std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_
     }
     const Op* resume = at;
     const Code* caller = code;
-    if (!push_frame(nullptr)) {
+    if (!spend(1) || !push_frame(nullptr)) {
         return std::nullopt;
     }
     std::copy(args.begin(), args.end(), regs.begin() + 1);

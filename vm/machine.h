@@ -57,6 +57,11 @@ inline constexpr uint32_t kXdpMaxPacket = kXdpMaxLinear + 17 * 4096;
 /// one (the loopback device's MTU and a header) and room for headers in front.
 inline constexpr uint32_t kPacketBuffer = 72 * 1024;
 
+/// Bytes that a run may keep in regions, log lines, copies of packets and the like, and what one of them
+/// counts for.
+inline constexpr uint64_t kMaxKept = uint64_t{1} << 30;
+inline constexpr uint64_t kUsualEffect = 256;
+
 enum class Access : uint8_t { Read, Write };
 
 /// What stopped a run, before it is dressed up as a Fault.
@@ -296,7 +301,14 @@ class Machine {
         packet_pointers[2] = window.address;
     }
     /// Call before changing redirect, emitted, assigned, log, open_references, held_lock or the random state.
-    void note_effect() { touched = true; }
+    /// `bytes`: what it keeps until the run ends, at least. A run that keeps too much faults.
+    void note_effect(uint64_t bytes = kUsualEffect) {
+        touched = true;
+        kept_bytes += bytes;
+        if (kept_bytes > kMaxKept) [[unlikely]] {
+            fault_for_memory();
+        }
+    }
 
     // -- Faults and warnings --
     /// Records a fault at the current slot; the first one wins. Returns 0 so that helpers can return it.
@@ -324,6 +336,8 @@ class Machine {
     /// Counts one step of the budget in chunks; refills `ticks`. False: a fault (budget or interrupt) is
     /// pending.
     [[nodiscard]] bool refill(uint32_t& ticks);
+    /// Takes the steps of something long from the budget. False: a fault (budget or interrupt) is pending.
+    [[nodiscard]] bool spend(uint64_t steps);
 
     /// Whether an address is that of a function of the running program.
     [[nodiscard]] bool is_callback(uint64_t function) const;
@@ -358,6 +372,7 @@ class Machine {
     uint64_t budget = 0;
     uint32_t tail_calls = 0;
     uint64_t may_goto_left = 0;
+    uint64_t kept_bytes = 0; ///< in this run, see note_effect
 
     // -- The rest of the world --
     Journal own_journal;
@@ -414,6 +429,8 @@ class Machine {
     };
     [[nodiscard]] Resolved resolve(uint64_t addr, uint64_t size, Access access, const char* what);
     void forget_last_run();
+    void fault_for_memory();
+    void fault_for_budget();
     void report_left_open();
     void report_open_reference();
     void catch_thrown();
@@ -430,6 +447,8 @@ class Machine {
     void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
     [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
     void open_element(Region& region, uint64_t addr);
+    /// Whether bytes of a map value or object are part of a field that only the kernel writes.
+    [[nodiscard]] bool is_guarded(const Region& region, const uint8_t* host, uint64_t size) const;
 
     std::vector<std::shared_ptr<VmMap>> maps_;
     std::shared_ptr<const Btf> kernel_btf_;

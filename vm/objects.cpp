@@ -18,6 +18,7 @@ uint32_t ObjectHeap::create(uint32_t type, uint32_t size, Journal* journal) {
         memory_.push_back(std::make_unique<uint8_t[]>(capacity));
         all_.push_back({memory_.back().get(), capacity, 0, 0});
         handles_.push_back(0);
+        bytes_ += capacity + sizeof(HeapObject) + 32;
         id = this->size();
     }
     freed_.push_back(id); // a rewind leaves it free

@@ -32,6 +32,7 @@ class ObjectHeap {
   public:
     [[nodiscard]] uint32_t create(uint32_t type, uint32_t size, Journal* journal);
     [[nodiscard]] HeapObject& at(uint32_t id) { return all_[id - 1]; }
+    [[nodiscard]] const HeapObject& at(uint32_t id) const { return all_[id - 1]; }
     [[nodiscard]] HeapObject& change(uint32_t id, Journal* journal) {
         if (journal != nullptr) {
             journal->bytes(reinterpret_cast<uint8_t*>(&at(id)), sizeof(HeapObject));
@@ -39,6 +40,8 @@ class ObjectHeap {
         return at(id);
     }
     [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(all_.size()); }
+    /// Memory of all objects, about.
+    [[nodiscard]] uint64_t bytes() const { return bytes_; }
     /// Objects that were freed may be used again from here on: no run can take that back.
     void end_run();
     void note_freed(uint32_t id) { freed_.push_back(id); }
@@ -58,6 +61,7 @@ class ObjectHeap {
     std::vector<uint32_t> free_;
     std::vector<uint32_t> freed_; ///< in this run
     std::deque<ObjectType> types_;
+    uint64_t bytes_ = 0;
 };
 
 } // namespace mimicsh::vm

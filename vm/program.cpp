@@ -418,7 +418,7 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
 void LoadedProgram::call_from_outside(const Code& entry, const AsyncCallback& what, uint64_t key) {
     const VmMap& map = *machine_.maps()[what.map];
     machine_.begin_run(entry);
-    machine_.note_effect();
+    machine_.touched = true;
     machine_.regs[1] = make_addr(map.handle(), 0);
     machine_.regs[2] = key;
     machine_.regs[3] = map.open_window(machine_.regions, what.element);

@@ -46,6 +46,8 @@ class VmInstance final : public Instance {
 
     Expected<AdvanceResult> advance(uint64_t ns) override {
         constexpr uint64_t kMaxCallbacks = 1 << 20; // of one call: they may start each other without end
+        constexpr size_t kMaxFaults = 1 << 10;
+        uint64_t left = machine_.options.budget;
         AdvanceResult result;
         AsyncTable& async = machine_.async;
         const uint64_t until = machine_.clock_ns + std::min(ns, INT64_MAX - machine_.clock_ns);
@@ -55,10 +57,13 @@ class VmInstance final : public Instance {
         while (const auto id = async.next_due(until)) {
             const AsyncCallback due = async.at(*id);
             machine_.clock_ns = std::max(machine_.clock_ns, due.expires);
-            machine_.note_effect(); // a repeated run starts from the new time
+            machine_.touched = true; // a repeated run starts from the new time
             async.running = due.kind == AsyncCallback::Kind::Timer ? *id : 0;
             due.program->run_callback(due, result);
-            too_many = result.callbacks == kMaxCallbacks;
+            const uint64_t spent = machine_.options.budget - machine_.budget;
+            too_many = result.callbacks == kMaxCallbacks || spent > left ||
+                       result.faults.size() == kMaxFaults || result.log.size() > kMaxCallbacks;
+            left -= std::min(left, spent);
             if (too_many) {
                 break;
             }
@@ -69,7 +74,7 @@ class VmInstance final : public Instance {
             return Error{ELOOP, "advance", "callbacks start each other without end", {}, {}};
         }
         machine_.clock_ns = until;
-        machine_.note_effect();
+        machine_.touched = true;
         return result;
     }
 
@@ -141,6 +146,9 @@ class VmTarget final : public Target {
                          "cpu " + std::to_string(cpu) + " of " + std::to_string(cpus) + " (at most 1024)",
                          {},
                          {}};
+        }
+        if (auto ok = validate(*object); !ok) { // before maps are made by its types
+            return ok.error();
         }
         auto link_options = link_options_for(*object, load_options);
         if (!link_options) {

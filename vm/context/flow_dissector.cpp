@@ -78,8 +78,8 @@ ByteVec context_after(const Machine& machine) {
 void packet_after(const Machine& machine, ByteVec& out) {
     std::array<uint8_t, kFlowKeysSize> keys = machine.flow_keys;
     const auto length = static_cast<uint16_t>(machine.packet.end - machine.packet.start);
-    const auto network =
-        std::clamp(load<uint16_t>(keys.data() + kNetwork), static_cast<uint16_t>(kEthHeader), length);
+    const auto least = std::min(static_cast<uint16_t>(kEthHeader), length);
+    const auto network = std::clamp(load<uint16_t>(keys.data() + kNetwork), least, length);
     store(keys.data() + kNetwork, network);
     store(keys.data() + kTransport, std::clamp(load<uint16_t>(keys.data() + kTransport), network, length));
     out.insert(out.end(), keys.begin(), keys.end());

@@ -10,6 +10,9 @@ namespace mimicsh::vm {
 
 namespace {
 
+/// Looking for a map's entries counts as steps of the budget.
+constexpr uint32_t kEntriesPerStep = 64;
+
 constexpr uint32_t kLookup = 1, kUpdate = 2, kDelete = 3, kPush = 87, kPop = 88, kPeek = 89, kForEach = 164,
                    kLookupPercpu = 195;
 
@@ -103,7 +106,7 @@ uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args) {
     case abi::MapType::PercpuHash:
     case abi::MapType::LruHash:
     case abi::MapType::LruPercpuHash:
-        return map->entries()->size();
+        return machine.spend(map->info().max_entries / kEntriesPerStep) ? map->entries()->size() : 0;
     default:
         return 0;
     }
@@ -148,6 +151,9 @@ uint64_t helper_for_each_map_elem(Machine& machine, const uint64_t* args) {
     const uint64_t callback = args[1];
     const uint64_t context = args[2];
     const uint64_t object = args[0];
+    if (!machine.spend(map->info().max_entries / kEntriesPerStep)) {
+        return 0;
+    }
     const auto slots = map->entries();
     ByteVec key(map->key_size());
     Region region;

@@ -211,7 +211,7 @@ uint64_t print(Machine& machine, std::string_view format, std::span<const uint64
     while (!line.text.empty() && line.text.back() == '\n') {
         line.text.pop_back();
     }
-    machine.note_effect();
+    machine.note_effect(line.text.size() + kUsualEffect);
     machine.log.push_back(std::move(line.text));
     return line.length;
 }

@@ -26,7 +26,8 @@ Ringbuf* ringbuf_at(Machine& machine, uint64_t addr, const char* helper) {
 void finish(Machine& machine, uint64_t addr, bool discard, const char* helper) {
     const uint32_t handle = handle_of(addr);
     const auto open = std::ranges::find(machine.open_references, handle);
-    if (open == machine.open_references.end() || offset_of(addr) != 0) {
+    if (open == machine.open_references.end() || offset_of(addr) != 0 ||
+        machine.regions.at(handle).kind != RegionKind::Record) {
         machine.fault(FaultKind::BadCall, std::string(helper) + ": the argument is no reserved record");
         return;
     }

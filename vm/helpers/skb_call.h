@@ -2,6 +2,7 @@
 // What helpers on socket buffers share: one call, its buffer and its numbers.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -106,6 +107,7 @@ class SkbCall {
 
     /// Header bytes between the packet's first `offset` ones and the rest (bpf_skb_net_hdr_push).
     void push_header(uint32_t offset, uint32_t bytes) {
+        offset = std::min(offset, length()); // headers may be said to lie anywhere
         push(bytes);
         std::memmove(data(), data() + bytes, offset);
         std::memset(data() + offset, 0, bytes);

@@ -52,8 +52,8 @@ uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args) {
         return 0;
     }
     if (refusal == 0) {
-        machine.note_effect();
         machine.emitted.push_back({"clone", interface, args[2], frame_of(call)});
+        machine.note_effect(machine.emitted.back().packet.size() + kUsualEffect);
     }
     return call.changed(refusal);
 }

@@ -119,7 +119,7 @@ uint64_t helper_skb_ecn_set_ce(Machine& machine, const uint64_t* args) {
     }
     const uint16_t protocol = protocol_behind_tags(call);
     const uint32_t header = protocol == kIp ? kIpHeader : protocol == kIp6 ? kIp6Header : 0;
-    if (header == 0 || !call.has(header) || machine.skb.network + header > machine.packet.end) {
+    if (header == 0 || !call.has(header) || uint64_t{machine.skb.network} + header > machine.packet.end) {
         return call.done(0);
     }
     uint8_t* ip = call.buffer(machine.skb.network);

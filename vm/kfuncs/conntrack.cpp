@@ -148,7 +148,9 @@ Question ask(Machine& machine, const uint64_t* args, const char* kfunc, bool loo
 }
 
 uint64_t refuse(const Question& question, int64_t error) {
-    mimicsh::store(question.opts + kError, static_cast<int32_t>(error));
+    if (question.opts_size >= kError + sizeof(int32_t)) {
+        mimicsh::store(question.opts + kError, static_cast<int32_t>(error));
+    }
     return 0;
 }
 

@@ -128,9 +128,9 @@ uint64_t slice(Machine& machine, const uint64_t* args, bool writes) {
     if (args[2] == 0) {
         return 0;
     }
-    const uint32_t from = view->offset + offset;
+    const uint64_t from = uint64_t{view->offset} + offset;
     uint8_t* buffer = machine.span(args[2], size, Access::Write, "buffer");
-    if (buffer == nullptr) {
+    if (buffer == nullptr || from + size > packet_length(machine.packet)) {
         return 0;
     }
     copy_packet(machine.packet, from, buffer, size, false);
@@ -144,6 +144,9 @@ int64_t copy_view(Machine& machine, const Dynptr& view, uint32_t offset, uint8_t
     const uint64_t from = uint64_t{view.offset} + offset;
     if (is_xdp(machine) && (from > kMaxOffset || size > kMaxOffset)) {
         return -EFAULT;
+    }
+    if (from + size > packet_length(machine.packet)) { // the packet was made shorter since
+        return is_xdp(machine) ? -EINVAL : -EFAULT;
     }
     copy_packet(machine.packet, from, bytes, size, to_packet);
     return 0;

@@ -86,7 +86,7 @@ uint64_t kfunc_iter_bits_new(Machine& machine, const uint64_t* args) {
     if (bytes == nullptr) {
         return 0;
     }
-    machine.note_effect();
+    machine.note_effect(size);
     mimicsh::store(iterator, static_cast<uint64_t>(machine.bit_sets.size()));
     mimicsh::store(iterator + 8, static_cast<int32_t>(words * 64));
     machine.bit_sets.emplace_back(bytes, bytes + size);
@@ -104,7 +104,10 @@ uint64_t kfunc_iter_bits_next(Machine& machine, const uint64_t* args) {
     if (bit >= count) {
         return 0;
     }
-    if (set >= machine.bit_sets.size() && count != 0) {
+    // The program can write to its iterator.
+    const bool is_whole = set < machine.bit_sets.size() && bit >= -1 &&
+                          static_cast<uint64_t>(count) == machine.bit_sets[set].size() * 8;
+    if (!is_whole && count != 0) {
         return machine.fault(FaultKind::BadCall, "iterator: the argument was not initialised as one");
     }
     for (++bit; bit < count; ++bit) {

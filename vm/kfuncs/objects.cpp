@@ -125,6 +125,7 @@ uint64_t object_address(Machine& machine, uint32_t id) {
         region.host = object.bytes;
         region.size = region.load_limit = machine.heap.type(object.type).size;
         region.readable = region.writable = true;
+        region.guarded = !machine.heap.type(object.type).fields.empty();
         region.owner = id;
         region.birth = machine.code->slot_of(machine.at);
         machine.note_effect();
@@ -150,25 +151,10 @@ bool take_from_program(Machine& machine, uint32_t id, const char* function) {
     return true;
 }
 
-void drop_object(Machine& machine, uint32_t id, Journal* journal) {
-    HeapObject& object = machine.heap.change(id, journal);
-    if (--object.references != 0) {
-        return;
-    }
-    for (const HiddenField& field : machine.heap.type(object.type).fields) {
-        drop_contents(machine, field.kind, object.bytes + field.offset, journal);
-    }
-    machine.note_effect();
-    machine.heap.note_freed(id);
-    if (machine.heap.handle(id) != 0) {
-        machine.regions.kill(machine.heap.handle(id), "freeing the object");
-        machine.heap.handle(id) = 0;
-    }
-}
-
 namespace {
 
-void drop_tree(Machine& machine, uint64_t ref, Journal* journal) {
+/// Appends the objects that a tree held.
+void empty_tree(Machine& machine, uint64_t ref, Journal* journal, std::vector<uint32_t>& dropped) {
     std::vector<uint64_t> open{ref};
     while (!open.empty()) {
         const uint64_t one = open.back();
@@ -180,32 +166,65 @@ void drop_tree(Machine& machine, uint64_t ref, Journal* journal) {
         open.push_back(mimicsh::load<uint64_t>(node + 8));
         open.push_back(mimicsh::load<uint64_t>(node + 16));
         put_word(node + 24, 0, journal);
-        drop_object(machine, Node::of(one).object, journal);
+        dropped.push_back(Node::of(one).object);
     }
 }
 
-} // namespace
-
-void drop_contents(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal) {
+/// Empties a pointer, list or tree, and appends the objects that it held.
+void empty_field(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal,
+                 std::vector<uint32_t>& dropped) {
     auto first = mimicsh::load<uint64_t>(bytes);
     if (first == 0 || (kind != Kind::Kptr && kind != Kind::ListHead && kind != Kind::RbRoot)) {
         return;
     }
     put_word(bytes, 0, journal);
     if (kind == Kind::Kptr) {
-        drop_object(machine, static_cast<uint32_t>(first), journal);
+        dropped.push_back(static_cast<uint32_t>(first));
     } else if (kind == Kind::RbRoot) {
-        drop_tree(machine, first, journal);
+        empty_tree(machine, first, journal, dropped);
     } else {
         put_word(bytes + 8, 0, journal);
         while (first != 0) {
             uint8_t* node = node_bytes(machine, first);
             const uint64_t next = mimicsh::load<uint64_t>(node);
             put_word(node + 16, 0, journal);
-            drop_object(machine, Node::of(first).object, journal);
+            dropped.push_back(Node::of(first).object);
             first = next;
         }
     }
+}
+
+/// One owner less for each. Objects may own each other in chains of any length, so this does not recurse.
+void drop_all(Machine& machine, std::vector<uint32_t> dropped, Journal* journal) {
+    while (!dropped.empty()) {
+        const uint32_t id = dropped.back();
+        dropped.pop_back();
+        HeapObject& object = machine.heap.change(id, journal);
+        if (--object.references != 0) {
+            continue;
+        }
+        for (const HiddenField& field : machine.heap.type(object.type).fields) {
+            empty_field(machine, field.kind, object.bytes + field.offset, journal, dropped);
+        }
+        machine.heap.note_freed(id);
+        if (machine.heap.handle(id) != 0) {
+            machine.regions.kill(machine.heap.handle(id), "freeing the object");
+            machine.heap.handle(id) = 0;
+        }
+    }
+    machine.touched = true;
+}
+
+} // namespace
+
+void drop_object(Machine& machine, uint32_t id, Journal* journal) {
+    drop_all(machine, {id}, journal);
+}
+
+void drop_contents(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal) {
+    std::vector<uint32_t> dropped;
+    empty_field(machine, kind, bytes, journal, dropped);
+    drop_all(machine, std::move(dropped), journal);
 }
 
 // -- Making and dropping --
@@ -219,6 +238,10 @@ uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args) {
     if (!size || btf->type(btf->resolve(id)).kind != BtfKind::Struct) {
         return machine.fault(FaultKind::BadCall,
                              "bpf_obj_new_impl: type " + std::to_string(id) + " is no struct of the program");
+    }
+    constexpr uint64_t kMaxObject = 4096 - 8; // what bpf_mem_alloc has caches for
+    if (*size > kMaxObject || machine.heap.bytes() > machine.options.memory_limit) {
+        return 0;
     }
     const uint32_t type = machine.heap.type_index(
         {id, static_cast<uint32_t>(*size), hidden_fields_of(*btf, id, static_cast<uint32_t>(*size))});

@@ -12,6 +12,8 @@ namespace mimicsh::vm {
 namespace {
 
 constexpr uint64_t kLongest = 65536; ///< XATTR_SIZE_MAX
+/// Searches for one string in another look at up to kLongest squared characters: they count as steps.
+constexpr uint64_t kCharactersPerStep = 16;
 
 /// Reads single characters; a place that cannot be read is a fault and gives nothing.
 class Text {
@@ -73,6 +75,9 @@ uint64_t span_of(Machine& machine, const uint64_t* args, bool wanted) {
         if (j == kLongest) {
             return errno_result(-E2BIG);
         }
+        if (!machine.spend(j / kCharactersPerStep)) {
+            return 0;
+        }
         if (is_member == wanted) {
             return i;
         }
@@ -112,6 +117,9 @@ uint64_t find_text(Machine& machine, uint64_t where, uint64_t what, uint64_t len
         }
         if (i + j == length) {
             return errno_result(-ENOENT);
+        }
+        if (!machine.spend(j / kCharactersPerStep)) {
+            return 0;
         }
     }
     return errno_result(-E2BIG);

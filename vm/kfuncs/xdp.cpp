@@ -30,8 +30,9 @@ int64_t pull(PacketState& packet, uint32_t wanted) {
     if (wanted > packet_length(packet)) {
         return -EINVAL;
     }
-    const uint32_t headroom = packet.meta - kXdpFrameSize;
-    const uint32_t tailroom = kXdpBuffer - packet.end;
+    // In permissive mode helpers of other types may have put the packet elsewhere.
+    const uint32_t headroom = packet.meta - std::min(kXdpFrameSize, packet.meta);
+    const uint32_t tailroom = kXdpBuffer - std::min(kXdpBuffer, packet.end);
     const uint32_t more = wanted - linear;
     if (more > headroom + tailroom) {
         return -EINVAL;

@@ -35,6 +35,9 @@ Status check_pointer_map(const MapDef& def) {
     if (def.key_size != 4 || (def.value_size != 4 && (def.value_size != 8 || !has_program))) {
         return refuse(def, EINVAL, "keys have 4 bytes, values 4" + std::string(has_program ? " or 8" : ""));
     }
+    if (def.type == MapType::DevmapHash && def.max_entries > 1u << 31) {
+        return refuse(def, EINVAL, "more entries than buckets can be made for");
+    }
     if (def.type == MapType::Cpumap && def.max_entries > kMaxCpus) {
         return refuse(def, E2BIG, "more entries than the kernel knows CPUs");
     }
@@ -202,6 +205,9 @@ Status check_definition(const MapDef& def) {
         if (def.key_size == 0) {
             return refuse(def, EINVAL, "key size is 0");
         }
+        if (def.max_entries > 1u << 31) {
+            return refuse(def, E2BIG, "more entries than buckets can be made for");
+        }
         break;
     }
     if (is_lru && (def.flags & abi::kMapNoPrealloc) != 0) {
@@ -293,12 +299,13 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
     const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
-    const uint64_t bytes =
-        def.type == MapType::Ringbuf || def.type == MapType::UserRingbuf ? uint64_t{def.max_entries}
-        : def.type == MapType::BloomFilter
-            ? uint64_t{def.max_entries} * def.value_size * 16
-            : uint64_t{def.max_entries} *
-                  (copies * round_up(def.value_size, 8u) + round_up(def.key_size, 4u) + 16);
+    const uint64_t bytes = def.type == MapType::Ringbuf || def.type == MapType::UserRingbuf
+                               ? uint64_t{def.max_entries} * 2
+                           : def.type == MapType::BloomFilter
+                               ? uint64_t{def.max_entries} * def.value_size * 16
+                               : uint64_t{def.max_entries} *
+                                     (copies * round_up(def.value_size, 8u) + round_up(def.key_size, 4u) +
+                                      16 + (def.type == MapType::DevmapHash ? 64 : 0));
     if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
         return refuse(def, ENOMEM,
                       std::to_string(bytes >> 20) + " MiB do not fit the memory limit of " +
