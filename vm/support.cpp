@@ -194,6 +194,7 @@ constexpr std::array kReasons{
     Reason{119, kNoPmu},
     Reason{126, kNoSeqFile},
     Reason{127, kNoSeqFile},
+    Reason{141, "tasks have no stacks here"},
     Reason{145, kNoFiles},
     Reason{146, kNoFiles},
     Reason{147, kNoFiles},
@@ -207,6 +208,7 @@ constexpr std::array kReasons{
     Reason{166, kNoSyscalls},
     Reason{167, kNoSyscalls},
     Reason{168, kNoSyscalls},
+    Reason{175, "tasks have no registers here"},
     Reason{176, kNoPmu},
     Reason{180, kNoUserMemory},
     Reason{191, kNoUserMemory},
@@ -391,15 +393,32 @@ bool helper_takes_map(uint32_t id, abi::MapType type) {
     return true;
 }
 
+std::string_view map_reason(abi::MapType type) {
+    switch (type) {
+    case abi::MapType::StackTrace:
+        return "no program on packets can fill it";
+    case abi::MapType::InodeStorage:
+        return kNoFiles;
+    case abi::MapType::StructOps:
+        return "there are no parts of a kernel to replace";
+    default:
+        return {};
+    }
+}
+
 std::string_view helper_reason(uint32_t id) {
     const auto found = std::ranges::find(kReasons, id, &Reason::id);
-    return found == kReasons.end() ? std::string_view{} : found->text;
+    if (found != kReasons.end()) {
+        return found->text;
+    }
+    const bool callable =
+        std::ranges::any_of(kCallable, [&](const Callable& one) { return helper_allowed(one.type, id); });
+    return callable ? std::string_view{} : "no program on packets can call it";
 }
 
 State insn_state(const InsnForm& form) {
     switch (form.kind) {
     case InsnKind::AddrCast:
-    case InsnKind::CallKfunc:
     case InsnKind::CallReg:
     case InsnKind::GotoReg:
         return State::Refused;
@@ -441,7 +460,7 @@ std::string support_page() {
         }
         page +=
             row({std::to_string(id), std::string(abi::name(type)), found != nullptr ? "emulated" : "refused",
-                 found != nullptr ? std::string(found->note) : "",
+                 std::string(found != nullptr ? found->note : map_reason(type)),
                  found != nullptr ? std::string(found->test) : ""});
     }
     page += "\n## Kernel functions\n\n" + row({"kfunc", "state", "note", "shown by"}) + "|---|---|---|---|\n";

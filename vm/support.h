@@ -46,6 +46,8 @@ struct MapRow {
 [[nodiscard]] bool helper_takes_map(uint32_t id, abi::MapType type);
 /// Why a helper that is not emulated has no place here; empty when it only has not been built.
 [[nodiscard]] std::string_view helper_reason(uint32_t id);
+/// The same for map types.
+[[nodiscard]] std::string_view map_reason(abi::MapType type);
 /// State of an instruction form.
 [[nodiscard]] State insn_state(const InsnForm& form);
 

@@ -6,6 +6,7 @@
 #include "vm/maps/map.h"
 #include "vm/maps/sock_map.h"
 #include "vm/maps/storage.h"
+#include "vm/support.h"
 
 namespace mimicsh::vm {
 
@@ -243,6 +244,10 @@ MapInfo inner_info(const MapDef& def, const MapOptions& options) {
             sized.max_entries, sized.flags, options.cpus,   0};
 }
 
+std::string because(std::string_view reason) {
+    return reason.empty() ? "" : ": " + std::string(reason);
+}
+
 Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOptions& options,
                                                 uint64_t& taken) {
     using abi::MapType;
@@ -278,7 +283,9 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     case MapType::UserRingbuf:
         break;
     default:
-        return refuse(def, ENOTSUP, "map type " + std::string(abi::name(def.type)) + " is not emulated",
+        return refuse(def, ENOTSUP,
+                      "map type " + std::string(abi::name(def.type)) + " is not emulated" +
+                          because(map_reason(def.type)),
                       "vm.support().maps lists what is; load(\"kernel\") runs it for real");
     }
     if (def.inner != nullptr) {
