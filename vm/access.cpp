@@ -568,6 +568,11 @@ void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, 
     case RegionKind::Packet:
         offset -= packet.start;
         limit = int64_t{packet.end} - packet.start;
+        if (offset < 0 && packet.meta < packet.start) {
+            offset += packet.start - packet.meta;
+            where = place("packet metadata", offset);
+            break;
+        }
         where = place("packet", offset);
         hint = offset >= 0
                    ? "before this line: if (data + " + std::to_string(offset + static_cast<int64_t>(size)) +

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "vm/program.h"
+#include "vm/report.h"
 
 namespace mimicsh::vm {
 
@@ -25,14 +26,18 @@ std::string subject(const Machine& machine) {
     return ref == program.refs.end() ? "kernel function" : program.object->externs[ref->target].name;
 }
 
+std::string line_of(const Machine& machine, uint32_t slot) {
+    return at_line(machine.code->program->linked(), slot);
+}
+
 const Machine::HeldLock* held_lock(const Machine& machine) {
     return machine.held_lock                  ? &*machine.held_lock
            : !machine.resilient_locks.empty() ? &machine.resilient_locks.back()
                                               : nullptr;
 }
 
-std::string taken_at(const Machine::HeldLock& lock) {
-    return "the lock in a value of map " + lock.map + ", taken at instruction " + std::to_string(lock.slot);
+std::string taken_at(const Machine& machine, const Machine::HeldLock& lock) {
+    return "the lock in a value of map " + lock.map + ", taken at " + line_of(machine, lock.slot);
 }
 
 } // namespace
@@ -40,7 +45,7 @@ std::string taken_at(const Machine::HeldLock& lock) {
 uint64_t guard_no_lock(Machine& machine, const uint64_t*) {
     if (const Machine::HeldLock* lock = held_lock(machine); lock != nullptr) {
         machine.fault(FaultKind::Strict,
-                      subject(machine) + " is called while the program holds " + taken_at(*lock),
+                      subject(machine) + " is called while the program holds " + taken_at(machine, *lock),
                       "call it before the lock is taken or after it is given back");
     }
     return machine.regs[0];
@@ -49,14 +54,14 @@ uint64_t guard_no_lock(Machine& machine, const uint64_t*) {
 uint64_t guard_nothing_open(Machine& machine, const uint64_t*) {
     std::string open;
     if (const Machine::HeldLock* lock = held_lock(machine); lock != nullptr) {
-        open = "holds " + taken_at(*lock);
+        open = "holds " + taken_at(machine, *lock);
     } else if (!machine.open_references.empty()) {
         const Region& region = machine.regions.at(machine.open_references.back());
-        open = std::string("has a ") + name(region.kind) + " to give back, taken at instruction " +
-               std::to_string(region.birth);
+        open = std::string("has a ") + name(region.kind) + " to give back, taken at " +
+               line_of(machine, region.birth);
     } else if (!machine.sections.empty()) {
-        open = std::string("is inside a ") + machine.sections.back().kind + ", entered at instruction " +
-               std::to_string(machine.sections.back().slot);
+        open = std::string("is inside a ") + machine.sections.back().kind + ", entered at " +
+               line_of(machine, machine.sections.back().slot);
     }
     if (!open.empty()) {
         machine.fault(FaultKind::Strict, subject(machine) + " may end the program, which " + open,

@@ -12,6 +12,7 @@
 #include "vm/kfuncs/graph.h"
 #include "vm/maps/hash.h"
 #include "vm/program.h"
+#include "vm/report.h"
 
 namespace mimicsh::vm {
 
@@ -198,9 +199,7 @@ void Machine::move_packet(const char* helper) {
 void Machine::report_open_reference() {
     const Region& left = regions.at(open_references.back());
     const LinkedProgram& program = code->program->linked();
-    const uint32_t line = source_line(program, left.birth).line;
-    const std::string birth = "instruction " + std::to_string(left.birth);
-    const std::string where = line == 0 ? birth : "line " + std::to_string(line) + " (" + birth + ")";
+    const std::string where = at_line(program, left.birth);
     if (left.kind == RegionKind::Record) {
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
@@ -244,25 +243,26 @@ void Machine::report_left_open() {
     if (pending) {
         return;
     }
+    const LinkedProgram& program = code->program->linked();
     if (held_lock) {
         fault(FaultKind::Strict,
               "the program ends while it holds the lock in a value of map " + held_lock->map,
-              "call bpf_spin_unlock on every path after the lock was taken at instruction " +
-                  std::to_string(held_lock->slot));
+              "call bpf_spin_unlock on every path after the lock was taken at " +
+                  at_line(program, held_lock->slot));
         return;
     }
     if (!resilient_locks.empty()) {
         fault(FaultKind::Strict,
               "the program ends while it holds the lock in a value of map " + resilient_locks.back().map,
-              "call bpf_res_spin_unlock on every path after the lock was taken at instruction " +
-                  std::to_string(resilient_locks.back().slot));
+              "call bpf_res_spin_unlock on every path after the lock was taken at " +
+                  at_line(program, resilient_locks.back().slot));
         return;
     }
     if (!open_references.empty()) {
         report_open_reference();
     } else if (!sections.empty()) {
         fault(FaultKind::Strict, std::string("the program ends inside a ") + sections.back().kind,
-              "leave the section that was entered at instruction " + std::to_string(sections.back().slot));
+              "leave the section that was entered at " + at_line(program, sections.back().slot));
     }
 }
 

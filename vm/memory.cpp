@@ -25,7 +25,7 @@ const char* name(RegionKind kind) {
     case RegionKind::MapKey:
         return "map key";
     case RegionKind::Slice:
-        return "packet slice";
+        return "dynptr slice";
     case RegionKind::Connection:
         return "connection (struct nf_conn, whose fields are not emulated)";
     case RegionKind::NewConnection:

@@ -12,15 +12,6 @@ namespace mimicsh::vm {
 
 namespace {
 
-std::string at_line(const LinkedProgram& program, uint32_t slot) {
-    const SourceLine source = source_line(program, slot);
-    std::string text = "instruction " + std::to_string(slot);
-    if (source.line != 0) {
-        text = "line " + std::to_string(source.line) + " (" + text + ")";
-    }
-    return text;
-}
-
 /// How a guest address reads to a person: "packet+14", "context", "value of map flows+8".
 std::string describe(const Machine& machine, uint64_t value) {
     const uint32_t handle = handle_of(value);
@@ -117,6 +108,15 @@ std::string register_lines(const Machine& machine, const std::array<uint64_t, 11
 }
 
 } // namespace
+
+std::string at_line(const LinkedProgram& program, uint32_t slot) {
+    const SourceLine source = source_line(program, slot);
+    std::string text = "instruction " + std::to_string(slot);
+    if (source.line != 0) {
+        text = "line " + std::to_string(source.line) + " (" + text + ")";
+    }
+    return text;
+}
 
 Fault make_fault(const Machine& machine, const PendingFault& pending, const Tracer* tracer) {
     const LinkedProgram& program = pending.code->program->linked();

@@ -70,14 +70,18 @@ uint8_t* in_one_piece(PacketState& packet, uint64_t offset, uint64_t size) {
                : nullptr;
 }
 
-/// Address of part of a view for the program. Packets give a region of their own, which dies with the
-/// packet's next move; 0 when the part is not in one piece.
+/// Address of part of a view for the program: a region of its own, so that it ends where the part ends. It
+/// dies with the packet's next move, or with the record; 0 when the part is not in one piece.
 uint64_t part_address(Machine& machine, const Dynptr& view, uint64_t offset, uint64_t size) {
-    if (view.kind != Dynptr::Kind::Packet) {
-        return view.address + view.offset + offset;
+    const bool in_packet = view.kind == Dynptr::Kind::Packet;
+    const uint64_t address = view.address + view.offset + offset;
+    if (!in_packet && size == 0) {
+        return address;
     }
-    PacketState& packet = machine.packet;
-    uint8_t* host = in_one_piece(packet, uint64_t{view.offset} + offset, size);
+    // A write of memory outside the packet is noted here for a rewind; later ones go past the journal.
+    uint8_t* host =
+        in_packet ? in_one_piece(machine.packet, uint64_t{view.offset} + offset, size)
+                  : machine.span(address, size, view.read_only ? Access::Read : Access::Write, "dynptr");
     if (host == nullptr) {
         return 0;
     }
@@ -90,8 +94,11 @@ uint64_t part_address(Machine& machine, const Dynptr& view, uint64_t offset, uin
     region.load_limit = region.size;
     region.store_limit = region.writable ? region.size : 0;
     region.birth = machine.code->slot_of(machine.at);
+    region.first = view.kind == Dynptr::Kind::Record ? handle_of(view.address) : 0;
     const uint32_t handle = machine.regions.add(region);
-    machine.packet_slices.push_back(handle);
+    if (in_packet) {
+        machine.packet_slices.push_back(handle);
+    }
     machine.note_effect();
     return make_addr(handle, 0);
 }
@@ -208,6 +215,13 @@ uint64_t finish_record(Machine& machine, const uint64_t* args, HelperFn finish) 
     if (view->kind == Dynptr::Kind::Record) {
         const uint64_t record[2] = {view->address, args[1]};
         (void)finish(machine, record);
+        const uint32_t handle = handle_of(view->address);
+        for (uint32_t slice = handle + 1; slice < machine.regions.size(); ++slice) {
+            const Region& region = machine.regions.at(slice);
+            if (region.kind == RegionKind::Slice && region.first == handle) {
+                machine.regions.kill(slice, machine.regions.at(handle).death);
+            }
+        }
     }
     (void)put(machine, args[0], kNullDynptr);
     return 0;

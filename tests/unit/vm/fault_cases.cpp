@@ -28,6 +28,25 @@ NOINLINE __u64 keep(__u64 x) { kept = x; return kept; }
 NOINLINE void put(void *to) { *(volatile __u32 *)to = 1; }
 extern void bpf_preempt_disable(void) __ksym;
 extern void bpf_preempt_enable(void) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_local_irq_save(unsigned long *flags) __ksym;
+extern void *bpf_obj_new_impl(__u64 type, void *meta) __ksym;
+extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
+struct nf_conn { unsigned long status; };
+struct ct_options { __s32 netns_id, error; __u8 l4proto, dir; __u16 zone; __u8 zone_dir, reserved[3]; };
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size, \
+	struct ct_options *opts, __u32 opts_size) __ksym;
+struct object { __u64 a, b; };
+#define new_object() bpf_obj_new_impl(__builtin_btf_type_id(*(struct object *)0, 0), 0)
+typedef struct object object_type; /* of a plain struct the compiler drops the tag */
+struct holder { object_type __attribute__((btf_type_tag("kptr"))) *object; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
+	__type(value, struct holder); } holders SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
+	__type(value, struct value); __uint(map_flags, BPF_F_RDONLY_PROG); } fixed SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_SK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); \
+	__type(value, __u64); } storage SEC(".maps");
+char bytes[32] = {1};
 struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __type(key, __u32); \
 	__type(value, __u32); } programs SEC(".maps");
 )";
@@ -35,15 +54,22 @@ struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __type(k
 } // namespace
 
 std::string fault_source(const FaultCase& one) {
-    return std::string(kPrelude) + kGlobals + "SEC(\"xdp\") int filter(struct xdp_md *ctx)\n{\n" +
-           "\tchar *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;\n\t__u32 key = 1; "
-           "(void)data; "
-           "(void)end; (void)key;\n" +
-           one.body + "\n}\n";
+    const bool plain_memory = one.section == "memory";
+    const std::string context = plain_memory           ? "char"
+                                : one.section == "xdp" ? "struct xdp_md"
+                                                       : "struct __sk_buff";
+    const std::string packet =
+        plain_memory ? ""
+                     : "\tchar *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;\n"
+                       "\t(void)data; (void)end;\n";
+    return std::string(kPrelude) + kGlobals + one.before + "SEC(\"" + one.section + "\") int filter(" +
+           context + " *ctx)\n{\n\t__u32 key = 1;\n\t(void)key;\n" + packet + one.body + "\n}\n";
 }
 
-const std::vector<FaultCase>& fault_cases() {
-    static const std::vector<FaultCase> kCases{
+namespace {
+
+std::vector<FaultCase> own_fault_cases() {
+    return {
         // -- Bounds, one byte off at both ends of every kind of region --
         {"packet past the end", FaultKind::OutOfBounds, "return *(__u8 *)(data + 64); // here",
          "read of 1 byte at packet+64, 1 byte past its end (length 64)", "if (data + 65 > data_end) return",
@@ -196,6 +222,17 @@ const std::vector<FaultCase>& fault_cases() {
          "bpf_ringbuf_output(&ring, &x, sizeof(x), 0);\nreturn *(__u8 *)(data + 64); // here",
          "read of 1 byte at packet+64, 1 byte past its end"},
     };
+}
+
+} // namespace
+
+const std::vector<FaultCase>& fault_cases() {
+    static const std::vector<FaultCase> kCases = [] {
+        std::vector<FaultCase> all = own_fault_cases();
+        const std::vector<FaultCase> more = region_fault_cases();
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }();
     return kCases;
 }
 
@@ -237,13 +274,19 @@ const std::vector<FaultCase>& warning_cases() {
 }
 
 const std::vector<FaultCase>& clean_cases() {
-    static const std::vector<FaultCase> kCases{
-        {"checked access", FaultKind::Strict,
-         "if (data + 34 > end) return 0;\nkeep(*(__u32 *)(data + 30));\nreturn 2;", ""},
-        {"initialised stack", FaultKind::Strict,
-         "__u64 local = number; char *p = (char *)&local; HIDE(p);\nkeep(*(volatile __u64 *)p);\nreturn 2;",
-         ""},
-    };
+    static const std::vector<FaultCase> kCases = [] {
+        std::vector<FaultCase> all{
+            {"checked access", FaultKind::Strict,
+             "if (data + 34 > end) return 0;\nkeep(*(__u32 *)(data + 30));\nreturn 2;", ""},
+            {"initialised stack", FaultKind::Strict,
+             "__u64 local = number; char *p = (char *)&local; HIDE(p);\nkeep(*(volatile __u64 *)p);\nreturn "
+             "2;",
+             ""},
+        };
+        const std::vector<FaultCase> more = region_clean_cases();
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }();
     return kCases;
 }
 

@@ -13,11 +13,14 @@ namespace mimicsh::test {
 struct FaultCase {
     std::string name;
     FaultKind kind;
-    const char* body; ///< of the XDP program; the globals come with `fault_source`
-    const char* cause;
+    std::string body; ///< of the program; the globals come with `fault_source`
+    std::string cause;
     const char* hint = "";
     const char* origin = "";
     size_t packet = 64;
+    std::string section = "xdp"; ///< "memory" is a type that no kernel has
+    std::string before = {};     ///< functions that the program needs
+    std::string world = {};      ///< scripted, as JSON
 };
 
 /// End in a fault; no kernel loads them.
@@ -26,6 +29,11 @@ struct FaultCase {
 [[nodiscard]] const std::vector<FaultCase>& warning_cases();
 /// Relatives of both that have nothing to complain about; their cause is empty.
 [[nodiscard]] const std::vector<FaultCase>& clean_cases();
+
+/// Those of every kind of memory, moving helper and thing to give back; part of fault_cases().
+[[nodiscard]] std::vector<FaultCase> region_fault_cases();
+/// Accesses to the first and last bytes of the same memory; part of clean_cases().
+[[nodiscard]] std::vector<FaultCase> region_clean_cases();
 
 /// The whole C text of a case.
 [[nodiscard]] std::string fault_source(const FaultCase& one);

@@ -4,9 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+extern "C" {
+#include <unistd.h>
+}
 
 #include "tests/unit/vm/fault_cases.h"
 #include "vm/target.h"
+#include "vm/world.h"
 
 namespace mimicsh::test {
 
@@ -26,11 +33,32 @@ const FaultCase& fault_case(const std::string& name) {
 
 Expected<RunResult> run_case(const FaultCase& one, const vm::Options& options, std::string& source) {
     source = fault_source(one);
-    const auto object = compile_text(source);
+    // In a file: only then does the compiler keep the text of its lines.
+    const std::filesystem::path folder =
+        std::filesystem::path(testing::TempDir()) / ("mimicsh-faults-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder);
+    const std::string path = (folder / "test.c").string();
+    std::ofstream(path) << source;
+    auto object = compile_file(path);
+    std::filesystem::remove_all(folder);
     if (object == nullptr) {
         return Error{EINVAL, "compile", one.name, {}, {}};
     }
-    auto instance = vm::make_target(options)->load(object, {});
+    if (one.section == "memory") { // no section stands for this type
+        Object changed = *object;
+        std::ranges::find(changed.functions, "filter", &Function::name)->spec =
+            ProgramSpec{abi::ProgType::Memory, abi::AttachType::None, 0, {}};
+        object = std::make_shared<const Object>(std::move(changed));
+    }
+    vm::Options scripted = options;
+    if (!one.world.empty()) {
+        auto world = vm::parse_world(one.world);
+        if (!world) {
+            return world.error();
+        }
+        scripted.world = *world;
+    }
+    auto instance = vm::make_target(scripted)->load(object, {});
     if (!instance) {
         return instance.error();
     }
@@ -44,8 +72,14 @@ TEST(Faults, NameCauseLineAndRemedy) {
         options.budget = 10000;
         std::string source;
         const auto result = run_case(one, options, source);
-        ASSERT_TRUE(result) << result.error().message();
-        ASSERT_TRUE(result->fault);
+        if (!result) {
+            ADD_FAILURE() << result.error().message();
+            continue;
+        }
+        if (!result->fault) {
+            ADD_FAILURE() << "no fault";
+            continue;
+        }
         const Fault& fault = *result->fault;
         EXPECT_EQ(name(fault.kind), name(one.kind));
         EXPECT_NE(fault.cause.find(one.cause), std::string::npos) << fault.cause;
@@ -54,9 +88,12 @@ TEST(Faults, NameCauseLineAndRemedy) {
         const uint32_t line = line_of(source, "// here");
         if (line != 0) {
             EXPECT_EQ(fault.source.line, line) << fault.report;
+            EXPECT_NE(fault.source.text.find("// here"), std::string::npos) << fault.report;
         }
+        EXPECT_TRUE(fault.source.file.ends_with("test.c")) << fault.report;
         for (const std::string& part :
-             {fault.cause, fault.disasm, fault.program, std::to_string(fault.source.line)}) {
+             {"fault: " + std::string(name(fault.kind)) + ": " + fault.cause, fault.disasm, fault.program,
+              "test.c:" + std::to_string(fault.source.line), fault.source.text, fault.hint, fault.origin}) {
             EXPECT_NE(fault.report.find(part), std::string::npos) << part << "\n" << fault.report;
         }
     }
@@ -142,7 +179,10 @@ TEST(Warnings, BecomeFaultsOnRequest) {
         std::string source;
         const auto result = run_case(one, options, source);
         ASSERT_TRUE(result) << result.error().message();
-        ASSERT_TRUE(result->fault);
+        if (!result->fault) {
+            ADD_FAILURE() << "no fault";
+            continue;
+        }
         EXPECT_NE(result->fault->cause.find(one.cause), std::string::npos) << result->fault->cause;
         EXPECT_EQ(result->fault->source.line, line_of(source, "// here"));
     }

@@ -101,10 +101,14 @@ std::shared_ptr<const Object> compile_with(CompileOptions options) {
 
 } // namespace
 
-std::shared_ptr<const Object> compile_case(const std::string& name) {
+std::shared_ptr<const Object> compile_file(const std::string& path) {
     CompileOptions options;
-    options.file = MIMICSH_SOURCE_DIR "/tests/cases/" + name;
+    options.file = path;
     return compile_with(std::move(options));
+}
+
+std::shared_ptr<const Object> compile_case(const std::string& name) {
+    return compile_file(MIMICSH_SOURCE_DIR "/tests/cases/" + name);
 }
 
 std::shared_ptr<const Object> compile_text(const std::string& source, const std::string& origin) {

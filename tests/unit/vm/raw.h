@@ -111,6 +111,8 @@ class RawObject {
 
 /// Compiles a C file of tests/cases, or fails the test and returns null.
 [[nodiscard]] std::shared_ptr<const Object> compile_case(const std::string& name);
+/// Compiles any C file, whose lines the object then shows.
+[[nodiscard]] std::shared_ptr<const Object> compile_file(const std::string& path);
 /// Compiles C text, or fails the test and returns null. `origin` names it in positions.
 [[nodiscard]] std::shared_ptr<const Object> compile_text(const std::string& source,
                                                          const std::string& origin = "test.c");

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+// Faults of every kind of memory at both of its ends, of every helper that moves the packet, of what may only
+// be read and of what was not given back.
+#include "tests/unit/vm/fault_cases.h"
+
+namespace mimicsh::test {
+
+namespace {
+
+constexpr const char* kSocket = R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1:80"}]})";
+constexpr const char* kConnection =
+    R"({"conntrack": [{"proto": "tcp", "source": "10.0.0.2:5", "destination": "10.0.0.1:80"}]})";
+constexpr const char* kFindSocket = "struct bpf_sock_tuple t = {};\nt.ipv4.daddr = 0x0100000a;\n"
+                                    "t.ipv4.dport = 0x5000;\n"
+                                    "struct bpf_sock *sk = bpf_sk_lookup_tcp(ctx, &t, 12, -1, 0);\n"
+                                    "if (!sk) return 0;\n";
+constexpr const char* kVisitKey =
+    "static long visit(void *map, __u32 *key, struct value *value, void *other)\n"
+    "{\n";
+/// A callback that gets at its argument without the analysis knowing what it is.
+constexpr const char* kLoop = "static long visit(__u32 i, char *given)\n{\n";
+
+/// Read and write one byte past the end, read one byte before the start, through `p`.
+struct Edges {
+    const char* name;
+    const char* pointer; ///< statements that make `char *p`
+    int size;
+    const char* region; ///< as messages name it
+    const char* after = "";
+    const char* section = "xdp";
+    const char* world = "";
+    bool writable = true;
+};
+
+constexpr Edges kEdges[] = {
+    {"map value", "char *p = bpf_map_lookup_elem(&array, &key);\nif (!p) return 0;\n", 12,
+     "value of map array"},
+    {"last value of an array", "key = 3;\nchar *p = bpf_map_lookup_elem(&array, &key);\nif (!p) return 0;\n",
+     12, "value of map array"},
+    {"hash value",
+     "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+     "char *p = bpf_map_lookup_elem(&hash, &key);\nif (!p) return 0;\n",
+     12, "value of map hash"},
+    {"per-CPU value", "char *p = bpf_map_lookup_elem(&percpu, &key);\nif (!p) return 0;\n", 12,
+     "value of map percpu"},
+    {"record", "char *p = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!p) return 0;\n", 16, "ring-buffer record",
+     "bpf_ringbuf_discard(p, 0);\n"},
+    {"object", "char *p = new_object();\nif (!p) return 0;\n", 16, "object", "bpf_obj_drop_impl(p, 0);\n"},
+    {"socket storage",
+     "struct bpf_sock *sk = ctx->sk;\nif (!sk) return 0;\nsk = bpf_sk_fullsock(sk);\nif (!sk) return 0;\n"
+     "char *p = bpf_sk_storage_get(&storage, sk, 0, 1);\nif (!p) return 0;\n",
+     8, "value of map storage", "", "tc"},
+    {"dynptr data",
+     "struct bpf_dynptr d;\nbpf_dynptr_from_mem(bytes, 32, 0, &d);\nchar *p = bpf_dynptr_data(&d, 4, 8);\n"
+     "if (!p) return 0;\n",
+     8, "dynptr slice"},
+    {"dynptr data of a record",
+     "struct bpf_dynptr d;\nif (bpf_ringbuf_reserve_dynptr(&ring, 16, 0, &d)) goto out;\n"
+     "char *p = bpf_dynptr_data(&d, 0, 16);\nif (!p) goto out;\n",
+     16, "dynptr slice", "out: bpf_ringbuf_discard_dynptr(&d, 0);\n"},
+};
+
+void edges(std::vector<FaultCase>& all) {
+    for (const Edges& one : kEdges) {
+        const std::string made = std::string(one.pointer) + "HIDE(p);\n";
+        const std::string size = std::to_string(one.size);
+        const std::string end = ", 1 byte past its end (length " + size + ")";
+        const auto add = [&](const char* how, const std::string& access, const std::string& cause) {
+            all.push_back({.name = std::string(one.name) + how,
+                           .kind = FaultKind::OutOfBounds,
+                           .body = made + access + " // here\n" + one.after + "return 2;",
+                           .cause = cause,
+                           .section = one.section,
+                           .world = one.world});
+        };
+        add(": read past the end", "keep(*(volatile __u8 *)(p + " + size + "));",
+            "read of 1 byte at " + std::string(one.region) + "+" + size + end);
+        add(": read across the end", "keep(*(volatile __u32 *)(p + " + std::to_string(one.size - 3) + "));",
+            "read of 4 bytes at " + std::string(one.region) + "+" + std::to_string(one.size - 3) + end);
+        add(": write past the end", "p[" + size + "] = 1;",
+            "write of 1 byte at " + std::string(one.region) + "+" + size + end);
+        add(": before the start", "keep(*(volatile __u8 *)(p - 1));",
+            "read of 1 byte at " + std::string(one.region) + "-1, 1 byte before its start");
+    }
+}
+
+void regions(std::vector<FaultCase>& all) {
+    constexpr FaultKind kBounds = FaultKind::OutOfBounds;
+    all.insert(
+        all.end(),
+        {{.name = "before the metadata",
+          .kind = kBounds,
+          .body = "if (bpf_xdp_adjust_meta(ctx, -8)) return 0;\nchar *meta = (void *)(long)ctx->data_meta;\n"
+                  "return *(volatile __u8 *)(meta - 1); // here",
+          .cause = "read of 1 byte at packet metadata-1, 1 byte before its start"},
+         {.name = "metadata without metadata",
+          .kind = kBounds,
+          .body = "char *meta = (void *)(long)ctx->data_meta;\nreturn *(volatile __u8 *)(meta - 4); // here",
+          .cause = "read of 1 byte at packet-4, 4 bytes before its start"},
+         {.name = "packet of a classifier",
+          .kind = kBounds,
+          .body = "return *(volatile __u8 *)(data + 64); // here",
+          .cause = "read of 1 byte at packet+64, 1 byte past its end (length 64)",
+          .hint = "if (data + 65 > data_end) return",
+          .section = "tc"},
+         {.name = "key of a callback",
+          .kind = kBounds,
+          .body = "bpf_for_each_map_elem(&array, visit, 0, 0);\nreturn 2;",
+          .cause = "read of 1 byte at map key+4, 1 byte past its end (length 4)",
+          .before = std::string(kVisitKey) + "return *((volatile __u8 *)key + 4); // here\n}\n"},
+         {.name = "value of a callback",
+          .kind = kBounds,
+          .body = "bpf_for_each_map_elem(&array, visit, 0, 0);\nreturn 2;",
+          .cause = "read of 1 byte at value of map array+12, 1 byte past its end (length 12)",
+          .before = std::string(kVisitKey) + "return *((volatile __u8 *)value + 12); // here\n}\n"},
+         {.name = "context behind its end",
+          .kind = FaultKind::Permission,
+          .body = "bpf_loop(1, visit, ctx, 0);\nreturn 2;",
+          .cause = "read of 4 bytes at context+24",
+          .before = std::string(kLoop) + "return *(volatile __u32 *)(given + 24); // here\n}\n"},
+         {.name = "context before its start",
+          .kind = FaultKind::Permission,
+          .body = "bpf_loop(1, visit, ctx, 0);\nreturn 2;",
+          .cause = "read of 4 bytes at context-4",
+          .before = std::string(kLoop) + "return *(volatile __u32 *)(given - 4); // here\n}\n"},
+         {.name = "flow keys behind their end",
+          .kind = kBounds,
+          .body = "struct bpf_flow_keys *keys = ctx->flow_keys;\nHIDE(keys);\n"
+                  "keep(*((volatile __u8 *)keys + 56)); // here\nreturn 0;",
+          .cause = "read of 1 byte at flow keys+56, 1 byte past its end (length 56)",
+          .section = "flow_dissector"},
+         {.name = "flow keys before their start",
+          .kind = kBounds,
+          .body = "struct bpf_flow_keys *keys = ctx->flow_keys;\nHIDE(keys);\n"
+                  "*((volatile __u8 *)keys - 1) = 1; // here\nreturn 0;",
+          .cause = "write of 1 byte at flow keys-1, 1 byte before its start",
+          .section = "flow_dissector"},
+         {.name = "socket behind its end",
+          .kind = kBounds,
+          .body = std::string(kFindSocket) +
+                  "HIDE(sk);\nkeep(((volatile __u32 *)sk)[20]); // here\nbpf_sk_release(sk);\nreturn 2;",
+          .cause = "read of 4 bytes at socket+80, 4 bytes past its end (length 80)",
+          .world = kSocket},
+         {.name = "socket before its start",
+          .kind = kBounds,
+          .body = std::string(kFindSocket) +
+                  "HIDE(sk);\nkeep(((volatile __u32 *)sk)[-1]); // here\nbpf_sk_release(sk);\nreturn 2;",
+          .cause = "read of 4 bytes at socket-4, 4 bytes before its start",
+          .world = kSocket},
+         {.name = "memory behind its end",
+          .kind = kBounds,
+          .body = "return *(volatile __u8 *)(ctx + 64); // here",
+          .cause = "read of 1 byte at memory+64, 1 byte past its end (length 64)",
+          .section = "memory"},
+         {.name = "memory before its start",
+          .kind = kBounds,
+          .body = "return *(volatile __u8 *)(ctx - 1); // here",
+          .cause = "read of 1 byte at memory-1, 1 byte before its start",
+          .section = "memory"}});
+}
+
+void stale_pointers(std::vector<FaultCase>& all) {
+    struct Mover {
+        const char* section;
+        const char* helper;
+        const char* args; ///< after the context
+    };
+    for (const Mover& one : {Mover{"xdp", "bpf_xdp_adjust_head", ", 4"},
+                             {"xdp", "bpf_xdp_adjust_meta", ", -4"},
+                             {"xdp", "bpf_xdp_adjust_tail", ", -4"},
+                             {"tc", "bpf_skb_pull_data", ", 0"},
+                             {"tc", "bpf_skb_store_bytes", ", 0, &key, 4, 0"},
+                             {"tc", "bpf_skb_change_tail", ", 60, 0"},
+                             {"tc", "bpf_skb_change_head", ", 14, 0"},
+                             {"tc", "bpf_skb_change_proto", ", 0xdd86, 0"},
+                             {"tc", "bpf_skb_adjust_room", ", 8, 1, 0"},
+                             {"tc", "bpf_skb_vlan_push", ", 0x81, 1"},
+                             {"tc", "bpf_skb_vlan_pop", ""},
+                             {"tc", "bpf_l3_csum_replace", ", 24, 0, 1, 2"},
+                             {"tc", "bpf_l4_csum_replace", ", 40, 0, 1, 2"},
+                             {"tc", "bpf_clone_redirect", ", 1, 0"}}) {
+        all.push_back({.name = std::string("stale after ") + one.helper,
+                       .kind = FaultKind::BadPointer,
+                       .body = "if (data + 20 > end) return 0;\n" + std::string(one.helper) + "(ctx" +
+                               one.args + ");\nreturn *(volatile __u8 *)data; // here",
+                       .cause = "read of 1 byte through a stale packet pointer: " + std::string(one.helper) +
+                                " made it invalid",
+                       .hint = "load ctx->data and ctx->data_end again",
+                       .section = one.section,
+                       .world = R"({"interfaces": [{"name": "lo", "index": 1}]})"});
+    }
+}
+
+void permissions(std::vector<FaultCase>& all) {
+    constexpr FaultKind kPermission = FaultKind::Permission;
+    all.insert(
+        all.end(),
+        {{.name = "packet that may only be read",
+          .kind = kPermission,
+          .body = "bpf_loop(1, visit, data, 0);\nreturn 1;",
+          .cause = "write of 1 byte to the packet, which programs of this type may only read",
+          .section = "cgroup_skb/ingress",
+          .before = std::string(kLoop) + "*(volatile __u8 *)given = 1; // here\nreturn 0;\n}\n"},
+         {.name = "context field that may only be read",
+          .kind = kPermission,
+          .body = "bpf_loop(1, visit, ctx, 0);\nreturn 2;",
+          .cause = "write of 4 bytes at context+12: struct xdp_md cannot be written there",
+          .before = std::string(kLoop) + "*(volatile __u32 *)(given + 12) = 1; // here\nreturn 0;\n}\n"},
+         {.name = "map that programs may only read",
+          .kind = kPermission,
+          .body = "struct value *v = bpf_map_lookup_elem(&fixed, &key);\nif (!v) return 0;\n"
+                  "v->a = 1; // here\nreturn 2;",
+          .cause = "write of 4 bytes of map fixed, which programs may only read"},
+         {.name = "update of a map that programs may only read",
+          .kind = kPermission,
+          .body = "struct value v = {1, 2, 3};\nbpf_map_update_elem(&fixed, &key, &v, 0); // here\nreturn 2;",
+          .cause = "bpf_map_update_elem: programs may only read fixed"},
+         {.name = "key of a callback written",
+          .kind = kPermission,
+          .body = "bpf_for_each_map_elem(&array, visit, 0, 0);\nreturn 2;",
+          .cause = "write of 4 bytes of a map key, which may only be read",
+          .before = std::string(kVisitKey) + "*(volatile __u32 *)key = 1; // here\nreturn 0;\n}\n"},
+         {.name = "socket written",
+          .kind = kPermission,
+          .body = std::string(kFindSocket) +
+                  "HIDE(sk);\n*(volatile __u32 *)sk = 1; // here\nbpf_sk_release(sk);\nreturn 2;",
+          .cause = "write of 4 bytes at socket+0: sockets can only be read",
+          .world = kSocket},
+         {.name = "map itself",
+          .kind = kPermission,
+          .body = "bpf_loop(1, visit, &array, 0);\nreturn 2;",
+          .cause = "write of 1 byte through a pointer to a map",
+          .before = std::string(kLoop) + "*(volatile __u8 *)given = 1; // here\nreturn 0;\n}\n"}});
+}
+
+void left_open(std::vector<FaultCase>& all) {
+    const auto add = [&](const char* name, const std::string& body, const char* cause, const char* hint,
+                         const char* world = "") {
+        all.push_back({.name = name,
+                       .kind = FaultKind::Strict,
+                       .body = body,
+                       .cause = cause,
+                       .hint = hint,
+                       .world = world});
+    };
+    add("socket left open", std::string(kFindSocket) + "return 2;",
+        "the program ends with a socket that was not released",
+        "call bpf_sk_release on the socket that was found at line", kSocket);
+    add("dynptr of a record left open",
+        "struct bpf_dynptr d;\nbpf_ringbuf_reserve_dynptr(&ring, 8, 0, &d);\nreturn 2;",
+        "the program ends with a ring-buffer record that was neither submitted nor discarded",
+        "submit or discard the record that was reserved at line");
+    add("object left open", "void *p = new_object();\nreturn p ? 2 : 1;",
+        "the program ends with an object that was neither dropped nor stored",
+        "drop or store the object that was taken at line");
+    add("pointer taken out of a map left open",
+        "struct holder *h = bpf_map_lookup_elem(&holders, &key);\nif (!h) return 0;\n"
+        "void *p = new_object();\nif (!p) return 0;\np = bpf_kptr_xchg(&h->object, p);\n"
+        "if (p) bpf_obj_drop_impl(p, 0);\np = bpf_kptr_xchg(&h->object, 0);\nreturn p ? 2 : 1;",
+        "the program ends with an object that was neither dropped nor stored",
+        "drop or store the object that was taken at line");
+    add("RCU section left open", "bpf_rcu_read_lock();\nreturn 2;",
+        "the program ends inside a RCU read section", "leave the section that was entered at line");
+    add("section without preemption left open", "bpf_preempt_disable();\nreturn 2;",
+        "the program ends inside a section without preemption", "leave the section that was entered at line");
+    add("section without interrupts left open", "unsigned long f;\nbpf_local_irq_save(&f);\nreturn 2;",
+        "the program ends inside a section without interrupts", "leave the section that was entered at line");
+    add("connection left open",
+        "struct bpf_sock_tuple t = {};\nt.ipv4.saddr = 0x0200000a;\nt.ipv4.daddr = 0x0100000a;\n"
+        "t.ipv4.sport = 0x0500;\nt.ipv4.dport = 0x5000;\nstruct ct_options o = {.netns_id = -1, .l4proto = "
+        "6};\n"
+        "void *ct = bpf_xdp_ct_lookup(ctx, &t, 12, &o, sizeof(o));\nreturn ct ? 2 : 1;",
+        "the program ends with a connection that was not given back", "call bpf_ct_release", kConnection);
+}
+
+} // namespace
+
+std::vector<FaultCase> region_clean_cases() {
+    std::vector<FaultCase> all;
+    for (const Edges& one : kEdges) {
+        const std::string last = std::to_string(one.size - 1);
+        all.push_back({.name = std::string(one.name) + ": first and last byte",
+                       .kind = FaultKind::Strict,
+                       .body = std::string(one.pointer) + "HIDE(p);\np[0] = 5;\np[" + last +
+                               "] = 6;\nkeep(*(volatile __u8 *)p + *(volatile __u8 *)(p + " + last + "));\n" +
+                               one.after + "return 2;",
+                       .cause = "",
+                       .section = one.section,
+                       .world = one.world});
+    }
+    return all;
+}
+
+std::vector<FaultCase> region_fault_cases() {
+    std::vector<FaultCase> all;
+    edges(all);
+    regions(all);
+    stale_pointers(all);
+    permissions(all);
+    left_open(all);
+    return all;
+}
+
+} // namespace mimicsh::test
