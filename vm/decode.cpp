@@ -422,7 +422,10 @@ class Decoder {
                           "replay without workers");
         }
         if (function == nullptr) {
-            return refuse(slot, ENOTSUP, "kernel function " + name + " is not emulated",
+            const std::string reason(kfunc_reason(name));
+            return refuse(slot, ENOTSUP,
+                          "kernel function " + name + " is not emulated" +
+                              (reason.empty() ? "" : ": " + reason),
                           "load(\"kernel\") runs it for real");
         }
         draft.code = OpCode::call_helper;

@@ -119,6 +119,8 @@ constexpr std::array kHelpers{
     HelperRow{139, helper_skc_to_tcp_request_sock, "WorldParitySockets.SocketStructs",
               "world.sockets[n].fields"},
     HelperRow{140, helper_skc_to_udp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
+    HelperRow{149, helper_snprintf_btf, "BtfText.StructsWithAllFlags",
+              "types of the running kernel; pointers as a hash of our own"},
     HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{152, helper_redirect_neigh, "SkbHelpers.Redirects", ""},
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", ""},
@@ -466,6 +468,9 @@ std::string support_page() {
     page += "\n## Kernel functions\n\n" + row({"kfunc", "state", "note", "shown by"}) + "|---|---|---|---|\n";
     for (const KfuncRow& kfunc : kfunc_rows()) {
         page += row({std::string(kfunc.name), "emulated", std::string(kfunc.note), std::string(kfunc.test)});
+    }
+    for (const KfuncReason& refused : kfunc_reasons()) {
+        page += row({std::string(refused.name), "refused", std::string(refused.text), ""});
     }
     page += "\n## Instructions\n\n" + row({"form", "opcode", "state"}) + "|---|---|---|\n";
     for (const InsnForm& form : insn_forms()) {

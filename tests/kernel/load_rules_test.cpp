@@ -266,6 +266,28 @@ TEST_F(LoadRules, CallsAndPacketLoadsWithSomethingHeld) {
     }
 }
 
+TEST_F(LoadRules, CpuMasksAreNotForProgramsOnPackets) {
+    for (const char* section : {"xdp", "tc", "socket", "cgroup_skb/ingress", "flow_dissector", "lwt_xmit"}) {
+        const auto object =
+            compile_text(std::string(kPrelude) +
+                         "struct cpumask { unsigned long bits[128]; };\n"
+                         "struct bpf_cpumask { struct cpumask cpumask; int usage; };\n"
+                         "extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;\n"
+                         "extern void bpf_cpumask_release(struct bpf_cpumask *mask) __ksym;\n"
+                         "SEC(\"" +
+                         section +
+                         "\") int masks(void *ctx) { struct bpf_cpumask *mask = bpf_cpumask_create(); "
+                         "if (mask) bpf_cpumask_release(mask); return 0; }\n"
+                         "char LICENSE[] SEC(\"license\") = \"GPL\";\n");
+        ASSERT_NE(object, nullptr);
+        EXPECT_FALSE(kernel_target()->load(object, {})) << section;
+        const auto here = vm::make_target()->load(object, {});
+        ASSERT_FALSE(here) << section;
+        EXPECT_NE(here.error().message().find("programs on packets may not call it"), std::string::npos)
+            << here.error().message();
+    }
+}
+
 } // namespace
 
 } // namespace mimicsh::test

@@ -35,6 +35,9 @@ uint64_t helper_trace_printk(Machine& machine, const uint64_t* args);
 uint64_t helper_trace_vprintk(Machine& machine, const uint64_t* args);
 uint64_t helper_snprintf(Machine& machine, const uint64_t* args);
 
+// print_btf.cpp
+uint64_t helper_snprintf_btf(Machine& machine, const uint64_t* args);
+
 // strings.cpp
 uint64_t helper_strtol(Machine& machine, const uint64_t* args);
 uint64_t helper_strtoul(Machine& machine, const uint64_t* args);

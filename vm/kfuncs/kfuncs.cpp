@@ -93,7 +93,26 @@ constexpr std::array kRows{
     KfuncRow{"bpf_strnstr", kfunc_strnstr, "KfuncParity.Strings", ""},
 };
 
+constexpr std::string_view kNoKernelContext = "contexts have no layout of kernel structures";
+constexpr std::array kReasons{
+    KfuncReason{"bpf_cpumask_*", "programs on packets may not call it"},
+    KfuncReason{"bpf_cast_to_kern_ctx", kNoKernelContext},
+    KfuncReason{"bpf_rdonly_cast", kNoKernelContext},
+};
+
 } // namespace
+
+std::span<const KfuncReason> kfunc_reasons() {
+    return kReasons;
+}
+
+std::string_view kfunc_reason(std::string_view name) {
+    const auto found = std::ranges::find_if(kReasons, [&](const KfuncReason& one) {
+        return one.name.ends_with('*') ? name.starts_with(one.name.substr(0, one.name.size() - 1))
+                                       : name == one.name;
+    });
+    return found == kReasons.end() ? std::string_view{} : found->text;
+}
 
 std::span<const KfuncRow> kfunc_rows() {
     return kRows;

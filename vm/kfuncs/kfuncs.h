@@ -16,6 +16,16 @@ struct KfuncRow {
     std::string_view note;
 };
 
+/// Why kfuncs that are not emulated have no place here.
+struct KfuncReason {
+    std::string_view name; ///< a family when it ends in '*'
+    std::string_view text;
+};
+
+[[nodiscard]] std::span<const KfuncReason> kfunc_reasons();
+/// The text for a kfunc, empty when it only has not been built.
+[[nodiscard]] std::string_view kfunc_reason(std::string_view name);
+
 /// Emulated kfuncs, by family.
 [[nodiscard]] std::span<const KfuncRow> kfunc_rows();
 /// Implementation of a kfunc, null when it is not emulated.
