@@ -37,10 +37,14 @@ const Machine::HeldLock* held_lock(const Machine& machine) {
 }
 
 std::string taken_at(const Machine& machine, const Machine::HeldLock& lock) {
-    return "the lock in a value of map " + lock.map + ", taken at " + line_of(machine, lock.slot);
+    return lock_text(lock) + ", taken at " + line_of(machine, lock.slot);
 }
 
 } // namespace
+
+std::string lock_text(const Machine::HeldLock& lock) {
+    return lock.map.empty() ? "the lock in an object" : "the lock in a value of map " + lock.map;
+}
 
 uint64_t guard_no_lock(Machine& machine, const uint64_t*) {
     if (const Machine::HeldLock* lock = held_lock(machine); lock != nullptr) {

@@ -7,6 +7,9 @@
 
 namespace mimicsh::vm {
 
+/// A lock in a message: "the lock in a value of map flows".
+[[nodiscard]] std::string lock_text(const Machine::HeldLock& lock);
+
 /// Before calls that the kernel refuses while a lock is held.
 uint64_t guard_no_lock(Machine& machine, const uint64_t* args);
 /// Before what may end the program, while it still has something to give back.

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "object/kernel_btf.h"
+#include "vm/guards.h"
 #include "vm/helpers/helpers.h"
 #include "vm/kernel_struct.h"
 #include "vm/kfuncs/graph.h"
@@ -245,15 +246,13 @@ void Machine::report_left_open() {
     }
     const LinkedProgram& program = code->program->linked();
     if (held_lock) {
-        fault(FaultKind::Strict,
-              "the program ends while it holds the lock in a value of map " + held_lock->map,
+        fault(FaultKind::Strict, "the program ends while it holds " + lock_text(*held_lock),
               "call bpf_spin_unlock on every path after the lock was taken at " +
                   at_line(program, held_lock->slot));
         return;
     }
     if (!resilient_locks.empty()) {
-        fault(FaultKind::Strict,
-              "the program ends while it holds the lock in a value of map " + resilient_locks.back().map,
+        fault(FaultKind::Strict, "the program ends while it holds " + lock_text(resilient_locks.back()),
               "call bpf_res_spin_unlock on every path after the lock was taken at " +
                   at_line(program, resilient_locks.back().slot));
         return;

@@ -79,7 +79,7 @@ constexpr std::array kHelpers{
     HelperRow{87, helper_map_push_elem, "MapParity.Queue", ""},
     HelperRow{88, helper_map_pop_elem, "MapParity.Queue", ""},
     HelperRow{89, helper_map_peek_elem, "MapParity.Queue", ""},
-    HelperRow{93, helper_spin_lock, "MapParity.SpinLocks", "nothing runs beside a program"},
+    HelperRow{93, helper_spin_lock, "MapParity.SpinLocks", "of map values and objects"},
     HelperRow{94, helper_spin_unlock, "MapParity.SpinLocks", ""},
     HelperRow{95, helper_sk_fullsock, "WorldParity.SocketLookup", ""},
     HelperRow{96, helper_tcp_sock, "WorldParity.SocketLookup", "world.sockets[n].tcp"},

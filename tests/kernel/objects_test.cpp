@@ -95,6 +95,13 @@ TEST_F(ObjectParity, Pointers) {
     }
 }
 
+TEST_F(ObjectParity, Locks) {
+    for (const uint64_t number : {0, 1, 77}) {
+        step("lock_object", {number, 0});
+        step("lock_object", {number, 1});
+    }
+}
+
 } // namespace
 
 } // namespace mimicsh::test

@@ -1,41 +1,60 @@
 // SPDX-License-Identifier: MIT
 // bpf_spin_lock and bpf_spin_unlock: that they pair, and, where several CPUs share the maps, that they
 // exclude.
+#include <algorithm>
+
+#include "vm/guards.h"
 #include "vm/helpers/helpers.h"
 
 namespace mimicsh::vm {
 
 namespace {
 
-/// Map whose value has its lock at this address; null and a fault when there is none.
-const VmMap* lock_map(Machine& machine, uint64_t addr, const char* helper) {
+/// Name of the map whose value has its lock at this address, empty for an object; nothing and a fault when
+/// there is no lock.
+std::optional<std::string> lock_place(Machine& machine, uint64_t addr, const char* helper) {
     const uint32_t handle = handle_of(addr);
-    if (handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::MapValues) {
+    const RegionKind kind =
+        handle < machine.regions.size() ? machine.regions.at(handle).kind : RegionKind::Null;
+    const auto offset = static_cast<uint64_t>(offset_of(addr));
+    std::optional<std::string> found;
+    if (kind == RegionKind::MapValues) {
         const Region& region = machine.regions.at(handle);
         const VmMap& map = *machine.maps()[region.owner];
-        const uint64_t within = static_cast<uint64_t>(offset_of(addr)) & ((uint64_t{1} << region.shift) - 1);
-        if (map.lock_offset() == within) {
-            return machine.span(addr, 4, Access::Read, "lock") != nullptr ? &map : nullptr;
+        if (map.lock_offset() == (offset & ((uint64_t{1} << region.shift) - 1))) {
+            found = map.info().name;
+        }
+    } else if (kind == RegionKind::Object) {
+        const HeapObject& object = machine.heap.at(machine.regions.at(handle).owner);
+        const auto& fields = machine.heap.type(object.type).fields;
+        if (std::ranges::any_of(fields, [&](const HiddenField& field) {
+                return field.kind == HiddenField::Kind::SpinLock && field.offset == offset;
+            })) {
+            found = std::string();
         }
     }
-    machine.fault(FaultKind::BadCall,
-                  std::string(helper) + ": the argument is no bpf_spin_lock of a map value", {}, addr);
-    return nullptr;
+    if (!found) {
+        machine.fault(FaultKind::BadCall,
+                      std::string(helper) + ": the argument is no bpf_spin_lock of a map value or object", {},
+                      addr);
+        return std::nullopt;
+    }
+    return machine.span(addr, 4, Access::Read, "lock") != nullptr ? found : std::nullopt;
 }
 
 } // namespace
 
 uint64_t helper_spin_lock(Machine& machine, const uint64_t* args) {
-    const VmMap* map = lock_map(machine, args[0], "bpf_spin_lock");
-    if (map == nullptr) {
+    const auto place = lock_place(machine, args[0], "bpf_spin_lock");
+    if (!place) {
         return 0;
     }
     if (machine.held_lock) {
         return machine.fault(FaultKind::BadCall,
                              machine.held_lock->address == args[0]
                                  ? "bpf_spin_lock: the program holds this lock already"
-                                 : "bpf_spin_lock: the program holds the lock in a value of map " +
-                                       machine.held_lock->map + ", and only one can be held at a time",
+                                 : "bpf_spin_lock: the program holds " + lock_text(*machine.held_lock) +
+                                       ", and only one can be held at a time",
                              "unlock what was locked at instruction " +
                                  std::to_string(machine.held_lock->slot) + " first");
     }
@@ -44,12 +63,12 @@ uint64_t helper_spin_lock(Machine& machine, const uint64_t* args) {
         return 0;
     }
     machine.note_effect();
-    machine.held_lock = Machine::HeldLock{args[0], machine.code->slot_of(machine.at), map->info().name, host};
+    machine.held_lock = Machine::HeldLock{args[0], machine.code->slot_of(machine.at), *place, host};
     return 0;
 }
 
 uint64_t helper_spin_unlock(Machine& machine, const uint64_t* args) {
-    if (lock_map(machine, args[0], "bpf_spin_unlock") == nullptr) {
+    if (!lock_place(machine, args[0], "bpf_spin_unlock")) {
         return 0;
     }
     if (!machine.held_lock || machine.held_lock->address != args[0]) {

@@ -2,6 +2,7 @@
 // bpf_throw (kernel/bpf/helpers.c): ends the program from any depth of calls.
 #include <algorithm>
 
+#include "vm/guards.h"
 #include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
@@ -11,7 +12,7 @@ namespace {
 /// What the kernel does not let a program throw with; empty when nothing is open.
 std::string left_open(const Machine& machine) {
     if (machine.held_lock) {
-        return "the lock in a value of map " + machine.held_lock->map + " is held";
+        return lock_text(*machine.held_lock) + " is held";
     }
     if (!machine.sections.empty()) {
         return std::string("a ") + machine.sections.back().kind + " is not left";

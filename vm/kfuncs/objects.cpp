@@ -84,8 +84,9 @@ Place locked_place_at(Machine& machine, uint64_t addr, Kind kind, const char* fu
     }
     const Region& region = machine.regions.at(handle_of(addr));
     const auto element = [&](uint64_t at) { return static_cast<uint64_t>(offset_of(at)) >> region.shift; };
-    const bool held = machine.held_lock && handle_of(machine.held_lock->address) == handle_of(addr) &&
-                      element(machine.held_lock->address) == element(addr);
+    const bool held =
+        machine.held_lock && handle_of(machine.held_lock->address) == handle_of(addr) &&
+        (region.kind == RegionKind::Object || element(machine.held_lock->address) == element(addr));
     if (!held) {
         machine.fault(FaultKind::Strict, std::string(function) + ": the bpf_spin_lock beside the " +
                                              describe(kind) + " is not held");

@@ -307,3 +307,49 @@ int unshare(struct __sk_buff *skb)
 
 ON_POINTER(pointers)
 ON_POINTER(pointer_hash)
+
+struct locked_object {
+	__u64 before;
+	struct bpf_list_head items __contains(item, list);
+	struct bpf_spin_lock lock;
+	__u64 count;
+};
+
+/* arg: number, whether to take the item back out. */
+SEC("tc")
+int lock_object(struct __sk_buff *skb)
+{
+	struct locked_object *object = new(struct locked_object);
+	struct bpf_list_node *node = NULL;
+	struct item *item;
+
+	if (!object)
+		return 1;
+	item = new(struct item);
+	if (!item) {
+		drop(object);
+		return 2;
+	}
+	/* The allocator leaves what was there. */
+	object->before = 7;
+	object->count = 0;
+	item->number = io.arg[0];
+	bpf_spin_lock(&object->lock);
+	object->count += io.arg[0];
+	io.out[0] = bpf_list_push_back_impl(&object->items, &item->list, NULL, 0);
+	if (io.arg[1])
+		node = bpf_list_pop_front(&object->items);
+	bpf_spin_unlock(&object->lock);
+	if (node) {
+		item = container_of(node, struct item, list);
+		io.out[1] = item->number;
+		drop(item);
+	}
+	bpf_spin_lock(&object->lock);
+	object->count++;
+	bpf_spin_unlock(&object->lock);
+	io.out[2] = object->count;
+	io.out[3] = object->before;
+	drop(object);
+	return 0;
+}

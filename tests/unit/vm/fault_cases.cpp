@@ -213,7 +213,7 @@ std::vector<FaultCase> own_fault_cases() {
         {"lock that is none", FaultKind::BadCall,
          "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
          "void *p = &v->n; HIDE(p);\nbpf_spin_lock(p); // here\nreturn 2;",
-         "bpf_spin_lock: the argument is no bpf_spin_lock of a map value"},
+         "bpf_spin_lock: the argument is no bpf_spin_lock of a map value or object"},
         {"fault after changes of maps", FaultKind::OutOfBounds,
          "struct value x = {7, 8, 9};\nbpf_map_update_elem(&hash, &key, &x, 0);\nkey = 2;\n"
          "bpf_map_update_elem(&hash, &key, &x, 0);\nbpf_map_delete_elem(&hash, &key);\n"
