@@ -2,12 +2,16 @@
 // Reading /sys/kernel/btf/vmlinux once.
 #include "object/kernel_btf.h"
 
+#include <mutex>
+
 #include "base/fd.h"
 
 namespace mimicsh {
 
 Expected<std::shared_ptr<const Btf>> running_kernel_btf() {
+    static std::mutex guard;
     static std::shared_ptr<const Btf> shared;
+    const std::lock_guard lock(guard);
     if (shared) {
         return shared;
     }

@@ -29,7 +29,7 @@ constexpr Dynptr kNullDynptr{};
 
 /// The dynptr that the stack bytes name, the null one included. Nothing: a fault is pending.
 Dynptr* get(Machine& machine, uint64_t place) {
-    static Dynptr null;
+    thread_local Dynptr null; // workers run at the same time
     const uint8_t* bytes = machine.span(place, kDynptrBytes, Access::Read, "dynptr");
     if (bytes == nullptr) {
         return nullptr;
