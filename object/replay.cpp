@@ -40,20 +40,9 @@ Expected<Snapshot> take_snapshot(Map& map) {
 }
 
 bool can_snapshot(const Map& map, size_t limit) {
-    using abi::MapType;
     const MapInfo& info = map.info();
-    switch (info.type) {
-    case MapType::Array:
-    case MapType::PercpuArray:
-    case MapType::Hash:
-    case MapType::PercpuHash:
-    case MapType::LruHash:
-    case MapType::LruPercpuHash:
-    case MapType::LpmTrie:
-        return info.max_entries <= limit && info.max_entries * uint64_t{host_value_size(info)} <= (64u << 20);
-    default:
-        return false;
-    }
+    return holds_plain_entries(info.type) && info.max_entries <= limit &&
+           info.max_entries * uint64_t{host_value_size(info)} <= (64u << 20);
 }
 
 MapChange compare(const std::string& name, const Snapshot& before, const Snapshot& after) {
@@ -112,6 +101,22 @@ class Tally {
 };
 
 } // namespace
+
+bool holds_plain_entries(abi::MapType type) {
+    using abi::MapType;
+    switch (type) {
+    case MapType::Array:
+    case MapType::PercpuArray:
+    case MapType::Hash:
+    case MapType::PercpuHash:
+    case MapType::LruHash:
+    case MapType::LruPercpuHash:
+    case MapType::LpmTrie:
+        return true;
+    default:
+        return false;
+    }
+}
 
 Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource& source,
                               const ReplayOptions& options) {

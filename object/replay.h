@@ -57,6 +57,9 @@ struct ReplayOptions {
     size_t map_change_limit = 100'000; ///< maps with more max_entries are not compared
 };
 
+/// Whether entries of the type are plain values that a host can walk, and so compare.
+[[nodiscard]] bool holds_plain_entries(abi::MapType type);
+
 [[nodiscard]] Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource& source,
                                             const ReplayOptions& options);
 

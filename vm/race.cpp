@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "object/replay.h"
 #include "vm/interp.h"
 #include "vm/report.h"
 #include "vm/trace.h"
@@ -83,19 +84,8 @@ struct Effects {
 constexpr uint64_t kMostEntries = 4096; // of a map that is compared
 
 bool is_compared(const VmMap& map) {
-    using abi::MapType;
-    switch (map.type()) {
-    case MapType::Array:
-    case MapType::PercpuArray:
-    case MapType::Hash:
-    case MapType::PercpuHash:
-    case MapType::LruHash:
-    case MapType::LruPercpuHash:
-    case MapType::LpmTrie:
-        return map.info().max_entries <= kMostEntries || map.type() == MapType::Hash;
-    default:
-        return false;
-    }
+    return holds_plain_entries(map.type()) &&
+           (map.info().max_entries <= kMostEntries || map.type() == abi::MapType::Hash);
 }
 
 Entries entries_of(VmMap& map) {
