@@ -2,6 +2,7 @@
 // Positions and samples of a user ring buffer.
 #include "vm/maps/user_ringbuf.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mimicsh::vm {
@@ -25,7 +26,7 @@ Status UserRingbuf::send(ByteView sample) {
     }
     uint8_t* to = at(producer_);
     mimicsh::store(to, static_cast<uint32_t>(sample.size()));
-    std::memcpy(to + abi::kRingbufHeader, sample.data(), sample.size());
+    std::copy(sample.begin(), sample.end(), to + abi::kRingbufHeader);
     producer_ += length;
     return {};
 }
