@@ -366,7 +366,7 @@ Status KernelMap::send(ByteView sample) {
     if (room == nullptr) {
         return error(errno, "send");
     }
-    std::memcpy(room, sample.data(), sample.size());
+    std::copy(sample.begin(), sample.end(), static_cast<uint8_t*>(room));
     user_ring_buffer__submit(samples_, room);
     return {};
 }
