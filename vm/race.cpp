@@ -229,6 +229,10 @@ Expected<RaceReport> find_races(LoadedProgram& program, Machine& main, const Rac
     if (main.options.cpus < 2) {
         return Error{EINVAL, "race", "the vm has one CPU", "give cpus=2 at load", {}};
     }
+    if (!main.options.helpers.empty()) {
+        return Error{
+            ENOTSUP, "race", "helpers of one's own are called on one thread, and a race has two", {}, {}};
+    }
     for (const ByteView packet : options.packets) {
         if (auto ok = program.context()->check(program.name(), packet, {}); !ok) {
             return ok.error();

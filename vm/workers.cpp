@@ -66,6 +66,13 @@ Expected<std::unique_ptr<Workers>> Workers::create(LoadedProgram& program, Machi
                      "give cpus= at load",
                      {}};
     }
+    if (!main.options.helpers.empty()) {
+        return Error{ENOTSUP,
+                     "replay",
+                     "helpers of one's own are called on one thread, and workers have several",
+                     "replay without workers",
+                     {}};
+    }
     for (const auto& map : main.maps()) {
         if (const std::string_view why = unshared(*map); !why.empty()) {
             return Error{ENOTSUP,

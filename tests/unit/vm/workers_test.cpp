@@ -181,6 +181,29 @@ TEST(Workers, AreRefusedWhereTheyCannotShare) {
         << done.error().message();
 }
 
+TEST(Workers, HelpersOfTheEmbedderStayOnTheirThread) {
+    vm::Options options;
+    options.cpus = 2;
+    options.helpers[5] = {};
+    auto instance =
+        vm::make_target(options)->load(compile_text(std::string(kPrelude) + std::string(kCounters)), {});
+    ASSERT_TRUE(instance) << instance.error().message();
+    const ByteVec packet = packet_of(64);
+    std::vector<BatchItem> items(1);
+    items[0].in = packet;
+    BatchOptions batch;
+    batch.workers = 2;
+    Program& program = *(*instance)->find_program("atomic");
+    const auto done = program.run_batch(items, batch);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ENOTSUP);
+    RaceOptions race;
+    race.packets = {packet, packet};
+    const auto report = program.race(race);
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().code, ENOTSUP);
+}
+
 RaceReport race_of(const std::string& program) {
     auto instance = load_counters(2);
     const ByteVec packet = packet_of(64);
