@@ -39,6 +39,12 @@ bool is_kernel_pointer(const Btf& btf, const BtfType& type) {
                                             tag.name == "percpu_kptr" || tag.name == "uptr");
 }
 
+HiddenField::Kind pointer_kind(std::string_view tag) {
+    return tag == "kptr"          ? HiddenField::Kind::Kptr
+           : tag == "percpu_kptr" ? HiddenField::Kind::PercpuKptr
+                                  : HiddenField::Kind::Other;
+}
+
 void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::vector<HiddenField>& found) {
     const BtfType& type = btf.type(btf.resolve(id));
     if (depth > kMaxDepth || found.size() >= kMaxFields) {
@@ -48,10 +54,8 @@ void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::
     const auto opaque =
         type.kind == BtfKind::Struct ? std::ranges::find(kOpaque, type.name, &Opaque::name) : kOpaque.end();
     if (size && (opaque != kOpaque.end() || is_kernel_pointer(btf, type))) {
-        const auto pointer =
-            btf.type(type.type).name == "kptr" ? HiddenField::Kind::Kptr : HiddenField::Kind::Other;
-        found.push_back({opaque != kOpaque.end() ? opaque->kind : pointer, static_cast<uint32_t>(offset),
-                         static_cast<uint32_t>(*size)});
+        found.push_back({opaque != kOpaque.end() ? opaque->kind : pointer_kind(btf.type(type.type).name),
+                         static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
     } else if (type.kind == BtfKind::Struct) {
         for (const BtfMember& member : type.members) {
             collect(btf, member.type, offset + member.bit_offset / 8, depth + 1, found);

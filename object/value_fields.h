@@ -17,6 +17,7 @@ struct HiddenField {
         Timer,
         Workqueue,
         Kptr,
+        PercpuKptr,
         ListHead,
         ListNode,
         RbRoot,
@@ -28,6 +29,11 @@ struct HiddenField {
     uint32_t offset = 0; ///< in the value
     uint32_t size = 0;
 };
+
+/// Whether a field points to an object that a program allocated.
+[[nodiscard]] constexpr bool is_pointer(const HiddenField& field) {
+    return field.kind == HiddenField::Kind::Kptr || field.kind == HiddenField::Kind::PercpuKptr;
+}
 
 /// The hidden fields of a map's values by their BTF, sorted by offset (btf_parse_fields, kernel/bpf/btf.c).
 /// Only types with one value per entry have them.

@@ -6,6 +6,7 @@
 #include "vm/context/context.h"
 #include "vm/helpers/helpers.h"
 #include "vm/kernel_struct.h"
+#include "vm/kfuncs/graph.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -259,9 +260,11 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
     }
     value = 0;
     std::memcpy(&value, host, size);
-    if (const RegionKind kind = regions.at(handle_of(addr)).kind;
-        kind == RegionKind::Socket || kind == RegionKind::SocketCommon) {
+    const Region& region = regions.at(handle_of(addr));
+    if (region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon) {
         value = widen_sock_field(static_cast<uint32_t>(offset_of(addr)), value);
+    } else if (region.guarded && size == sizeof(value) && value != 0 && pointer_field_at(*this, addr)) {
+        value = object_address(*this, static_cast<uint32_t>(value));
     }
     return true;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "object/value_fields.h"
 #include "vm/analysis_flow.h"
 #include "vm/context/context.h"
 
@@ -27,6 +28,9 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
         refs_[ref.insn] = &ref;
     }
     note_locking();
+    values_point_ = std::ranges::any_of(program.object->maps, [&](const MapDef& map) {
+        return std::ranges::any_of(hidden_fields(*program.object, map), mimicsh::is_pointer);
+    });
 }
 
 Analysis Flow::run() {

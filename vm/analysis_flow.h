@@ -89,6 +89,7 @@ class Flow {
     bool resilient_locks_ = false;  ///< of the kind that several of can be held
     bool opens_ = false;            ///< takes anything that it has to give back
     bool finished_ = false;
+    bool values_point_ = false; ///< values of maps have pointers to objects
 };
 
 } // namespace mimicsh::vm::flow

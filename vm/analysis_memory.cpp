@@ -181,7 +181,8 @@ void Flow::load(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
     } else if (is_packet(base.kind)) {
         facts.target = SlotFacts::Target::Packet;
     } else if (form.kind == InsnKind::Load && base.kind == Kind::MapValue) {
-        result = constants_.load(base, insn);
+        const bool may_point = values_point_ && access_size(insn.code) == 8 && base.value == kVaries;
+        result = may_point ? Value{Kind::Unknown, 0} : constants_.load(base, insn);
     }
     set(state.regs[insn.dst], result);
 }

@@ -38,8 +38,7 @@ bool is_async(const HiddenField& field) {
 /// Whether a field of a map value holds the id of something that ends with the value.
 bool owns_something(const HiddenField& field) {
     using Kind = HiddenField::Kind;
-    return is_async(field) || field.kind == Kind::Kptr || field.kind == Kind::ListHead ||
-           field.kind == Kind::RbRoot;
+    return is_async(field) || is_pointer(field) || field.kind == Kind::ListHead || field.kind == Kind::RbRoot;
 }
 
 } // namespace
@@ -205,7 +204,7 @@ void Machine::report_open_reference() {
         fault(FaultKind::Strict,
               "the program ends with a ring-buffer record that was neither submitted nor discarded",
               "submit or discard the record that was reserved at " + where);
-    } else if (left.kind == RegionKind::Object) {
+    } else if (left.kind == RegionKind::Object || left.kind == RegionKind::PercpuObject) {
         fault(FaultKind::Strict, "the program ends with an object that was neither dropped nor stored",
               "drop or store the object that was taken at " + where);
     } else if (left.kind == RegionKind::Connection || left.kind == RegionKind::NewConnection) {

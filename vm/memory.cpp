@@ -20,6 +20,8 @@ const char* name(RegionKind kind) {
         return "map";
     case RegionKind::Object:
         return "object";
+    case RegionKind::PercpuObject:
+        return "per-CPU object (bpf_per_cpu_ptr gives a copy of it)";
     case RegionKind::Sample:
         return "ring-buffer sample";
     case RegionKind::MapKey:

@@ -21,7 +21,8 @@ enum class RegionKind : uint8_t {
     Sample,        ///< of a user ring buffer, and the dynptr of it that a callback is shown
     MapKey,        ///< key that a callback is shown; read only
     Memory,        ///< what a program on plain memory gets in r1
-    Object,        ///< allocated by the program; owner = its id
+    Object,        ///< allocated by the program; owner = its id. Also one CPU's copy of a per-CPU object
+    PercpuObject,  ///< what names a per-CPU object: an address that only helpers take
     Record,        ///< reserved ring-buffer record
     Slice,         ///< part of the packet that a dynptr gave
     SocketCommon,  ///< struct bpf_sock without type, protocol, mark and priority

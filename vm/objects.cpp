@@ -46,7 +46,7 @@ void ObjectHeap::end_run() {
 
 uint32_t ObjectHeap::type_index(const ObjectType& type) {
     for (uint32_t i = 0; i < types_.size(); ++i) {
-        if (types_[i].btf_id == type.btf_id) {
+        if (types_[i].btf_id == type.btf_id && types_[i].copies == type.copies) {
             return i;
         }
     }

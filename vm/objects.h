@@ -17,6 +17,9 @@ struct ObjectType {
     uint32_t btf_id = 0;
     uint32_t size = 0;
     std::vector<HiddenField> fields;
+    uint32_t copies = 0; ///< of a per-CPU object: one for each CPU, `step()` bytes apart; 0 = it is no such
+
+    [[nodiscard]] uint32_t step() const { return round_up(size, 8u); }
 };
 
 /// One object. Plain bytes, so that the journal can bring it back; the memory itself stays.

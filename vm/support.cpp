@@ -123,6 +123,8 @@ constexpr std::array kHelpers{
               "types of the running kernel; pointers as a hash of our own"},
     HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{152, helper_redirect_neigh, "SkbHelpers.Redirects", ""},
+    HelperRow{153, helper_per_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
+    HelperRow{154, helper_this_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", ""},
     HelperRow{156, helper_task_storage_get, "StorageParity.TaskStorage", "of the current task"},
     HelperRow{157, helper_task_storage_delete, "StorageParity.TaskStorage", ""},
@@ -175,7 +177,6 @@ constexpr std::string_view kNoPmu = "there are no performance counters";
 constexpr std::string_view kNoProcesses = "there are no processes to send signals to";
 constexpr std::string_view kNoUserMemory = "there is no user memory";
 constexpr std::string_view kNoFiles = "there are no files";
-constexpr std::string_view kNoPercpu = "there are no per-CPU variables of a kernel";
 constexpr std::string_view kNoSyscalls = "there are no system calls";
 constexpr std::string_view kNoSeqFile = "there are no iterators over kernel objects";
 constexpr std::string_view kNoRemote = "there are no infrared receivers";
@@ -202,8 +203,6 @@ constexpr std::array kReasons{
     Reason{147, kNoFiles},
     Reason{148, kNoUserMemory},
     Reason{150, kNoSeqFile},
-    Reason{153, kNoPercpu},
-    Reason{154, kNoPercpu},
     Reason{159, "no programs are started"},
     Reason{161, kNoFiles},
     Reason{162, kNoFiles},

@@ -8,6 +8,7 @@ namespace mimicsh::test {
 
 namespace {
 
+enum CountingStep : uint64_t { kCount, kPutIn, kTakeOut, kDeleteKey, kUpdateKey, kFill };
 enum ListStep : uint64_t { kPushFront, kPushBack, kPopFront, kPopBack, kPut, kRemove };
 
 class ObjectParity : public MapParity {
@@ -92,6 +93,41 @@ TEST_F(ObjectParity, Pointers) {
         });
         expect_same_maps();
         step(program, {1, 0, 0, 0});
+    }
+}
+
+TEST_F(ObjectParity, PointersAreReadInPlace) {
+    for (const std::string map : {"pointers", "pointer_hash"}) {
+        step("read_" + map, {0, 0}); // nothing there
+        step("on_" + map, {0, 1, 41, 2});
+        step("read_" + map, {0, 1});
+        step("read_" + map, {0, 1});
+        step("read_" + map, {0, 0});
+        step("on_" + map, {0, 1, 77, 0});
+        step("read_" + map, {0, 0});
+    }
+}
+
+TEST_F(ObjectParity, PercpuObjects) {
+    ASSERT_GE(possible_cpus(), 2u);
+    for (const char* program : {"on_counting", "on_counting_hash"}) {
+        step(program, {kCount, 0, 0, 1});
+        step(program, {kUpdateKey, 0, 0, 7});
+        for (uint64_t round = 0; round < 3; ++round) {
+            step(program, {kPutIn, 0, 0, 0});
+            step(program, {kFill, 0, 0, 10 + 100 * round});
+            for (const uint64_t cpu : {0ull, 1ull, 0ull, 1ull, 1ull, 9999ull, 1ull << 32}) {
+                step(program, {kCount, 0, cpu, 3});
+            }
+            EXPECT_EQ(result(1), 16 + 100 * round); // CPU 0 for the third time
+        }
+        step(program, {kTakeOut, 0, 1, 0});
+        step(program, {kTakeOut, 0, 1, 0}); // nothing left
+        step(program, {kPutIn, 0, 0, 0});
+        step(program, {kUpdateKey, 0, 0, 8}); // frees the object
+        step(program, {kCount, 0, 0, 1});
+        step(program, {kPutIn, 0, 0, 0});
+        step(program, {kDeleteKey, 0, 0, 0});
     }
 }
 

@@ -212,6 +212,8 @@ void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t 
 
 // kfuncs/objects.cpp
 uint64_t helper_kptr_xchg(Machine& machine, const uint64_t* args);
+uint64_t helper_per_cpu_ptr(Machine& machine, const uint64_t* args);
+uint64_t helper_this_cpu_ptr(Machine& machine, const uint64_t* args);
 
 // user_ringbuf.cpp
 uint64_t helper_user_ringbuf_drain(Machine& machine, const uint64_t* args);

@@ -21,6 +21,9 @@ struct Place {
 [[nodiscard]] Place locked_place_at(Machine& machine, uint64_t addr, HiddenField::Kind kind,
                                     const char* function);
 
+/// Kind of the pointer to an object that a map value or object has at an address.
+[[nodiscard]] std::optional<HiddenField::Kind> pointer_field_at(Machine& machine, uint64_t addr);
+
 /// A node names its object and its place in it.
 struct Node {
     uint32_t object = 0; ///< 0: a fault is pending
@@ -36,7 +39,9 @@ struct Node {
 /// Guest address of a node in this run.
 [[nodiscard]] uint64_t node_address(Machine& machine, uint64_t ref);
 
-/// Guest address of an object in this run.
+/// Object whose pointer an address is or goes into, 0 = none; a copy of a per-CPU object is none.
+[[nodiscard]] uint32_t object_at(Machine& machine, uint64_t addr);
+/// Guest address of an object in this run. The handles behind that of a per-CPU object are its copies.
 [[nodiscard]] uint64_t object_address(Machine& machine, uint32_t id);
 /// The program owns the object from here on, or no longer; false: it does not, and a fault is pending.
 void give_to_program(Machine& machine, uint32_t id);

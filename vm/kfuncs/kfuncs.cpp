@@ -63,6 +63,8 @@ constexpr std::array kRows{
              "lines go to the Result's log"},
     KfuncRow{"bpf_obj_new_impl", kfunc_obj_new, "ObjectParity.Lists", ""},
     KfuncRow{"bpf_obj_drop_impl", kfunc_obj_drop, "ObjectParity.Lists", ""},
+    KfuncRow{"bpf_percpu_obj_new_impl", kfunc_percpu_obj_new, "ObjectParity.PercpuObjects", ""},
+    KfuncRow{"bpf_percpu_obj_drop_impl", kfunc_percpu_obj_drop, "ObjectParity.PercpuObjects", ""},
     KfuncRow{"bpf_refcount_acquire_impl", kfunc_refcount_acquire, "ObjectParity.References", ""},
     KfuncRow{"bpf_list_push_front_impl", kfunc_list_push_front, "ObjectParity.Lists", ""},
     KfuncRow{"bpf_list_push_back_impl", kfunc_list_push_back, "ObjectParity.Lists", ""},

@@ -93,6 +93,8 @@ uint64_t kfunc_throw(Machine& machine, const uint64_t* args);
 // objects.cpp, rbtree.cpp
 uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args);
 uint64_t kfunc_obj_drop(Machine& machine, const uint64_t* args);
+uint64_t kfunc_percpu_obj_new(Machine& machine, const uint64_t* args);
+uint64_t kfunc_percpu_obj_drop(Machine& machine, const uint64_t* args);
 uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args);
 uint64_t kfunc_list_push_front(Machine& machine, const uint64_t* args);
 uint64_t kfunc_list_push_back(Machine& machine, const uint64_t* args);

@@ -29,17 +29,27 @@ const char* describe(Kind kind) {
     }
 }
 
+/// Hidden fields of the map value or object at an address, and its offset there; null = neither.
+struct Within {
+    const std::vector<HiddenField>* fields = nullptr;
+    uint64_t offset = 0;
+};
+Within within(Machine& machine, uint64_t addr) {
+    const uint32_t handle = handle_of(addr);
+    const auto offset = static_cast<uint64_t>(offset_of(addr));
+    if (const uint32_t id = object_at(machine, addr); id != 0) {
+        return {&machine.heap.type(machine.heap.at(id).type).fields, offset};
+    }
+    if (handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::MapValues) {
+        const Region& region = machine.regions.at(handle);
+        return {&machine.maps()[region.owner]->hidden(), offset & ((uint64_t{1} << region.shift) - 1)};
+    }
+    return {};
+}
+
 bool has_field(const std::vector<HiddenField>& fields, Kind kind, uint64_t offset) {
     return std::ranges::any_of(
         fields, [&](const HiddenField& field) { return field.kind == kind && field.offset == offset; });
-}
-
-/// Object whose region an address is in, 0 = none.
-uint32_t object_at(const Machine& machine, uint64_t addr) {
-    const uint32_t handle = handle_of(addr);
-    const bool is_object =
-        handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::Object;
-    return is_object ? machine.regions.at(handle).owner : 0;
 }
 
 uint64_t not_there(Machine& machine, uint64_t addr, const char* function, const std::string& what) {
@@ -58,23 +68,39 @@ void put_word(uint8_t* to, uint64_t value, Journal* journal) {
 
 // -- Places and nodes --
 
-Place place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
+uint32_t object_at(Machine& machine, uint64_t addr) {
     const uint32_t handle = handle_of(addr);
-    const auto offset = static_cast<uint64_t>(offset_of(addr));
-    if (const uint32_t id = object_at(machine, addr); id != 0) {
-        const HeapObject& object = machine.heap.at(id);
-        if (has_field(machine.heap.type(object.type).fields, kind, offset)) {
-            return {object.bytes + offset, uint64_t{1} << 63 | uint64_t{id} << 32 | offset, addr};
+    if (handle >= machine.regions.size()) {
+        return 0;
+    }
+    const Region& region = machine.regions.at(handle);
+    const bool is_object = region.kind == RegionKind::Object || region.kind == RegionKind::PercpuObject;
+    return is_object && machine.heap.handle(region.owner) == handle ? region.owner : 0;
+}
+
+Place place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
+    const Within place = within(machine, addr);
+    if (place.fields != nullptr && has_field(*place.fields, kind, place.offset)) {
+        if (const uint32_t id = object_at(machine, addr); id != 0) {
+            return {machine.heap.at(id).bytes + place.offset,
+                    uint64_t{1} << 63 | uint64_t{id} << 32 | place.offset, addr};
         }
-    } else if (handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::MapValues) {
-        const Region& region = machine.regions.at(handle);
-        const uint64_t within = offset & ((uint64_t{1} << region.shift) - 1);
-        if (has_field(machine.maps()[region.owner]->hidden(), kind, within)) {
-            return {machine.span(addr, 8, Access::Read, function), addr, addr};
-        }
+        return {machine.span(addr, 8, Access::Read, function), addr, addr};
     }
     not_there(machine, addr, function, std::string(describe(kind)) + " of a map value or object");
     return {};
+}
+
+std::optional<Kind> pointer_field_at(Machine& machine, uint64_t addr) {
+    const Within place = within(machine, addr);
+    if (place.fields != nullptr) {
+        for (const HiddenField& field : *place.fields) {
+            if (is_pointer(field) && field.offset == place.offset) {
+                return field.kind;
+            }
+        }
+    }
+    return std::nullopt;
 }
 
 Place locked_place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
@@ -121,16 +147,25 @@ uint64_t object_address(Machine& machine, uint32_t id) {
     uint32_t& handle = machine.heap.handle(id);
     if (handle == 0) {
         const HeapObject& object = machine.heap.at(id);
+        const ObjectType& type = machine.heap.type(object.type);
+        machine.note_effect(kUsualEffect * (1 + type.copies));
         Region region;
-        region.kind = RegionKind::Object;
-        region.host = object.bytes;
-        region.size = region.load_limit = machine.heap.type(object.type).size;
-        region.readable = region.writable = true;
-        region.guarded = !machine.heap.type(object.type).fields.empty();
         region.owner = id;
         region.birth = machine.code->slot_of(machine.at);
-        machine.note_effect();
-        handle = machine.regions.add(region);
+        if (type.copies != 0) {
+            region.kind = RegionKind::PercpuObject;
+            handle = machine.regions.add(region);
+        }
+        region.kind = RegionKind::Object;
+        region.size = type.size;
+        region.load_limit = std::ranges::any_of(type.fields, is_pointer) ? 0 : type.size;
+        region.readable = region.writable = true;
+        region.guarded = !type.fields.empty();
+        for (uint32_t copy = 0; copy < std::max(type.copies, 1u); ++copy) {
+            region.host = object.bytes + size_t{copy} * type.step();
+            const uint32_t added = machine.regions.add(region);
+            handle = type.copies != 0 ? handle : added;
+        }
         machine.heap.shown.push_back(id);
     }
     return make_addr(handle, 0);
@@ -175,11 +210,12 @@ void empty_tree(Machine& machine, uint64_t ref, Journal* journal, std::vector<ui
 void empty_field(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal,
                  std::vector<uint32_t>& dropped) {
     auto first = mimicsh::load<uint64_t>(bytes);
-    if (first == 0 || (kind != Kind::Kptr && kind != Kind::ListHead && kind != Kind::RbRoot)) {
+    const bool points = kind == Kind::Kptr || kind == Kind::PercpuKptr;
+    if (first == 0 || (!points && kind != Kind::ListHead && kind != Kind::RbRoot)) {
         return;
     }
     put_word(bytes, 0, journal);
-    if (kind == Kind::Kptr) {
+    if (points) {
         dropped.push_back(static_cast<uint32_t>(first));
     } else if (kind == Kind::RbRoot) {
         empty_tree(machine, first, journal, dropped);
@@ -209,7 +245,9 @@ void drop_all(Machine& machine, std::vector<uint32_t> dropped, Journal* journal)
         }
         machine.heap.note_freed(id);
         if (machine.heap.handle(id) != 0) {
-            machine.regions.kill(machine.heap.handle(id), "freeing the object");
+            for (uint32_t copy = 0; copy <= machine.heap.type(object.type).copies; ++copy) {
+                machine.regions.kill(machine.heap.handle(id) + copy, "freeing the object");
+            }
             machine.heap.handle(id) = 0;
         }
     }
@@ -230,37 +268,121 @@ void drop_contents(Machine& machine, Kind kind, uint8_t* bytes, Journal* journal
 
 // -- Making and dropping --
 
-uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args) {
+namespace {
+
+bool is_percpu(const Machine& machine, uint32_t object) {
+    return machine.heap.type(machine.heap.at(object).type).copies != 0;
+}
+
+/// Object of that sort whose address an argument is; 0 = a fault is pending.
+uint32_t object_argument(Machine& machine, uint64_t addr, bool percpu, const char* function) {
+    const uint32_t id = object_at(machine, addr);
+    if (id != 0 && offset_of(addr) == 0 && is_percpu(machine, id) == percpu) {
+        return id;
+    }
+    not_there(machine, addr, function, percpu ? "per-CPU object" : "allocated object");
+    return 0;
+}
+
+/// Whether a type is made of numbers alone (__btf_type_is_scalar_struct, kernel/bpf/verifier.c).
+bool has_only_numbers(const Btf& btf, uint32_t struct_id, uint32_t depth) {
+    constexpr uint32_t kMaxDepth = 3;
+    return std::ranges::all_of(btf.type(btf.resolve(struct_id)).members, [&](const BtfMember& member) {
+        uint32_t id = btf.resolve(member.type);
+        if (btf.type(id).kind == BtfKind::Struct) {
+            return depth < kMaxDepth && has_only_numbers(btf, id, depth + 1);
+        }
+        if (btf.type(id).kind == BtfKind::Array) {
+            id = btf.resolve(btf.type(id).type);
+        }
+        const BtfKind kind = btf.type(id).kind;
+        return kind == BtfKind::Int || kind == BtfKind::Enum || kind == BtfKind::Enum64;
+    });
+}
+
+uint64_t make_object(Machine& machine, const uint64_t* args, bool percpu, const char* function) {
     const auto& btf = machine.code->program->linked().object->btf;
     const auto id = static_cast<uint32_t>(args[0]);
     const auto size = btf != nullptr && id < btf->type_count()
                           ? btf->size_of(id)
                           : Expected<uint64_t>(Error{EINVAL, "", "", "", ""});
-    if (!size || btf->type(btf->resolve(id)).kind != BtfKind::Struct) {
+    const auto refuse = [&](const std::string& why) {
         return machine.fault(FaultKind::BadCall,
-                             "bpf_obj_new_impl: type " + std::to_string(id) + " is no struct of the program");
+                             std::string(function) + ": type " + std::to_string(id) + " " + why);
+    };
+    if (!size || btf->type(btf->resolve(id)).kind != BtfKind::Struct) {
+        return refuse("is no struct of the program");
     }
     constexpr uint64_t kMaxObject = 4096 - 8; // what bpf_mem_alloc has caches for
+    constexpr uint64_t kMaxPercpu = 512;      // BPF_GLOBAL_PERCPU_MA_MAX_SIZE
+    if (percpu && *size > kMaxPercpu) {
+        return refuse("has more than " + std::to_string(kMaxPercpu) + " bytes");
+    }
+    if (percpu && !has_only_numbers(*btf, id, 0)) {
+        return refuse("is no struct of numbers");
+    }
     if (*size > kMaxObject || machine.heap.bytes() > machine.options.memory_limit) {
         return 0;
     }
-    const uint32_t type = machine.heap.type_index(
-        {id, static_cast<uint32_t>(*size), hidden_fields_of(*btf, id, static_cast<uint32_t>(*size))});
-    machine.note_effect();
-    const uint32_t object = machine.heap.create(type, static_cast<uint32_t>(*size), &machine.journal);
+    ObjectType type{id, static_cast<uint32_t>(*size), {}, percpu ? machine.options.cpus : 0};
+    type.fields = hidden_fields_of(*btf, id, type.size);
+    const uint64_t bytes = percpu ? uint64_t{type.step()} * type.copies : type.size;
+    machine.note_effect(kUsualEffect + bytes);
+    const uint32_t object =
+        machine.heap.create(machine.heap.type_index(type), static_cast<uint32_t>(bytes), &machine.journal);
     give_to_program(machine, object);
     return object_address(machine, object);
 }
 
-uint64_t kfunc_obj_drop(Machine& machine, const uint64_t* args) {
-    const uint32_t id = object_at(machine, args[0]);
-    if (id == 0 || offset_of(args[0]) != 0) {
-        return not_there(machine, args[0], "bpf_obj_drop_impl", "allocated object");
-    }
-    if (take_from_program(machine, id, "bpf_obj_drop_impl")) {
+uint64_t drop_argument(Machine& machine, const uint64_t* args, bool percpu, const char* function) {
+    const uint32_t id = object_argument(machine, args[0], percpu, function);
+    if (id != 0 && take_from_program(machine, id, function)) {
         drop_object(machine, id, &machine.journal);
     }
     return 0;
+}
+
+} // namespace
+
+uint64_t kfunc_obj_new(Machine& machine, const uint64_t* args) {
+    return make_object(machine, args, false, "bpf_obj_new_impl");
+}
+uint64_t kfunc_obj_drop(Machine& machine, const uint64_t* args) {
+    return drop_argument(machine, args, false, "bpf_obj_drop_impl");
+}
+uint64_t kfunc_percpu_obj_new(Machine& machine, const uint64_t* args) {
+    return make_object(machine, args, true, "bpf_percpu_obj_new_impl");
+}
+uint64_t kfunc_percpu_obj_drop(Machine& machine, const uint64_t* args) {
+    return drop_argument(machine, args, true, "bpf_percpu_obj_drop_impl");
+}
+
+namespace {
+
+/// The per-CPU object of an argument; 0 = a fault is pending. The kernel takes only pointers that were loaded
+/// from a field (percpu_btf_ptr_types, kernel/bpf/verifier.c).
+uint32_t shared_object(Machine& machine, uint64_t addr, const char* helper) {
+    const uint32_t id = object_argument(machine, addr, true, helper);
+    const auto& owned = machine.open_references;
+    if (id != 0 && std::ranges::find(owned, machine.heap.handle(id)) != owned.end()) {
+        machine.fault(FaultKind::Strict, std::string(helper) + ": the object is not in a map value yet",
+                      "store it with bpf_kptr_xchg and load the pointer from there", addr);
+        return 0;
+    }
+    return id;
+}
+
+} // namespace
+
+uint64_t helper_per_cpu_ptr(Machine& machine, const uint64_t* args) {
+    const uint32_t id = shared_object(machine, args[0], "bpf_per_cpu_ptr");
+    const auto cpu = static_cast<uint32_t>(args[1]);
+    return id == 0 || cpu >= machine.options.cpus ? 0 : make_addr(machine.heap.handle(id) + 1 + cpu, 0);
+}
+
+uint64_t helper_this_cpu_ptr(Machine& machine, const uint64_t* args) {
+    const uint32_t id = shared_object(machine, args[0], "bpf_this_cpu_ptr");
+    return id == 0 ? 0 : make_addr(machine.heap.handle(id) + 1 + machine.cpu, 0);
 }
 
 uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args) {
@@ -276,13 +398,15 @@ uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args) {
 }
 
 uint64_t helper_kptr_xchg(Machine& machine, const uint64_t* args) {
-    const Place place = place_at(machine, args[0], Kind::Kptr, "bpf_kptr_xchg");
+    const Kind kind = pointer_field_at(machine, args[0]).value_or(Kind::Kptr);
+    const Place place = place_at(machine, args[0], kind, "bpf_kptr_xchg");
     if (place.bytes == nullptr) {
         return 0;
     }
-    const uint32_t id = object_at(machine, args[1]);
-    if (args[1] != 0 && (id == 0 || offset_of(args[1]) != 0)) {
-        return not_there(machine, args[1], "bpf_kptr_xchg", "allocated object");
+    const uint32_t id =
+        args[1] == 0 ? 0 : object_argument(machine, args[1], kind == Kind::PercpuKptr, "bpf_kptr_xchg");
+    if (machine.faulted()) {
+        return 0;
     }
     if (id != 0 && !take_from_program(machine, id, "bpf_kptr_xchg")) {
         return 0;

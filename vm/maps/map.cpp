@@ -234,7 +234,7 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
         region.owner = map_index;
         region.readable = (info_.flags & abi::kMapWronlyProg) == 0;
         region.writable = (info_.flags & abi::kMapRdonlyProg) == 0;
-        region.load_limit = region.readable ? region.size : 0;
+        region.load_limit = loads_fast(region) ? region.size : 0;
         region.guarded = !hidden_.empty();
         (void)regions.add(region);
         ++handles_;

@@ -2,6 +2,7 @@
 // A map of the vm target: the host's view (mimicsh::Map) and the program's view on one storage.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -102,7 +103,7 @@ class VmMap : public Map {
         Region& region = regions.at(handle);
         region.base = kOrigin + place;
         region.host = values_ + size_t{element} * host_stride_;
-        region.load_limit = deleted_in_run_ || !region.readable ? 0 : region.size;
+        region.load_limit = deleted_in_run_ || !loads_fast(region) ? 0 : region.size;
         region.store_limit = 0;
         return make_addr(handle, place);
     }
@@ -112,7 +113,10 @@ class VmMap : public Map {
         return abi::is_percpu(info_.type) ? cpu * slots_ + slot : slot;
     }
     /// Names the fields of values that host copies show as zero and that updates leave alone.
-    void hide(std::vector<HiddenField> fields) { hidden_ = std::move(fields); }
+    void hide(std::vector<HiddenField> fields) {
+        hidden_ = std::move(fields);
+        has_pointers_ = std::ranges::any_of(hidden_, is_pointer);
+    }
     [[nodiscard]] const std::vector<HiddenField>& hidden() const { return hidden_; }
     /// Offset of the bpf_spin_lock in values.
     [[nodiscard]] std::optional<uint64_t> lock_offset() const {
@@ -129,6 +133,8 @@ class VmMap : public Map {
     }
     /// Who ends what the hidden fields of a value own when the value goes away.
     void on_release(ReleaseField release) { release_ = std::move(release); }
+    /// Whether loads may take the short path: not of values with pointers to objects, which are ids here.
+    [[nodiscard]] bool loads_fast(const Region& region) const { return region.readable && !has_pointers_; }
     void set_id(uint32_t id) { info_.id = id; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
@@ -165,6 +171,7 @@ class VmMap : public Map {
     ReleaseField release_;            ///< empty: no field owns anything
     bool frozen_ = false;
     bool deleted_in_run_ = false;
+    bool has_pointers_ = false; ///< to objects, among the hidden fields
     uint8_t* values_ = nullptr; ///< borrowed from the subclass's storage
     uint32_t host_stride_ = 0;
     uint32_t elements_ = 0;

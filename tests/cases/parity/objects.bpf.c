@@ -20,6 +20,8 @@ struct bpf_refcount {
 
 extern void *bpf_obj_new_impl(__u64 type, void *meta) __ksym;
 extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
+extern void *bpf_percpu_obj_new_impl(__u64 type, void *meta) __ksym;
+extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
 extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
 extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
 				    __u64 off) __ksym;
@@ -42,6 +44,7 @@ extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root, struct bpf
 #define drop(object) bpf_obj_drop_impl(object, NULL)
 #define __contains(name, node) __attribute__((btf_decl_tag("contains:" #name ":" #node)))
 #define __kptr __attribute__((btf_type_tag("kptr")))
+#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
 
 struct item {
 	__u64 number;
@@ -76,6 +79,21 @@ struct pointing {
 	__u64 after;
 };
 
+struct counters {
+	__u64 packets;
+	__u32 small[3];
+	struct {
+		__s16 inner;
+	} part;
+};
+typedef struct counters counters_type;
+
+struct counting {
+	__u64 before;
+	counters_type __percpu_kptr *counters;
+	__u64 after;
+};
+
 #define MAP(name, map_type, value_type, entries) \
 	struct { \
 		__uint(type, map_type); \
@@ -88,6 +106,9 @@ MAP(lists, BPF_MAP_TYPE_ARRAY, struct value, 2);
 MAP(list_hash, BPF_MAP_TYPE_HASH, struct value, 2);
 MAP(pointers, BPF_MAP_TYPE_ARRAY, struct pointing, 2);
 MAP(pointer_hash, BPF_MAP_TYPE_HASH, struct pointing, 2);
+
+MAP(counting, BPF_MAP_TYPE_ARRAY, struct counting, 2);
+MAP(counting_hash, BPF_MAP_TYPE_HASH, struct counting, 2);
 
 #define private(name) SEC(".data." #name) __attribute__((visibility("hidden"), aligned(8)))
 
@@ -353,3 +374,93 @@ int lock_object(struct __sk_buff *skb)
 	drop(object);
 	return 0;
 }
+
+/* The pointer as the field has it, without taking it out. arg: key, 1 to change the object. */
+#define READ_POINTER(map) \
+	SEC("tc") int read_##map(struct __sk_buff *skb) \
+	{ \
+		__u32 key = io.arg[0]; \
+		struct pointing *found = bpf_map_lookup_elem(&map, &key); \
+		struct tree_leaf *leaf; \
+\
+		if (!found) \
+			return 1; \
+		leaf = found->leaf; \
+		if (!leaf) \
+			return 2; \
+		io.out[0] = leaf->key; \
+		if (io.arg[1]) \
+			leaf->key++; \
+		io.out[1] = found->before; \
+		io.out[2] = leaf == found->leaf; \
+		return 0; \
+	}
+
+READ_POINTER(pointers)
+READ_POINTER(pointer_hash)
+
+enum { COUNT, PUT_IN, TAKE_OUT, DELETE_KEY, UPDATE_KEY, FILL };
+
+/* arg: operation, key, CPU, number. */
+#define ON_COUNTING(map) \
+	SEC("xdp") int on_##map(struct xdp_md *ctx) \
+	{ \
+		__u64 operation = io.arg[0]; \
+		__u32 key = io.arg[1]; \
+		struct counting fresh = { .before = io.arg[3] }, *found; \
+		struct counters *all = NULL, *old, *one; \
+		int i; \
+\
+		if (operation == DELETE_KEY) \
+			io.out[0] = bpf_map_delete_elem(&map, &key); \
+		if (operation == UPDATE_KEY) \
+			io.out[0] = bpf_map_update_elem(&map, &key, &fresh, 0); \
+		found = bpf_map_lookup_elem(&map, &key); \
+		if (!found) \
+			return 1; \
+		if (operation == COUNT) { \
+			all = found->counters; \
+			if (!all) \
+				return 2; \
+			one = bpf_per_cpu_ptr(all, io.arg[2]); \
+			if (!one) \
+				return 3; \
+			io.out[1] = one->packets; \
+			io.out[2] = one->small[2]; \
+			io.out[3] = one->part.inner; \
+			one->packets += io.arg[3]; \
+			one = bpf_this_cpu_ptr(all); \
+			io.out[4] = one->packets; \
+			return 0; \
+		} \
+		if (operation == FILL) { \
+			all = found->counters; \
+			if (!all) \
+				return 2; \
+			for (i = 0; i < 2; i++) { \
+				one = bpf_per_cpu_ptr(all, i); \
+				if (!one) \
+					return 3; \
+				one->packets = io.arg[3] + i; \
+				one->small[2] = i; \
+				one->part.inner = -i; \
+			} \
+			return 0; \
+		} \
+		if (operation == PUT_IN) { \
+			all = bpf_percpu_obj_new_impl( \
+				__builtin_btf_type_id(*(struct counters *)0, 0), NULL); \
+			if (!all) \
+				return 4; \
+		} \
+		if (operation != PUT_IN && operation != TAKE_OUT) \
+			return 0; \
+		old = bpf_kptr_xchg(&found->counters, all); \
+		if (!old) \
+			return 5; \
+		bpf_percpu_obj_drop_impl(old, NULL); \
+		return 0; \
+	}
+
+ON_COUNTING(counting)
+ON_COUNTING(counting_hash)

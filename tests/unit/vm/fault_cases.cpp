@@ -42,6 +42,13 @@ typedef struct object object_type; /* of a plain struct the compiler drops the t
 struct holder { object_type __attribute__((btf_type_tag("kptr"))) *object; };
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
 	__type(value, struct holder); } holders SEC(".maps");
+extern void *bpf_percpu_obj_new_impl(__u64 type, void *meta) __ksym;
+extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
+#define new_percpu(type) bpf_percpu_obj_new_impl(__builtin_btf_type_id(*(type *)0, 0), 0)
+struct percpu_holder { object_type __attribute__((btf_type_tag("percpu_kptr"))) *object; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
+	__type(value, struct percpu_holder); } percpu_holders SEC(".maps");
+struct large { __u64 numbers[65]; };
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
 	__type(value, struct value); __uint(map_flags, BPF_F_RDONLY_PROG); } fixed SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_SK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); \

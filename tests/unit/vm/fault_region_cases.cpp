@@ -20,6 +20,12 @@ constexpr const char* kVisitKey =
 /// A callback that gets at its argument without the analysis knowing what it is.
 constexpr const char* kLoop = "static long visit(__u32 i, char *given)\n{\n";
 
+/// A per-CPU object that a map value has, as `char *p`.
+constexpr const char* kStorePercpu =
+    "struct percpu_holder *h = bpf_map_lookup_elem(&percpu_holders, &key);\nif (!h) return 0;\n"
+    "char *p = new_percpu(struct object);\nif (!p) return 0;\np = bpf_kptr_xchg(&h->object, p);\n"
+    "if (p) bpf_percpu_obj_drop_impl(p, 0);\np = (void *)h->object;\nif (!p) return 0;\n";
+
 /// Read and write one byte past the end, read one byte before the start, through `p`.
 struct Edges {
     const char* name;
@@ -32,7 +38,9 @@ struct Edges {
     bool writable = true;
 };
 
-constexpr Edges kEdges[] = {
+const std::string kPercpuCopy = std::string(kStorePercpu) + "p = bpf_per_cpu_ptr(p, 0);\nif (!p) return 0;\n";
+
+const Edges kEdges[] = {
     {"map value", "char *p = bpf_map_lookup_elem(&array, &key);\nif (!p) return 0;\n", 12,
      "value of map array"},
     {"last value of an array", "key = 3;\nchar *p = bpf_map_lookup_elem(&array, &key);\nif (!p) return 0;\n",
@@ -46,6 +54,7 @@ constexpr Edges kEdges[] = {
     {"record", "char *p = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!p) return 0;\n", 16, "ring-buffer record",
      "bpf_ringbuf_discard(p, 0);\n"},
     {"object", "char *p = new_object();\nif (!p) return 0;\n", 16, "object", "bpf_obj_drop_impl(p, 0);\n"},
+    {"copy of a per-CPU object", kPercpuCopy.c_str(), 16, "object"},
     {"socket storage",
      "struct bpf_sock *sk = ctx->sk;\nif (!sk) return 0;\nsk = bpf_sk_fullsock(sk);\nif (!sk) return 0;\n"
      "char *p = bpf_sk_storage_get(&storage, sk, 0, 1);\nif (!p) return 0;\n",
@@ -226,6 +235,33 @@ void permissions(std::vector<FaultCase>& all) {
                   "HIDE(sk);\n*(volatile __u32 *)sk = 1; // here\nbpf_sk_release(sk);\nreturn 2;",
           .cause = "write of 4 bytes at socket+0: sockets can only be read",
           .world = kSocket},
+         {.name = "per-CPU object itself",
+          .kind = kPermission,
+          .body = std::string(kStorePercpu) + "HIDE(p);\n*(volatile __u32 *)p = 1; // here\nreturn 2;",
+          .cause =
+              "write of 4 bytes through a pointer to a per-CPU object (bpf_per_cpu_ptr gives a copy of it)"},
+         {.name = "per-CPU object that is in no map value",
+          .kind = FaultKind::Strict,
+          .body = "char *p = new_percpu(struct object);\nif (!p) return 0;\n"
+                  "bpf_per_cpu_ptr(p, 0); // here\nbpf_percpu_obj_drop_impl(p, 0);\nreturn 2;",
+          .cause = "bpf_per_cpu_ptr: the object is not in a map value yet",
+          .hint = "store it with bpf_kptr_xchg"},
+         {.name = "object in place of a per-CPU object",
+          .kind = FaultKind::BadCall,
+          .body = "struct percpu_holder *h = bpf_map_lookup_elem(&percpu_holders, &key);\nif (!h) return 0;\n"
+                  "void *p = new_object();\nif (!p) return 0;\n"
+                  "p = bpf_kptr_xchg(&h->object, p); // here\nif (p) bpf_obj_drop_impl(p, 0);\nreturn 2;",
+          .cause = "bpf_kptr_xchg: the argument is no per-CPU object"},
+         {.name = "large per-CPU object",
+          .kind = FaultKind::BadCall,
+          .body = "void *p = new_percpu(struct large); // here\nif (p) bpf_percpu_obj_drop_impl(p, "
+                  "0);\nreturn 2;",
+          .cause = "has more than 512 bytes"},
+         {.name = "per-CPU object with a pointer",
+          .kind = FaultKind::BadCall,
+          .body = "void *p = new_percpu(struct percpu_holder); // here\n"
+                  "if (p) bpf_percpu_obj_drop_impl(p, 0);\nreturn 2;",
+          .cause = "is no struct of numbers"},
          {.name = "map itself",
           .kind = kPermission,
           .body = "bpf_loop(1, visit, &array, 0);\nreturn 2;",
