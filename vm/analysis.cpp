@@ -20,9 +20,9 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
     refs_.resize(insns_.size());
     state_at_.resize(insns_.size(), kNoState);
     queued_.resize(insns_.size());
-    forms_.resize(insns_.size());
+    result_.forms.resize(insns_.size());
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        forms_[slot] = classify(insns_[slot]);
+        result_.forms[slot] = classify(insns_[slot]);
     }
     for (const LinkedRef& ref : program.refs) {
         refs_[ref.insn] = &ref;
@@ -122,7 +122,7 @@ void Flow::refuse(uint32_t slot, std::string text) {
 void Flow::account_for_unreached() {
     std::optional<std::vector<bool>> by_edges;
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        if (forms_[slot] == nullptr) {
+        if (result_.forms[slot] == nullptr) {
             return; // the decoder says so, and what follows such an instruction was not followed
         }
         if (result_.slots[slot].reached) {
@@ -150,7 +150,7 @@ std::vector<bool> Flow::reached_by_edges() {
         }
         seen[slot] = true;
         const Insn& insn = insns_[slot];
-        const InsnForm* form = classify(insn);
+        const InsnForm* form = result_.forms[slot];
         if (form == nullptr || form->kind == InsnKind::Exit) {
             continue;
         }
@@ -178,7 +178,7 @@ void Flow::walk(uint32_t slot, State state) {
         const Insn& insn = insns_[slot];
         result_.slots[slot].reached = true;
         const uint32_t next = slot + slot_count(insn);
-        const InsnForm* form = forms_[slot];
+        const InsnForm* form = result_.forms[slot];
         if (form == nullptr) {
             return;
         }

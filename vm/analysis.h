@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "object/insn.h"
 #include "object/linker.h"
 #include "vm/user_helper.h"
 
@@ -46,6 +47,7 @@ struct Refusal {
 
 struct Analysis {
     std::vector<SlotFacts> slots;
+    std::vector<const InsnForm*> forms; ///< by slot; null where no instruction starts and for those unknown
     std::vector<uint32_t>
         async_callbacks;       ///< first slots of functions that run later, on a stack of their own
     bool tracks_bounds = true; ///< every comparison with data_end was recognised

@@ -50,7 +50,7 @@ bool allowed_under_lock(std::string_view kfunc) {
 
 void Flow::note_locking() {
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        const InsnForm* form = forms_[slot];
+        const InsnForm* form = result_.forms[slot];
         if (form == nullptr || (form->kind != InsnKind::CallHelper && form->kind != InsnKind::CallKfunc)) {
             continue;
         }

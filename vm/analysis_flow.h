@@ -77,7 +77,6 @@ class Flow {
     Constants constants_;
     const ContextKind* context_;
     std::vector<const LinkedRef*> refs_; ///< by slot
-    std::vector<const InsnForm*> forms_; ///< by slot; null where no instruction starts
     std::vector<uint32_t> state_at_;     ///< by slot: index in `states_`
     std::deque<State> states_;           ///< where ways meet
     std::vector<bool> queued_;           ///< by slot: in `work_`

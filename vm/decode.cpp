@@ -103,7 +103,7 @@ bool looks_into_maps(uint32_t id) {
     return std::ranges::find(kOnes, id) != kOnes.end();
 }
 
-/// One of them, while no other CPU is in one; its number is in the operation.
+/// One of them, while no other CPU is in one.
 uint64_t guarded_call(Machine& machine, const uint64_t* args) {
     const HelperFn helper = helper_function(static_cast<uint32_t>(machine.at->c));
     const std::lock_guard lock(machine.group->maps);
@@ -137,7 +137,7 @@ class Decoder {
         for (uint32_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
             add_guard(slot);
             auto ok = add(slot, insns[slot]);
-            if (!ok && analysis_.slots[slot].dead && classify(insns[slot]) != nullptr) {
+            if (!ok && analysis_.slots[slot].dead && analysis_.forms[slot] != nullptr) {
                 add_call(slot, dead_instruction);
             } else if (!ok) {
                 return ok.error();
@@ -174,7 +174,7 @@ class Decoder {
     // -- One instruction --
 
     Status add(uint32_t slot, const Insn& insn) {
-        const InsnForm* form = classify(insn);
+        const InsnForm* form = analysis_.forms[slot];
         if (form == nullptr) {
             return refuse(slot, EINVAL,
                           "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) +
@@ -439,8 +439,8 @@ class Decoder {
         const std::string name = abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
                                                               : "bpf_" + std::string(abi::helper_name(id));
         if (options_.helpers != nullptr && options_.helpers->contains(id)) {
-            const bool noted = options_.records && is_input_call(id);
-            const HelperFn outside = noted ? helper_noted_input : helper_from_outside;
+            const HelperFn outside = is_input_call(id) ? helper_of_input : helper_from_outside;
+            draft.op.c = static_cast<int32_t>(id);
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &outside, sizeof outside);
             drafts_.push_back(draft);
@@ -481,10 +481,10 @@ class Decoder {
                               name + " is not emulated" + (reason.empty() ? "" : ": " + reason),
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");
             }
-            helper = options_.records && is_input_call(id) ? helper_noted_input : helper;
+            helper = is_input_call(id) ? helper_of_input : helper;
+            draft.op.c = static_cast<int32_t>(id);
             if (options_.shared && looks_into_maps(id)) {
                 helper = guarded_call;
-                draft.op.c = static_cast<int32_t>(id);
             }
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &helper, sizeof helper);

@@ -25,7 +25,6 @@ namespace mimicsh::vm {
 struct DecodeOptions {
     bool traced = false;  ///< one operation per instruction, for the traced interpreter
     bool replays = false; ///< calls that a recording may answer ask it first
-    bool records = false; ///< calls whose results differ by nature are noted in Machine::inputs
     bool shared = false;  ///< for CPUs that run at the same time: helpers on maps one at a time
     Mode mode = Mode::Strict;
     std::span<const std::shared_ptr<VmMap>> maps; ///< by index in the object

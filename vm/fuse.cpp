@@ -208,15 +208,33 @@ std::optional<Fused> stack_lookup(Drafts d) {
     return Fused{joined, 5};
 }
 
+/// The idiom that the drafts begin with; by their first operation, since most begin none.
 std::optional<Fused> idiom(Drafts drafts) {
-    for (const auto find :
-         {bounds_check, two_bytes, store_two_bytes, copy_two_bytes, flag_test, stack_lookup}) {
-        if (auto fused = find(drafts)) {
-            fused->draft.leader = drafts[0].leader;
-            return fused;
-        }
+    std::optional<Fused> fused;
+    switch (drafts[0].code) {
+    case OpCode::mov64_x:
+        fused = bounds_check(drafts);
+        fused = fused ? fused : stack_lookup(drafts);
+        break;
+    case OpCode::ldp8:
+        fused = two_bytes(drafts);
+        fused = fused ? fused : copy_two_bytes(drafts);
+        fused = fused ? fused : flag_test(drafts);
+        break;
+    case OpCode::ldp16:
+    case OpCode::ldp32:
+        fused = flag_test(drafts);
+        break;
+    case OpCode::stp8:
+        fused = store_two_bytes(drafts);
+        break;
+    default:
+        break;
     }
-    return std::nullopt;
+    if (fused) {
+        fused->draft.leader = drafts[0].leader;
+    }
+    return fused;
 }
 
 // -- Pairs --

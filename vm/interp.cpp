@@ -3,6 +3,8 @@
 #define MIMICSH_VM_TRACED 0
 #include "vm/interp_loop.h"
 
+#include <array>
+
 namespace mimicsh::vm {
 
 namespace {
@@ -18,23 +20,29 @@ constexpr OpCode kPairJump[] = {
 #undef X
 };
 
+constexpr size_t kCodes = static_cast<size_t>(OpCode::count);
+
+/// By operation: its place in a list, -1 for those not in it. Each pair of each program is looked up.
 template <size_t N>
-int index_of(const OpCode (&list)[N], OpCode code) {
+constexpr std::array<int8_t, kCodes> places(const OpCode (&list)[N]) {
+    static_assert(N < 128);
+    std::array<int8_t, kCodes> places{};
+    places.fill(-1);
     for (size_t i = 0; i < N; ++i) {
-        if (list[i] == code) {
-            return static_cast<int>(i);
-        }
+        places[static_cast<size_t>(list[i])] = static_cast<int8_t>(i);
     }
-    return -1;
+    return places;
 }
+constexpr auto kAluPlaces = places(kPairAlu);
+constexpr auto kJumpPlaces = places(kPairJump);
 
 } // namespace
 
 int pair_alu_index(OpCode code) {
-    return index_of(kPairAlu, code);
+    return kAluPlaces[static_cast<size_t>(code)];
 }
 int pair_jump_index(OpCode forward_code) {
-    return index_of(kPairJump, forward_code);
+    return kJumpPlaces[static_cast<size_t>(forward_code)];
 }
 int pair_alu_count() {
     return static_cast<int>(std::size(kPairAlu));

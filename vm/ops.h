@@ -212,7 +212,7 @@ enum class OpCode : uint16_t {
 
 /// One decoded operation. Single operations use dst, src and either `a` (offset or 32-bit immediate) or a and
 /// b as the halves of a 64-bit immediate; a fused pair's second half uses dst2, src2 and b. `c` is the
-/// distance in bytes to the operation a jump goes to.
+/// distance in bytes to the operation a jump goes to, and the number of the helper that is called.
 struct Op {
     const void* label = nullptr;
     uint8_t dst = 0;

@@ -102,19 +102,17 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, false, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
+    return {traced, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
 }
 
 const Code& LoadedProgram::code(bool traced) {
-    const bool records = machine_.records_inputs;
-    if (!traced && replay_ == nullptr && !records) {
+    if (!traced && replay_ == nullptr) {
         return fast_;
     }
-    Code& wanted = others_[(traced ? 1 : 0) + (replay_ != nullptr ? 2 : 0) + (records ? 4 : 0)];
+    Code& wanted = others_[(traced ? 1 : 0) + (replay_ != nullptr ? 2 : 0)];
     if (wanted.ops.empty()) {
         DecodeOptions options = decode_options(traced);
         options.replays = replay_ != nullptr;
-        options.records = records;
         auto code = decode(linked_, analyse_linked(), options);
         assert(code); // what decoded once decodes again
         wanted = std::move(*code);

@@ -89,7 +89,7 @@ class LoadedProgram final : public Program {
     Machine& machine_;
     const ContextKind* context_;
     Code fast_;
-    std::array<Code, 8> others_; ///< sum of traced 1, replaying 2, recording inputs 4
+    std::array<Code, 4> others_; ///< sum of traced 1, replaying 2
     Code shared_;
     std::unique_ptr<Workers> workers_; ///< of the last replay with workers
     std::shared_ptr<Replay> replay_;

@@ -196,6 +196,7 @@ class FunctionBuilder {
     uint32_t limit_ = 0;
     uint32_t nesting_ = 0;
     uint32_t loops_ = 0;
+    uint32_t calls_ = 0;          ///< of subprograms
     uint32_t held_ = 0;           ///< what has to be given back before the function may end
     std::vector<uint32_t> exits_; ///< jumps to the early exit
 };

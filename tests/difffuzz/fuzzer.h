@@ -54,6 +54,7 @@ class Fuzzer {
     std::optional<AlignedObject> aligned_;
     Statistics statistics_;
     uint64_t began_ = now_ns();
+    uint64_t cpu_began_ = cpu_ns();
     uint64_t generate_ns_ = 0;
     uint64_t align_ns_ = 0;
     uint64_t compare_ns_ = 0;

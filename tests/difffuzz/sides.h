@@ -123,6 +123,12 @@ class KernelSide {
     bool watches_ = false;
 };
 
+/// Time of a processor that this process has used.
+[[nodiscard]] inline uint64_t cpu_ns() {
+    timespec used{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
+}
 [[nodiscard]] inline uint64_t now_ns() {
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                      std::chrono::steady_clock::now().time_since_epoch())

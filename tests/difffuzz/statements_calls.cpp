@@ -337,7 +337,8 @@ void FunctionBuilder::tail_call() {
 // -- Functions of the program --
 
 void FunctionBuilder::local_call() {
-    if (role_ != Role::Program && !rng_.one_in(3)) {
+    // The verifier walks a subprogram anew for each call of it.
+    if ((role_ != Role::Program && !rng_.one_in(3)) || (draft_.is_long() && calls_ >= 3)) {
         return alu();
     }
     std::vector<uint32_t> callable;
@@ -363,6 +364,7 @@ void FunctionBuilder::local_call() {
         }
     }
     draft_.note(Feature::LocalCall);
+    ++calls_;
     for (size_t i = 0; i < signature.args.size(); ++i) {
         const int reg = static_cast<int>(i) + 1;
         if (signature.args[i] == Kind::Context) {

@@ -180,7 +180,7 @@ uint64_t helper_from_outside(Machine& machine, const uint64_t* args);
 
 // inputs.cpp
 /// A call that differs by nature (object/align.h), by the id of the call instruction; notes its result.
-uint64_t helper_noted_input(Machine& machine, const uint64_t* args);
+uint64_t helper_of_input(Machine& machine, const uint64_t* args);
 
 // ringbuf.cpp
 uint64_t helper_ringbuf_output(Machine& machine, const uint64_t* args);
