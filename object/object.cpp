@@ -67,15 +67,15 @@ class Validator {
     Status check_externs() const;
 
     const Object& object_;
-    std::vector<bool> starts_; // of the function at hand: slots where an instruction begins
+    std::vector<uint8_t> starts_; // of the function at hand: slots where an instruction begins
 };
 
 /// Finds where instructions begin; both halves of a 64-bit load must be there.
 Status Validator::mark_slots(const Function& function) {
     const auto& insns = function.insns;
-    starts_.assign(insns.size(), false);
+    starts_.assign(insns.size(), 0);
     for (uint32_t i = 0; i < insns.size(); ++i) {
-        starts_[i] = true;
+        starts_[i] = 1;
         if (slot_count(insns[i]) == 1) {
             continue;
         }
@@ -92,14 +92,12 @@ Status Validator::mark_slots(const Function& function) {
 
 Status Validator::check_jump(const Function& function, uint32_t at) const {
     const Insn& insn = function.insns[at];
-    const uint8_t insn_class = insn.code & 7;
     const uint8_t operation = insn.code & 0xf0;
     const bool is_register_goto = operation == op::kJa && (insn.code & op::kX) != 0;
-    if ((insn_class != op::kJmp && insn_class != op::kJmp32) || operation == op::kCall ||
-        operation == op::kExit || is_register_goto) {
+    if (operation == op::kCall || operation == op::kExit || is_register_goto) {
         return {};
     }
-    const bool is_long = insn_class == op::kJmp32 && operation == op::kJa;
+    const bool is_long = insn.code == (op::kJmp32 | op::kJa);
     const int64_t target = int64_t{at} + 1 + (is_long ? insn.imm : insn.off);
     if (target < 0 || target >= static_cast<int64_t>(starts_.size())) {
         return bad(function, at, "jump out of the function");
@@ -173,16 +171,16 @@ Status Validator::check_relocs(const Function& function) const {
     // What names something must have a relocation that says what.
     next = 0;
     for (uint32_t i = 0; i < function.insns.size(); ++i) {
+        const Insn& insn = function.insns[i];
+        const bool names_map = insn.code == op::kLddw && insn.src != 0 && insn.src != op::kBtfId;
+        const bool names_function = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
+        if (starts_[i] == 0 || !(names_map || names_function)) {
+            continue;
+        }
         while (next < function.relocs.size() && function.relocs[next].insn < i) {
             ++next;
         }
-        const bool has_reloc = next < function.relocs.size() && function.relocs[next].insn == i;
-        const Insn& insn = function.insns[i];
-        const bool names_map =
-            starts_[i] && insn.code == op::kLddw && insn.src != 0 && insn.src != op::kBtfId;
-        const bool names_function =
-            starts_[i] && insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
-        if (!has_reloc && (names_map || names_function)) {
+        if (next == function.relocs.size() || function.relocs[next].insn != i) {
             return bad(function, i, "reference without a relocation");
         }
     }
@@ -223,10 +221,12 @@ Status Validator::check_function(const Function& function) {
         return ok;
     }
     for (uint32_t i = 0; i < function.insns.size(); ++i) {
-        if (starts_[i]) {
-            if (auto ok = check_jump(function, i); !ok) {
-                return ok;
-            }
+        const uint8_t insn_class = function.insns[i].code & 7;
+        if (starts_[i] == 0 || (insn_class != op::kJmp && insn_class != op::kJmp32)) {
+            continue;
+        }
+        if (auto ok = check_jump(function, i); !ok) {
+            return ok;
         }
     }
     if (auto ok = check_relocs(function); !ok) {
