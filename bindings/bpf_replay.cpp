@@ -86,19 +86,25 @@ void set_number(lua_State* L, const char* field, double value) {
     lua_setfield(L, -2, field);
 }
 
+void push_counts(lua_State* L, const std::map<std::string, uint64_t>& verdicts) {
+    lua_newtable(L);
+    for (const auto& [verdict, count] : verdicts) {
+        set_number(L, verdict.c_str(), static_cast<double>(count));
+    }
+}
+
 void push_report(lua_State* L, const ReplayReport& report) {
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 10);
     set_number(L, "packets", static_cast<double>(report.packets));
     set_number(L, "bytes", static_cast<double>(report.bytes));
     set_number(L, "seconds", report.seconds);
     set_number(L, "pps", report.seconds > 0 ? static_cast<double>(report.packets) / report.seconds : 0);
     lua_pushboolean(L, report.interrupted);
     lua_setfield(L, -2, "interrupted");
-    lua_newtable(L);
-    for (const auto& [verdict, count] : report.verdicts) {
-        set_number(L, verdict.c_str(), static_cast<double>(count));
-    }
+    push_counts(L, report.verdicts);
     lua_setfield(L, -2, "verdicts");
+    push_counts(L, report.second);
+    lua_setfield(L, -2, "second");
     lua_newtable(L);
     for (const auto& [verdict, first] : report.first) {
         lua_createtable(L, 0, 2);

@@ -73,6 +73,9 @@ class Tally {
         } else {
             add_slowly(item);
         }
+        if (item.second && !item.faulted) {
+            ++report_.second[std::string(verdict_name(abi::ProgType::Xdp, *item.second))];
+        }
         ++report_.packets;
         report_.bytes += item.in.size();
     }
@@ -158,6 +161,7 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
         }
         items.resize(packets.size());
         for (size_t i = 0; i < packets.size(); ++i) {
+            items[i] = BatchItem();
             items[i].in = packets[i];
         }
         auto done = program.run_batch(items, batch);

@@ -38,6 +38,7 @@ struct ReplayReport {
     uint64_t packets = 0;
     uint64_t bytes = 0;
     std::map<std::string, uint64_t> verdicts; ///< by verdict_name; "fault" counts faulted runs
+    std::map<std::string, uint64_t> second;   ///< the same of programs that device and CPU maps hold; vm only
     std::map<std::string, FirstPacket> first; ///< first packet per verdict
     std::optional<Fault> first_fault;
     std::vector<Warning> warnings; ///< once per site

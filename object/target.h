@@ -220,7 +220,8 @@ struct BatchItem {
     ByteView in;
     uint32_t ret = 0;
     bool faulted = false;
-    ByteView out; ///< when asked for; valid until the next call
+    std::optional<uint32_t> second = {}; ///< what the program returned that a map of targets ran; vm only
+    ByteView out;                        ///< when asked for; valid until the next call
 };
 
 struct BatchOptions {

@@ -160,6 +160,11 @@ void LoadedProgram::run_on(Machine& machine, ByteView packet, const Code& entry)
     machine.finish_run();
 }
 
+bool LoadedProgram::is_redirected(const Machine& machine, const BatchItem& item) const {
+    return machine.redirect && !item.faulted && item.ret == abi::kXdpRedirect &&
+           linked_.spec.type == abi::ProgType::Xdp;
+}
+
 void LoadedProgram::run_shared(Machine& machine, std::span<BatchItem> items, std::span<const uint32_t> mine,
                                const BatchOptions& options, BatchOutput& output, size_t& done) {
     const auto code = shared_code(machine);
@@ -193,6 +198,17 @@ void LoadedProgram::run_shared(Machine& machine, std::span<BatchItem> items, std
         add_warnings(output.warnings, machine.warnings);
         if (options.want_packets) {
             keep([&] { context_->packet_after(machine, output.packets); });
+        }
+        if (is_redirected(machine, item)) {
+            std::optional<Fault> fault;
+            if (!run_second_of(machine, item, fault, &output.warnings)) {
+                machine.end_run();
+                return;
+            }
+            if (fault && !output.fault) {
+                output.fault = std::move(fault);
+                output.fault_item = index;
+            }
         }
         machine.end_run();
         ++done;
@@ -340,6 +356,9 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
         return run({}, {}).error();
     }
     if (options.workers > 1) {
+        if (auto ok = refuse_shared_cpus(); !ok) {
+            return ok.error();
+        }
         if (workers_ == nullptr || workers_->count() != options.workers) {
             auto made = Workers::create(*this, machine_, options.workers);
             if (!made) {
@@ -400,6 +419,16 @@ Expected<size_t> LoadedProgram::run_batch(std::span<BatchItem> items, const Batc
             const size_t before = out_.size();
             context_->packet_after(machine_, out_);
             places.emplace_back(before, out_.size() - before);
+        }
+        if (is_redirected(machine_, item)) [[unlikely]] {
+            std::optional<Fault> fault;
+            if (!run_second_of(machine_, item, fault, options.warnings)) {
+                machine_.end_run();
+                break;
+            }
+            if (fault && options.first_fault != nullptr && !*options.first_fault) {
+                *options.first_fault = std::move(fault);
+            }
         }
         machine_.end_run();
         ++done;

@@ -71,8 +71,21 @@ class LoadedProgram final : public Program {
   private:
     /// Fixes with the device and CPU maps that it uses whether their programs take fragments.
     [[nodiscard]] Status claim_maps();
-    /// Runs the program that the map of a redirect has for the target, on the packet as it lies there.
+    /// Whether a run whose state is still there sends the packet to a target.
+    [[nodiscard]] bool is_redirected(const Machine& machine, const BatchItem& item) const;
+    struct Second;
+    /// The program that the map of a redirect has for the target; nothing = the packet goes there as it is.
+    [[nodiscard]] static std::optional<Second> second_for(const Machine& machine, const Redirect& redirect);
+    /// Runs it on the packet as it lies there. The machine's state stays readable until its end_run; context
+    /// and CPU are then no longer the first program's.
+    static void run_second(Machine& machine, const Second& second, const Code& entry);
     void run_second(RunResult& result);
+    /// The same for one of many packets, after a run that redirects, whose state is still there; puts default
+    /// context and CPU back. Fills the item's `second` and `faulted`, and `fault`. False: interrupted.
+    [[nodiscard]] bool run_second_of(Machine& machine, BatchItem& item, std::optional<Fault>& fault,
+                                     std::vector<Warning>* warnings);
+    /// ENOTSUP when programs would run on CPUs that have workers of their own.
+    [[nodiscard]] Status refuse_shared_cpus() const;
     /// Made for a device or CPU map, and so without a test run of its own.
     [[nodiscard]] bool runs_in_map() const;
     /// Begins a run on the packet that is in.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Programs that device and CPU maps hold for their targets (kernel/bpf/devmap.c, cpumap.c). The kernel runs
-// them on live packets only; here they run on what a single run redirects.
+// them on live packets only; here they run on whatever a run redirects.
 #include <algorithm>
 #include <cerrno>
 
@@ -39,31 +39,54 @@ Status LoadedProgram::claim_maps() {
     return {};
 }
 
-void LoadedProgram::run_second(RunResult& result) {
+/// A program that waits where a redirect leads to.
+struct LoadedProgram::Second {
+    LoadedProgram& program;
+    uint32_t interface = 0;      ///< that it sends to; 0 of a CPU
+    std::optional<uint32_t> cpu; ///< that it runs on, if it is another
+};
+
+std::optional<LoadedProgram::Second> LoadedProgram::second_for(const Machine& machine,
+                                                               const Redirect& redirect) {
     constexpr uint64_t kBroadcast = 8;
-    Redirect& redirect = *result.redirect;
-    const auto found = std::ranges::find_if(machine_.maps(), [&](const auto& map) {
-        return has_targets(map->type()) && map->info().name == redirect.map;
+    const auto found = std::ranges::find_if(machine.maps(), [&](const auto& one) {
+        return has_targets(one->type()) && one->info().name == redirect.map;
     });
-    if (found == machine_.maps().end() || (redirect.flags & kBroadcast) != 0) {
-        return;
+    if (found == machine.maps().end() || (redirect.flags & kBroadcast) != 0) {
+        return std::nullopt;
     }
     const auto& map = static_cast<const RedirectMap&>(**found);
-    auto* second = static_cast<LoadedProgram*>(map.program(redirect.index));
-    if (second == nullptr) {
+    auto* program = static_cast<LoadedProgram*>(map.program(redirect.index));
+    if (program == nullptr) {
+        return std::nullopt;
+    }
+    return map.type() == abi::MapType::Cpumap ? Second{*program, 0, redirect.index}
+                                              : Second{*program, map.target(redirect.index), {}};
+}
+
+void LoadedProgram::run_second(Machine& machine, const Second& second, const Code& entry) {
+    // The receiving interface stays, its queue is not known any more.
+    uint8_t* md = machine.context_image.data();
+    store(md + offsetof(abi::XdpMd, rx_queue_index), uint32_t{0});
+    store(md + offsetof(abi::XdpMd, egress_ifindex), second.interface);
+    machine.cpu = second.cpu.value_or(machine.cpu);
+    second.program.start_run(machine, entry);
+    (void)machine.execute(machine, entry, 0);
+    if (machine.held_lock && machine.group != nullptr) {
+        machine.group->release(machine.held_lock->host); // others must not wait for what this run forgot
+    }
+    machine.finish_run();
+}
+
+void LoadedProgram::run_second(RunResult& result) {
+    Redirect& redirect = *result.redirect;
+    const auto second = second_for(machine_, redirect);
+    if (!second) {
         return;
     }
-    // The receiving interface stays, its queue is not known any more.
-    uint8_t* md = machine_.context_image.data();
-    store(md + offsetof(abi::XdpMd, rx_queue_index), uint32_t{0});
-    store(md + offsetof(abi::XdpMd, egress_ifindex),
-          map.type() == abi::MapType::Cpumap ? 0 : map.target(redirect.index));
     machine_.execute = execute;
-    const Code& entry = second->code(false);
-    second->start_run(machine_, entry);
-    (void)machine_.execute(machine_, entry, 0);
-    machine_.finish_run();
-    redirect.second = SecondRun{second->name(), static_cast<uint32_t>(machine_.regs[0]), {}};
+    run_second(machine_, *second, second->program.code(false));
+    redirect.second = SecondRun{second->program.name(), static_cast<uint32_t>(machine_.regs[0]), {}};
     context_->packet_after(machine_, redirect.second->packet);
     result.log.insert(result.log.end(), machine_.log.begin(), machine_.log.end());
     result.warnings.insert(result.warnings.end(), machine_.warnings.begin(), machine_.warnings.end());
@@ -71,6 +94,55 @@ void LoadedProgram::run_second(RunResult& result) {
         result.fault = make_fault(machine_, *machine_.pending, nullptr);
     }
     machine_.end_run();
+}
+
+bool LoadedProgram::run_second_of(Machine& machine, BatchItem& item, std::optional<Fault>& fault,
+                                  std::vector<Warning>* warnings) {
+    const auto second = second_for(machine, *machine.redirect);
+    if (!second) {
+        return true;
+    }
+    machine.end_run();
+    const uint32_t cpu = machine.cpu;
+    const Code* entry = nullptr;
+    if (machine.concurrent) {
+        const auto shared = second->program.shared_code(machine);
+        if (!shared) {
+            machine.fault(FaultKind::BadCall, shared.error().message());
+        } else {
+            entry = *shared;
+        }
+    } else {
+        entry = &second->program.code(false);
+    }
+    if (entry != nullptr) {
+        run_second(machine, *second, *entry);
+    }
+    item.second = static_cast<uint32_t>(machine.regs[0]);
+    machine.cpu = cpu;
+    context_->set_context(machine, {}); // for the packets that follow
+    item.faulted = machine.pending.has_value();
+    if (item.faulted) {
+        fault = make_fault(machine, *machine.pending, nullptr);
+    }
+    if (warnings != nullptr) {
+        add_warnings(*warnings, machine.warnings);
+    }
+    return !item.faulted || machine.pending->kind != FaultKind::Interrupted;
+}
+
+Status LoadedProgram::refuse_shared_cpus() const {
+    for (const auto& map : machine_.maps()) {
+        if (map->type() == abi::MapType::Cpumap && static_cast<const RedirectMap&>(*map).holds_programs()) {
+            return Error{ENOTSUP,
+                         "replay",
+                         "programs in map " + map->info().name +
+                             " run on its CPUs, which the workers run on themselves",
+                         "replay without workers",
+                         {}};
+        }
+    }
+    return {};
 }
 
 } // namespace mimicsh::vm

@@ -395,6 +395,14 @@ local function report_lines(report)
         lines[#lines + 1] = ("  %-9s %10d  %5.1f %%  first: packet %d"):format(verdict, count,
             100 * count / math.max(report.packets, 1), report.first[verdict] and report.first[verdict].index or 0)
     end
+    local second = {}
+    for verdict, count in next, report.second do
+        second[#second + 1] = ("%s %d"):format(verdict, count)
+    end
+    table.sort(second)
+    if second[1] then
+        lines[#lines + 1] = "  programs of the targets: " .. table.concat(second, ", ")
+    end
     local names = {}
     for name in next, report.maps do
         names[#names + 1] = name
@@ -430,7 +438,7 @@ function Report.__tojson(report)
     for verdict, entry in next, report.first do
         first[verdict] = { index = entry.index, packet = hex(entry.bytes) }
     end
-    return { packets = report.packets, bytes = report.bytes, verdicts = report.verdicts, first = first,
+    return { packets = report.packets, bytes = report.bytes, verdicts = report.verdicts, second = report.second, first = first,
              maps = report.maps, interrupted = report.interrupted, seconds = report.seconds, pps = report.pps,
              fault = report.fault }
 end
@@ -694,7 +702,8 @@ Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, red
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=]} -> report | nil, err
-Runs on many packets, on several CPUs with workers: verdicts, first (packet per verdict), maps (changes), fault.
+Runs on many packets, on several CPUs with workers: verdicts, second (verdicts of programs that device and CPU maps
+hold), first (packet per verdict), maps (changes), fault.
 print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
 
 core.doc("program:race", program_methods.race, [[

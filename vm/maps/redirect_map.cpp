@@ -90,6 +90,15 @@ Program* RedirectMap::program(uint32_t key) const {
     return slot == kNoElement ? nullptr : programs_[slot];
 }
 
+bool RedirectMap::holds_programs() const {
+    for (uint32_t slot = 0; slot < info_.max_entries; ++slot) {
+        if (is_set_[slot] && programs_[slot] != nullptr) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool RedirectMap::claim(const Program& program) {
     constexpr uint32_t kHasFragments = 1 << 5; // BPF_F_XDP_HAS_FRAGS
     const bool takes = (program.linked().spec.flags & kHasFragments) != 0;

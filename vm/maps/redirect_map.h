@@ -29,6 +29,7 @@ class RedirectMap final : public VmMap {
     [[nodiscard]] uint32_t target(uint32_t key) const { return load<uint32_t>(value(slot_of(key))); }
     /// Program for a key; null without one.
     [[nodiscard]] Program* program(uint32_t key) const;
+    [[nodiscard]] bool holds_programs() const;
     /// A program that uses the map, or is put into it, fixes whether all of them take fragments
     /// (bpf_prog_map_compatible). False: it is not like those before it.
     [[nodiscard]] bool claim(const Program& program);
