@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
 
 namespace mimicsh {
 
@@ -12,76 +14,110 @@ namespace {
 constexpr uint32_t kMaxDepth = 8;
 constexpr size_t kMaxFields = 64;
 
-/// Structs whose contents only the kernel touches.
+using Kind = HiddenField::Kind;
+
+/// Structs whose contents only the kernel touches. One of the name but of another size is a program's own
+/// (btf_find_struct, kernel/bpf/btf.c).
 struct Opaque {
     std::string_view name;
-    HiddenField::Kind kind = HiddenField::Kind::Other;
+    uint32_t size = 0;
+    Kind kind = Kind::Other;
 };
 constexpr std::array kOpaque{
-    Opaque{"bpf_spin_lock", HiddenField::Kind::SpinLock},
-    Opaque{"bpf_res_spin_lock", HiddenField::Kind::ResSpinLock},
-    Opaque{"bpf_timer", HiddenField::Kind::Timer},
-    Opaque{"bpf_wq", HiddenField::Kind::Workqueue},
-    Opaque{"bpf_list_head", HiddenField::Kind::ListHead},
-    Opaque{"bpf_list_node", HiddenField::Kind::ListNode},
-    Opaque{"bpf_rb_root", HiddenField::Kind::RbRoot},
-    Opaque{"bpf_rb_node", HiddenField::Kind::RbNode},
-    Opaque{"bpf_refcount", HiddenField::Kind::Refcount},
+    Opaque{"bpf_spin_lock", 4, Kind::SpinLock},  Opaque{"bpf_res_spin_lock", 4, Kind::ResSpinLock},
+    Opaque{"bpf_timer", 16, Kind::Timer},        Opaque{"bpf_wq", 16, Kind::Workqueue},
+    Opaque{"bpf_list_head", 16, Kind::ListHead}, Opaque{"bpf_list_node", 24, Kind::ListNode},
+    Opaque{"bpf_rb_root", 16, Kind::RbRoot},     Opaque{"bpf_rb_node", 32, Kind::RbNode},
+    Opaque{"bpf_refcount", 4, Kind::Refcount},
 };
 
-/// A pointer to an object of the kernel: tagged kptr, kptr_untrusted, percpu_kptr or uptr.
-bool is_kernel_pointer(const Btf& btf, const BtfType& type) {
-    if (type.kind != BtfKind::Ptr || type.type == 0) {
-        return false;
+/// What a type is as a field: nothing when the program may use it.
+std::optional<HiddenField> field_of(const Btf& btf, const BtfType& type) {
+    if (type.kind == BtfKind::Struct) {
+        const auto opaque = std::ranges::find(kOpaque, type.name, &Opaque::name);
+        return opaque != kOpaque.end() && opaque->size == type.size
+                   ? std::optional(HiddenField{opaque->kind, 0, type.size})
+                   : std::nullopt;
     }
-    const BtfType& tag = btf.type(type.type);
-    return tag.kind == BtfKind::TypeTag && (tag.name == "kptr" || tag.name == "kptr_untrusted" ||
-                                            tag.name == "percpu_kptr" || tag.name == "uptr");
+    if (type.kind != BtfKind::Ptr || type.type == 0 || btf.type(type.type).kind != BtfKind::TypeTag) {
+        return std::nullopt;
+    }
+    // A pointer to an object of the kernel.
+    const std::string_view tag = btf.type(type.type).name;
+    if (tag == "kptr" || tag == "percpu_kptr") {
+        return HiddenField{tag == "kptr" ? Kind::Kptr : Kind::PercpuKptr, 0, 8};
+    }
+    return tag == "kptr_untrusted" || tag == "uptr" ? std::optional(HiddenField{Kind::Other, 0, 8})
+                                                    : std::nullopt;
 }
 
-HiddenField::Kind pointer_kind(std::string_view tag) {
-    return tag == "kptr"          ? HiddenField::Kind::Kptr
-           : tag == "percpu_kptr" ? HiddenField::Kind::PercpuKptr
-                                  : HiddenField::Kind::Other;
-}
+/// Looks through each type once for every depth that it is met at: nests may be wide on every level.
+class Finder {
+  public:
+    explicit Finder(const Btf& btf) : btf_(btf) {}
 
-void collect(const Btf& btf, uint32_t id, uint64_t offset, uint32_t depth, std::vector<HiddenField>& found) {
-    const BtfType& type = btf.type(btf.resolve(id));
-    if (depth > kMaxDepth || found.size() >= kMaxFields) {
-        return;
-    }
-    const auto size = btf.size_of(id);
-    const auto opaque =
-        type.kind == BtfKind::Struct ? std::ranges::find(kOpaque, type.name, &Opaque::name) : kOpaque.end();
-    if (size && (opaque != kOpaque.end() || is_kernel_pointer(btf, type))) {
-        found.push_back({opaque != kOpaque.end() ? opaque->kind : pointer_kind(btf.type(type.type).name),
-                         static_cast<uint32_t>(offset), static_cast<uint32_t>(*size)});
-    } else if (type.kind == BtfKind::Struct) {
-        for (const BtfMember& member : type.members) {
-            collect(btf, member.type, offset + member.bit_offset / 8, depth + 1, found);
+    using Fields = std::vector<HiddenField>;
+
+    /// Fields of a type by their place in it.
+    const Fields& fields(uint32_t type_id, uint32_t depth) {
+        const uint32_t id = btf_.resolve(type_id);
+        const auto known = known_.find({id, depth});
+        if (known != known_.end()) {
+            return known->second;
         }
-    } else if (type.kind == BtfKind::Array) {
-        const auto step = btf.size_of(type.type);
-        for (uint32_t i = 0; step && i < std::min<uint32_t>(type.elements, kMaxFields); ++i) {
-            collect(btf, type.type, offset + i * *step, depth + 1, found);
+        Fields found;
+        const BtfType& type = btf_.type(id);
+        if (const auto field = field_of(btf_, type)) {
+            found.push_back(*field);
+        } else if (depth < kMaxDepth && type.kind == BtfKind::Struct) {
+            for (const BtfMember& member : type.members) {
+                append(fields(member.type, depth + 1), member.bit_offset / 8, found);
+            }
+        } else if (depth < kMaxDepth && type.kind == BtfKind::Array) {
+            const Fields& element = fields(type.type, depth + 1);
+            const auto step = btf_.size_of(type.type);
+            for (uint32_t i = 0;
+                 step && !element.empty() && i < std::min<uint32_t>(type.elements, kMaxFields); ++i) {
+                append(element, i * *step, found);
+            }
+        }
+        return known_.emplace(std::pair{id, depth}, std::move(found)).first->second;
+    }
+
+    static void append(const Fields& more, uint64_t offset, Fields& found) {
+        for (HiddenField field : more) {
+            if (found.size() < kMaxFields && offset + field.offset <= UINT32_MAX) {
+                field.offset += static_cast<uint32_t>(offset);
+                found.push_back(field);
+            }
         }
     }
-}
+
+  private:
+    const Btf& btf_;
+    std::map<std::pair<uint32_t, uint32_t>, Fields> known_;
+};
 
 } // namespace
 
 std::vector<HiddenField> hidden_fields_of(const Btf& btf, uint32_t type_id, uint32_t size) {
+    Finder finder(btf);
     std::vector<HiddenField> found;
     if (const BtfType& section = btf.type(type_id); section.kind == BtfKind::Datasec) {
         for (const BtfSecVar& var : section.vars) {
-            collect(btf, btf.type(var.var_type).type, var.offset, 0, found);
+            Finder::append(finder.fields(btf.type(var.var_type).type, 0), var.offset, found);
         }
     } else {
-        collect(btf, type_id, 0, 0, found);
+        found = finder.fields(type_id, 0);
     }
-    std::ranges::sort(found, {}, &HiddenField::offset);
-    std::erase_if(found,
-                  [&](const HiddenField& field) { return uint64_t{field.offset} + field.size > size; });
+    std::ranges::stable_sort(found, {}, &HiddenField::offset);
+    uint64_t end = 0; // types that were made by hand may have them over each other
+    std::erase_if(found, [&](const HiddenField& field) {
+        const uint64_t behind = uint64_t{field.offset} + field.size;
+        const bool fits = field.offset >= end && behind <= size;
+        end = fits ? behind : end;
+        return !fits;
+    });
     return found;
 }
 

@@ -12,9 +12,10 @@ namespace mimicsh::vm {
 
 namespace {
 
-constexpr size_t kMostName = 79;   // BTF_SHOW_NAME_SIZE less the end
-constexpr size_t kMostIndent = 32; // beyond, lines do not move to the right any more
-constexpr int kMostSuffixes = 10;  // BTF_SHOW_MAX_ITER
+constexpr size_t kMostName = 79;       // BTF_SHOW_NAME_SIZE less the end
+constexpr size_t kMostIndent = 32;     // beyond, lines do not move to the right any more
+constexpr int kMostSuffixes = 10;      // BTF_SHOW_MAX_ITER
+constexpr size_t kMostShown = 1 << 18; // values and elements; more have only types that no compiler wrote
 
 std::string hex(uint64_t high, uint64_t low) {
     char text[48];
@@ -155,6 +156,9 @@ class Shower {
     void end() { type_ = type_id_ = 0; }
 
     void show(uint32_t type, uint32_t id, size_t at, uint32_t bit) {
+        if (++shown_ > kMostShown) {
+            return;
+        }
         type = btf_.resolve(type);
         const BtfType& shown = btf_.type(type);
         switch (shown.kind) {
@@ -196,7 +200,7 @@ class Shower {
             return value;
         };
         const uint64_t low = take(0, std::min(width, 64u));
-        const uint64_t high = width > 64 ? take(64, width - 64) : 0;
+        const uint64_t high = width > 64 ? take(64, std::min(width - 64, 64u)) : 0;
         put_value(hex(high, low), low == 0 && high == 0);
     }
 
@@ -301,7 +305,7 @@ class Shower {
     void show_elements(const BtfType& array, size_t at, uint32_t bit) {
         const uint32_t element = btf_.resolve(array.type);
         const uint32_t size = btf_.type(element).kind == BtfKind::Ptr ? 0 : btf_.type(element).size;
-        for (uint32_t i = 0; i < array.elements; ++i) {
+        for (uint32_t i = 0; i < array.elements && shown_ <= kMostShown; ++i) {
             in_element_ = true;
             member_ = nullptr;
             show(element, array.type, at + size_t{i} * size, bit);
@@ -334,6 +338,7 @@ class Shower {
     uint64_t flags_;
     std::string text_;
     size_t depth_ = 0;
+    size_t shown_ = 0;   ///< values so far, those without output too
     size_t deepest_ = 0; ///< at which a value was shown since the last look ahead began
     bool dry_ = false;   ///< looking ahead
     const BtfMember* member_ = nullptr;
