@@ -2,6 +2,7 @@
 // Emulated CPUs that share the maps of an instance: what they must not do at the same time.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -16,8 +17,11 @@ class CpuGroup {
     /// `pause` lets others go on while a CPU waits for a lock.
     explicit CpuGroup(std::function<void(Machine&)> pause) : pause_(std::move(pause)) {}
 
-    /// Held by helpers that look at or change the structure of maps, where CPUs run at the same time.
-    std::recursive_mutex maps;
+    /// Held by helpers that look at or change the structure of maps, where CPUs run at the same time; not
+    /// while they call back.
+    std::mutex maps;
+    /// The CPU whose helper holds it.
+    std::atomic<const Machine*> inside = nullptr;
 
     /// Takes the bpf_spin_lock at a host address; waits while another CPU has it. False: the run was stopped.
     [[nodiscard]] bool acquire(Machine& machine, const void* lock);

@@ -107,7 +107,10 @@ bool looks_into_maps(uint32_t id) {
 uint64_t guarded_call(Machine& machine, const uint64_t* args) {
     const HelperFn helper = helper_function(static_cast<uint32_t>(machine.at->c));
     const std::lock_guard lock(machine.group->maps);
-    return helper(machine, args);
+    machine.group->inside = &machine;
+    const uint64_t result = helper(machine, args);
+    machine.group->inside = nullptr;
+    return result;
 }
 
 /// Stands where the kernel would refuse an instruction if it did not know that nothing comes there.

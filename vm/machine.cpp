@@ -392,10 +392,12 @@ uint32_t Machine::own_frames() const {
 }
 
 bool Machine::is_callback(uint64_t function) const {
+    // Not any slot that has an operation: which ones do differs between the fast code and the traced one.
+    const LinkedProgram& program = code->program->linked();
     const int64_t slot = offset_of(function);
     return handle_of(function) == kCallbackHandle && slot >= 0 &&
-           static_cast<uint64_t>(slot) < code->op_of_slot.size() &&
-           code->op_of_slot[static_cast<size_t>(slot)] != Code::kNoOp;
+           static_cast<uint64_t>(slot) < program.insns.size() &&
+           program.functions[program.function_at(static_cast<uint32_t>(slot))].insn == slot;
 }
 
 std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_t, 5> args,
@@ -411,7 +413,17 @@ std::optional<uint64_t> Machine::call_back(uint64_t function, std::array<uint64_
         return std::nullopt;
     }
     std::copy(args.begin(), args.end(), regs.begin() + 1);
+    // Others may hold a lock that the callback waits for, and want the maps before they give it back.
+    const bool has_maps = concurrent && group->inside == this;
+    if (has_maps) {
+        group->inside = nullptr;
+        group->maps.unlock();
+    }
     const bool ok = execute(*this, *caller, caller->op_of_slot[static_cast<size_t>(slot)]);
+    if (has_maps) {
+        group->maps.lock();
+        group->inside = this;
+    }
     if (!ok) {
         return std::nullopt;
     }

@@ -83,16 +83,16 @@ Status LoadedProgram::prepare() {
     if (auto ok = claim_maps(); !ok && machine_.options.mode == Mode::Strict) {
         return ok;
     }
-    const Analysis analysis = analyse_linked();
-    if (machine_.options.mode == Mode::Strict && analysis.refusal) {
-        return load_refusal(linked_, analysis.refusal->slot, EACCES, analysis.refusal->text);
+    analysis_ = analyse_linked();
+    if (machine_.options.mode == Mode::Strict && analysis_.refusal) {
+        return load_refusal(linked_, analysis_.refusal->slot, EACCES, analysis_.refusal->text);
     }
     if (machine_.options.mode == Mode::Strict) {
-        if (auto ok = check_stack(linked_, analysis.async_callbacks); !ok) {
+        if (auto ok = check_stack(linked_, analysis_.async_callbacks); !ok) {
             return ok;
         }
     }
-    auto code = decode(linked_, analysis, decode_options(false));
+    auto code = decode(linked_, analysis_, decode_options(false));
     if (!code) {
         return code.error();
     }
@@ -113,7 +113,7 @@ const Code& LoadedProgram::code(bool traced) {
     if (wanted.ops.empty()) {
         DecodeOptions options = decode_options(traced);
         options.replays = replay_ != nullptr;
-        auto code = decode(linked_, analyse_linked(), options);
+        auto code = decode(linked_, analysis_, options);
         assert(code); // what decoded once decodes again
         wanted = std::move(*code);
         wanted.program = this;
@@ -126,7 +126,7 @@ Expected<const Code*> LoadedProgram::shared_code(const Machine& machine) {
     if (shared_.ops.empty()) {
         DecodeOptions options = decode_options(false);
         options.shared = true;
-        auto code = decode(linked_, analyse_linked(), options);
+        auto code = decode(linked_, analysis_, options);
         if (!code) {
             return code.error();
         }
@@ -154,10 +154,10 @@ void LoadedProgram::run_on(Machine& machine, ByteView packet, const Code& entry)
     context_->set_packet(machine, packet);
     start_run(machine, entry);
     (void)machine.execute(machine, entry, 0);
+    machine.finish_run();
     if (machine.held_lock && machine.group != nullptr) {
         machine.group->release(machine.held_lock->host); // others must not wait for what this run forgot
     }
-    machine.finish_run();
 }
 
 bool LoadedProgram::is_redirected(const Machine& machine, const BatchItem& item) const {

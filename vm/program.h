@@ -101,6 +101,7 @@ class LoadedProgram final : public Program {
     LinkedProgram linked_;
     Machine& machine_;
     const ContextKind* context_;
+    Analysis analysis_; ///< as it was at load: the host may change what it read of constant data
     Code fast_;
     std::array<Code, 4> others_; ///< sum of traced 1, replaying 2
     Code shared_;

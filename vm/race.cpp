@@ -11,6 +11,7 @@
 #include "vm/interp.h"
 #include "vm/report.h"
 #include "vm/trace.h"
+#include "vm/workers.h"
 
 namespace mimicsh::vm {
 
@@ -232,6 +233,9 @@ Expected<RaceReport> find_races(LoadedProgram& program, Machine& main, const Rac
     if (!main.options.helpers.empty()) {
         return Error{
             ENOTSUP, "race", "helpers of one's own are called on one thread, and a race has two", {}, {}};
+    }
+    if (auto ok = check_shared_maps(main, "race", ""); !ok) {
+        return ok.error();
     }
     for (const ByteView packet : options.packets) {
         if (auto ok = program.context()->check(program.name(), packet, {}); !ok) {

@@ -38,7 +38,7 @@ uint32_t flow_of(ByteView packet) {
 }
 
 /// Why emulated CPUs cannot share the map; empty when they can.
-std::string_view unshared(const VmMap& map) {
+std::string_view why_unshared(const VmMap& map) {
     using abi::MapType;
     switch (map.type()) {
     case MapType::CgroupStorage:
@@ -57,6 +57,19 @@ std::string_view unshared(const VmMap& map) {
 
 } // namespace
 
+Status check_shared_maps(const Machine& machine, const char* op, const char* hint) {
+    for (const auto& map : machine.maps()) {
+        if (const std::string_view why = why_unshared(*map); !why.empty()) {
+            return Error{ENOTSUP,
+                         op,
+                         "map " + map->info().name + " cannot be shared between CPUs: " + std::string(why),
+                         hint,
+                         {}};
+        }
+    }
+    return {};
+}
+
 Expected<std::unique_ptr<Workers>> Workers::create(LoadedProgram& program, Machine& main, uint32_t count) {
     if (count > main.options.cpus) {
         return Error{EINVAL,
@@ -73,14 +86,8 @@ Expected<std::unique_ptr<Workers>> Workers::create(LoadedProgram& program, Machi
                      "replay without workers",
                      {}};
     }
-    for (const auto& map : main.maps()) {
-        if (const std::string_view why = unshared(*map); !why.empty()) {
-            return Error{ENOTSUP,
-                         "replay",
-                         "map " + map->info().name + " cannot be shared between workers: " + std::string(why),
-                         "replay without workers",
-                         {}};
-        }
+    if (auto ok = check_shared_maps(main, "replay", "replay without workers"); !ok) {
+        return ok.error();
     }
     std::unique_ptr<Workers> workers(new Workers(program));
     for (uint32_t i = 0; i < count; ++i) {

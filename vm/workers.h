@@ -14,6 +14,9 @@
 
 namespace mimicsh::vm {
 
+/// ENOTSUP by name for a map that several emulated CPUs cannot share.
+[[nodiscard]] Status check_shared_maps(const Machine& machine, const char* op, const char* hint);
+
 /// A pool of threads, one emulated CPU each (CPU 0 among them). Packets are spread by addresses and ports, as
 /// a card's queues spread them: those of a flow stay in order, those of different flows do not.
 class Workers {

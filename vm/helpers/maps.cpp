@@ -101,6 +101,10 @@ uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args) {
     if (map == nullptr) {
         return 0;
     }
+    std::unique_lock<std::mutex> lock;
+    if (machine.concurrent) {
+        lock = std::unique_lock(machine.group->maps);
+    }
     switch (map->type()) { // only these count
     case abi::MapType::Hash:
     case abi::MapType::PercpuHash:
