@@ -155,7 +155,7 @@ Machine::Resolved Machine::resolve_socket(Region& region, uint64_t addr, uint64_
     if (access == Access::Write) {
         return refuse("sockets can only be read");
     }
-    if (offset < 0 || static_cast<uint64_t>(offset) + size > region.size) {
+    if (offset < 0 || offset > region.size || size > region.size - static_cast<uint64_t>(offset)) {
         out_of_bounds(region, addr, size, access, what);
         return {};
     }
@@ -282,7 +282,7 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
             // The first store of a run into the element that was looked up last.
             journal.bytes(region.host, region.size);
             region.store_limit = region.size;
-            opened_.push_back(handle);
+            note_opened(handle);
             std::memcpy(region.host + q, &value, size);
             return true;
         }
@@ -381,7 +381,18 @@ void Machine::open_element(Region& region, uint64_t addr) {
     region.base = kOrigin + (element << region.shift);
     region.load_limit = region.readable ? region.size : 0;
     region.store_limit = region.size;
-    opened_.push_back(handle_of(addr));
+    note_opened(handle_of(addr));
+}
+
+/// A long run opens the same few windows again and again.
+void Machine::note_opened(uint32_t handle) {
+    constexpr size_t kMany = 4096;
+    if (opened_.size() >= kMany && opened_.size() == opened_.capacity()) {
+        std::ranges::sort(opened_);
+        opened_.erase(std::unique(opened_.begin(), opened_.end()), opened_.end());
+        opened_.reserve(2 * opened_.size() + kMany);
+    }
+    opened_.push_back(handle);
 }
 
 bool Machine::can_access(uint64_t addr, uint64_t size, Access access) {

@@ -32,11 +32,12 @@ AsyncCallback& AsyncTable::change(uint32_t id, Journal* journal) {
 void AsyncTable::arm(uint32_t id, uint64_t expires, Journal* journal) {
     note(&head_, sizeof head_, journal);
     AsyncCallback& entry = change(id, journal);
+    due_.erase({entry.expires, entry.order, id});
     entry.armed = true;
     entry.expires = expires;
     entry.order = ++head_.next_order;
     if (advancing) {
-        due_.push({expires, entry.order, id});
+        due_.insert({expires, entry.order, id});
     }
 }
 
@@ -49,18 +50,18 @@ void AsyncTable::release(uint32_t id, Journal* journal) {
 }
 
 void AsyncTable::collect() {
-    due_ = {};
+    due_.clear();
     for (uint32_t id = 1; id <= all_.size(); ++id) {
         if (at(id).armed) {
-            due_.push({at(id).expires, at(id).order, id});
+            due_.insert({at(id).expires, at(id).order, id});
         }
     }
 }
 
 std::optional<uint32_t> AsyncTable::next_due(uint64_t until) {
-    while (!due_.empty() && due_.top().expires <= until) {
-        const Due first = due_.top();
-        due_.pop();
+    while (!due_.empty() && due_.begin()->expires <= until) {
+        const Due first = *due_.begin();
+        due_.erase(due_.begin());
         AsyncCallback& entry = all_[first.id - 1];
         if (entry.armed && entry.order == first.order) {
             entry.armed = false;

@@ -7,8 +7,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
-#include <queue>
-#include <vector>
+#include <set>
 
 #include "vm/journal.h"
 
@@ -65,7 +64,7 @@ class AsyncTable {
 
     std::deque<AsyncCallback> all_; ///< never moves
     Head head_;
-    std::priority_queue<Due, std::vector<Due>, std::greater<>> due_; ///< may hold what was disarmed since
+    std::set<Due> due_; ///< may hold what was disarmed since
 };
 
 } // namespace mimicsh::vm

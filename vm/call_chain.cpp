@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <set>
 
 #include "vm/decode.h"
 
@@ -16,7 +17,7 @@ constexpr uint32_t kStackUnit = 16;
 class Chains {
   public:
     Chains(const LinkedProgram& program, const std::vector<uint32_t>& async)
-        : program_(program), async_(async) {
+        : program_(program), async_(async.begin(), async.end()) {
         for (uint32_t slot = 0; slot < program.insns.size(); slot += slot_count(program.insns[slot])) {
             note(slot, program.insns[slot]);
         }
@@ -57,7 +58,7 @@ class Chains {
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
-            if (local || std::ranges::count(async_, target) == 0) {
+            if (local || !async_.contains(target)) {
                 calls_[function].emplace_back(slot, program_.function_at(target));
             }
         }
@@ -88,7 +89,7 @@ class Chains {
     }
 
     const LinkedProgram& program_;
-    const std::vector<uint32_t>& async_;
+    std::set<uint32_t> async_;
     std::map<uint32_t, std::vector<std::pair<uint32_t, uint32_t>>> calls_;
     std::map<uint32_t, uint32_t> depth_;
     std::map<uint32_t, uint32_t> seen_;

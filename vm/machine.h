@@ -277,7 +277,9 @@ class Machine {
     /// Closes the fast windows of a map whose elements are no longer all alive.
     void close_windows(VmMap& map) {
         map.end_windows(regions);
-        deleted_from_.push_back(&map);
+        if (std::ranges::find(deleted_from_, &map) == deleted_from_.end()) {
+            deleted_from_.push_back(&map);
+        }
         touched = true;
     }
     /// New guest address for the packet after a helper moved it; old pointers go stale.
@@ -447,6 +449,7 @@ class Machine {
     void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
     [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
     void open_element(Region& region, uint64_t addr);
+    void note_opened(uint32_t handle);
     /// Whether bytes of a map value or object are part of a field that only the kernel writes.
     [[nodiscard]] bool is_guarded(const Region& region, const uint8_t* host, uint64_t size) const;
 
@@ -456,7 +459,7 @@ class Machine {
     std::array<uint64_t, 2> random_at_start_{};
     uint64_t clock_at_start_ = 0;
     std::set<std::pair<const Code*, uint32_t>> warned_; ///< sites that warned in this run
-    std::vector<uint32_t> opened_;                      ///< map-value handles with an open store window
+    std::vector<uint32_t> opened_; ///< map-value handles with an open store window, some several times
     std::vector<CgroupStorageMap*> cgroup_storage_;
     std::vector<StorageMap*> socket_storage_;
     std::vector<VmMap*> deleted_from_; ///< maps that lost entries in this run

@@ -43,6 +43,8 @@ class ObjectHeap {
         return at(id);
     }
     [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(all_.size()); }
+    /// Freed objects that `create` looks through for one that is large enough.
+    [[nodiscard]] size_t free_count() const { return free_.size(); }
     /// Memory of all objects, about.
     [[nodiscard]] uint64_t bytes() const { return bytes_; }
     /// Objects that were freed may be used again from here on: no run can take that back.
@@ -56,6 +58,7 @@ class ObjectHeap {
     /// Region of an object in this run, 0 = none yet.
     [[nodiscard]] uint32_t& handle(uint32_t id) { return handles_[id - 1]; }
     std::vector<uint32_t> shown; ///< objects with a region in this run
+    uint64_t tree_changes = 0;   ///< nodes that were put into trees or taken out
 
   private:
     std::deque<HeapObject> all_; ///< never moves

@@ -101,6 +101,8 @@ class VmInstance final : public Instance {
     }
 
     Status load_programs(const LinkOptions& options) {
+        constexpr uint64_t kBytesPerInsn = 64; // linked, analysed and decoded
+        uint64_t bytes = 0;
         for (uint32_t index : object_->programs()) {
             const Function& function = object_->functions[index];
             if (context_kind(function.spec->type) == nullptr && machine_.options.mode == Mode::Strict) {
@@ -114,6 +116,15 @@ class VmInstance final : public Instance {
             auto linked = link(object_, index, options);
             if (!linked) {
                 return linked.error();
+            }
+            bytes += linked->insns.size() * kBytesPerInsn;
+            if (bytes > machine_.options.memory_limit) {
+                return Error{ENOMEM,
+                             "load",
+                             function.name + ": the programs of the object do not fit the memory limit of " +
+                                 std::to_string(machine_.options.memory_limit >> 20) + " MiB",
+                             "load fewer of them or raise the memory limit of the vm",
+                             {}};
             }
             machine_.make_room_for(linked->spec.type);
             programs_.push_back(std::make_unique<LoadedProgram>(std::move(*linked), machine_));

@@ -205,6 +205,13 @@ uint64_t helper_redirect_map(Machine& machine, const uint64_t* args);
 // perf.cpp
 uint64_t helper_perf_event_output(Machine& machine, const uint64_t* args);
 
+/// Looking through a list of the run's takes steps of the budget when the list is long. False: a fault is
+/// pending.
+[[nodiscard]] inline bool spend_on(Machine& machine, size_t entries) {
+    constexpr size_t kEntriesPerStep = 256;
+    return entries < kEntriesPerStep || machine.spend(entries / kEntriesPerStep);
+}
+
 /// Bytes from the packet's start, fragments included.
 [[nodiscard]] uint64_t packet_length(const PacketState& packet);
 /// Copies between the packet (linear part, then fragments) and host bytes; all must be there.

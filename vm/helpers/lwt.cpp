@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Headers that lightweight tunnels put in front (net/core/lwt_bpf.c).
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "vm/helpers/csum.h"
@@ -43,8 +44,10 @@ int64_t push_ip(SkbCall& call, const uint8_t* headers, uint32_t size) {
     if (version == 0) {
         return -EINVAL;
     }
+    std::array<uint8_t, kMaxHeaders> copied; // they may lie in the packet, which moves
+    std::copy_n(headers, size, copied.begin());
     call.push(size);
-    std::copy_n(headers, size, call.data());
+    std::copy_n(copied.begin(), size, call.data());
     call.skb().encapsulated = true;
     call.skb().network = call.packet().start;
     call.clear_hash();

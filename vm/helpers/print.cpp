@@ -67,8 +67,12 @@ bool read_conversion(std::string_view format, size_t& at, Conversion& out) {
 }
 
 std::string guest_string(Machine& machine, uint64_t addr, size_t limit, const char* what) {
+    constexpr size_t kCharactersPerStep = 16;
     std::string text;
     while (text.size() < limit) {
+        if (text.size() % kCharactersPerStep == kCharactersPerStep - 1 && !machine.spend(1)) {
+            break;
+        }
         const uint8_t* byte = machine.span(addr + text.size(), 1, Access::Read, what);
         if (byte == nullptr || *byte == 0) {
             break;
@@ -288,6 +292,9 @@ uint64_t helper_snprintf(Machine& machine, const uint64_t* args) {
         return 0;
     }
     Line line{size, {}, 0};
+    if (!machine.spend(format.size() / 16)) {
+        return 0;
+    }
     if (!format_line(machine, format, *values, line)) {
         return machine.fault(FaultKind::Strict,
                              "bpf_snprintf: the kernel refuses the format \"" + format + "\"");

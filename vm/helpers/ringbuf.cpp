@@ -25,6 +25,9 @@ Ringbuf* ringbuf_at(Machine& machine, uint64_t addr, const char* helper) {
 /// Ends a record: its region dies, so that a later use is a fault with the reason.
 void finish(Machine& machine, uint64_t addr, bool discard, const char* helper) {
     const uint32_t handle = handle_of(addr);
+    if (!spend_on(machine, machine.open_references.size())) {
+        return;
+    }
     const auto open = std::ranges::find(machine.open_references, handle);
     if (open == machine.open_references.end() || offset_of(addr) != 0 ||
         machine.regions.at(handle).kind != RegionKind::Record) {

@@ -50,7 +50,7 @@ uint64_t load_at(Machine& machine, SkbCall& call, uint64_t place, uint64_t to, u
         std::memset(bytes, 0, size);
         return call.done(-EFAULT);
     }
-    std::memcpy(bytes, call.buffer(static_cast<uint32_t>(place)), size);
+    std::memmove(bytes, call.buffer(static_cast<uint32_t>(place)), size);
     return call.done(0);
 }
 

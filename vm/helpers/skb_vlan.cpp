@@ -69,6 +69,7 @@ uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args) {
         // The tag that was kept beside the packet goes into it.
         const uint16_t protocol = swapped(call.get(kSkbVlanProto));
         call.push(kVlanTag);
+        call.make_room(call.packet().start + kMacs + kVlanTag); // the packet may be shorter
         uint8_t* data = call.data();
         std::memmove(data, data + kVlanTag, kMacs);
         store_be(data + kMacs, protocol);

@@ -329,6 +329,9 @@ uint64_t helper_sk_release(Machine& machine, const uint64_t* args) {
     }
     const uint32_t own = handle_of(args[0]);
     const uint32_t reference = machine.regions.at(own).first != 0 ? machine.regions.at(own).first : own;
+    if (!spend_on(machine, machine.open_references.size() + machine.regions.size() - reference)) {
+        return 0;
+    }
     const auto open = std::ranges::find(machine.open_references, reference);
     if (open == machine.open_references.end()) {
         return machine.fault(FaultKind::BadCall,

@@ -66,6 +66,7 @@ uint64_t init(Machine& machine, const Field& field, uint64_t map_addr, AsyncCall
     fresh.clock = clock;
     fresh.map = field.map;
     fresh.element = field.element;
+    machine.note_effect(); // what a value that is gone had initialised is not given back
     machine.journal.bytes(field.bytes, 4);
     mimicsh::store(field.bytes, machine.async.create(fresh, &machine.journal));
     return 0;

@@ -21,9 +21,9 @@ void copy_packet(PacketState& packet, uint64_t offset, uint8_t* bytes, uint64_t 
                                 : packet.fragments.data() + (position - linear);
         const uint64_t run = in_linear ? std::min(size - i, linear - position) : size - i;
         if (to_packet) {
-            std::memcpy(at, bytes + i, run);
+            std::memmove(at, bytes + i, run); // the bytes may be the packet's own
         } else {
-            std::memcpy(bytes + i, at, run);
+            std::memmove(bytes + i, at, run);
         }
         i += run;
     }

@@ -203,6 +203,9 @@ uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
     if (!machine.given(machine.world().conntrack, "world.conntrack")) {
         return 0;
     }
+    if (!spend_on(machine, machine.connections.size())) {
+        return 0;
+    }
     if (const auto found = find(machine, question)) {
         question.opts[kDirection] = found->second;
         return add_pointer(machine, RegionKind::Connection, found->first);
@@ -212,6 +215,7 @@ uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
 
 uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     constexpr uint32_t kTimeoutMs = 10'000;
+    constexpr size_t kMost = 262144; // nf_conntrack_max of a machine with enough memory
     int64_t refusal = 0;
     const Question question = ask(machine, args, kfunc, false, refusal);
     if (question.opts == nullptr) {
@@ -219,6 +223,9 @@ uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     }
     if (refusal != 0) {
         return refuse(question, refusal);
+    }
+    if (machine.connections.size() >= kMost) {
+        return refuse(question, -ENOMEM);
     }
     keep_for_rewind(machine);
     World::Connection made;
@@ -248,6 +255,7 @@ std::optional<uint32_t> connection_at(Machine& machine, uint64_t addr, RegionKin
 
 void give_back(Machine& machine, uint64_t addr, const char* kfunc) {
     machine.note_effect();
+    (void)spend_on(machine, machine.open_references.size());
     std::erase(machine.open_references, handle_of(addr));
     machine.regions.kill(handle_of(addr), kfunc);
 }
@@ -293,6 +301,9 @@ uint64_t kfunc_ct_insert_entry(Machine& machine, const uint64_t* args) {
         return 0;
     }
     give_back(machine, args[0], "bpf_ct_insert_entry");
+    if (!spend_on(machine, machine.connections.size())) {
+        return 0;
+    }
     World::Connection& wanted = machine.connections[*index];
     for (const World::Connection& other : machine.connections) {
         if (is_in_table(other) && is_in_the_way(other, wanted)) {

@@ -183,6 +183,12 @@ uint64_t helper_dynptr_from_mem(Machine& machine, const uint64_t* args) {
     if (machine.span(args[0], size, Access::Read, "memory of the dynptr") == nullptr) {
         return 0;
     }
+    // Parts of it are shown by their place in the emulator, which values of maps keep.
+    const uint32_t handle = handle_of(args[0]);
+    if (handle == 0 || machine.regions.at(handle).kind != RegionKind::MapValues) {
+        return machine.fault(FaultKind::BadCall, "bpf_dynptr_from_mem: the memory is no value of a map", {},
+                             args[0]);
+    }
     (void)put(machine, args[3], Dynptr{Dynptr::Kind::Memory, false, args[0], 0, size});
     return 0;
 }
@@ -216,6 +222,9 @@ uint64_t finish_record(Machine& machine, const uint64_t* args, HelperFn finish) 
         const uint64_t record[2] = {view->address, args[1]};
         (void)finish(machine, record);
         const uint32_t handle = handle_of(view->address);
+        if (!spend_on(machine, machine.regions.size() - handle)) {
+            return 0;
+        }
         for (uint32_t slice = handle + 1; slice < machine.regions.size(); ++slice) {
             const Region& region = machine.regions.at(slice);
             if (region.kind == RegionKind::Slice && region.first == handle) {

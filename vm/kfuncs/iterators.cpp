@@ -105,9 +105,10 @@ uint64_t kfunc_iter_bits_next(Machine& machine, const uint64_t* args) {
         return 0;
     }
     // The program can write to its iterator.
+    const bool is_empty = count == 0 && bit == -1;
     const bool is_whole = set < machine.bit_sets.size() && bit >= -1 &&
                           static_cast<uint64_t>(count) == machine.bit_sets[set].size() * 8;
-    if (!is_whole && count != 0) {
+    if (!is_whole && !is_empty) {
         return machine.fault(FaultKind::BadCall, "iterator: the argument was not initialised as one");
     }
     for (++bit; bit < count; ++bit) {

@@ -178,6 +178,9 @@ void give_to_program(Machine& machine, uint32_t id) {
 
 bool take_from_program(Machine& machine, uint32_t id, const char* function) {
     auto& open = machine.open_references;
+    if (!spend_on(machine, open.size())) {
+        return false;
+    }
     const auto found = std::ranges::find(open, machine.heap.handle(id));
     if (found == open.end()) {
         machine.fault(FaultKind::BadCall, std::string(function) + ": the program does not own this object");
@@ -192,6 +195,7 @@ namespace {
 /// Appends the objects that a tree held.
 void empty_tree(Machine& machine, uint64_t ref, Journal* journal, std::vector<uint32_t>& dropped) {
     std::vector<uint64_t> open{ref};
+    ++machine.heap.tree_changes;
     while (!open.empty()) {
         const uint64_t one = open.back();
         open.pop_back();
@@ -328,6 +332,9 @@ uint64_t make_object(Machine& machine, const uint64_t* args, bool percpu, const 
     type.fields = hidden_fields_of(*btf, id, type.size);
     const uint64_t bytes = percpu ? uint64_t{type.step()} * type.copies : type.size;
     machine.note_effect(kUsualEffect + bytes);
+    if (!spend_on(machine, machine.heap.free_count())) {
+        return 0;
+    }
     const uint32_t object =
         machine.heap.create(machine.heap.type_index(type), static_cast<uint32_t>(bytes), &machine.journal);
     give_to_program(machine, object);

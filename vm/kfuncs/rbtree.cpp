@@ -31,6 +31,7 @@ class Tree {
     }
 
     void insert(uint64_t node, uint64_t under, bool left) {
+        ++machine_.heap.tree_changes;
         put(node, 0, under);
         put(node, 8, 0);
         put(node, 16, 0);
@@ -44,6 +45,7 @@ class Tree {
     }
 
     void erase(uint64_t node) {
+        ++machine_.heap.tree_changes;
         const uint64_t left = child(node, true);
         const uint64_t right = child(node, false);
         uint64_t unbalanced = 0;
@@ -232,6 +234,7 @@ uint64_t kfunc_rbtree_add(Machine& machine, const uint64_t* args) {
     }
     const uint64_t less = args[2];
     const uint64_t added = args[1];
+    const uint64_t changes = machine.heap.tree_changes;
     uint64_t under = 0;
     bool left = false;
     for (uint64_t at = tree.top(); at != 0; at = tree.child(at, left)) {
@@ -239,6 +242,10 @@ uint64_t kfunc_rbtree_add(Machine& machine, const uint64_t* args) {
         const auto result = machine.call_back(less, {added, node_address(machine, at), 0, 0, 0}, kName);
         if (!result) {
             return 0;
+        }
+        if (machine.heap.tree_changes != changes) {
+            return machine.fault(FaultKind::BadCall, std::string(kName) + ": the comparison changed a tree",
+                                 "the kernel lets it only compare");
         }
         left = *result != 0;
     }

@@ -25,6 +25,9 @@ void save_irq(Machine& machine, uint64_t flags, const char* kind) {
         return;
     }
     uint64_t id = 1;
+    if (!spend_on(machine, machine.sections.size())) {
+        return;
+    }
     for (const Section& section : machine.sections) {
         id = std::max(id, section.id + 1);
     }
@@ -37,6 +40,9 @@ void save_irq(Machine& machine, uint64_t flags, const char* kind) {
 void restore_irq(Machine& machine, uint64_t flags, const char* kind, const char* name) {
     const uint8_t* bytes = machine.span(flags, 8, Access::Read, "flags");
     if (bytes == nullptr) {
+        return;
+    }
+    if (!spend_on(machine, machine.sections.size())) {
         return;
     }
     const auto last = std::find_if(machine.sections.rbegin(), machine.sections.rend(), is_irq);
@@ -70,6 +76,9 @@ uint64_t lock(Machine& machine, uint64_t addr, const char* name) {
         return 0;
     }
     const auto& held = machine.resilient_locks;
+    if (!spend_on(machine, held.size())) {
+        return 0;
+    }
     if (std::ranges::find(held, addr, &Machine::HeldLock::address) != held.end()) {
         return errno_result(-EDEADLK);
     }

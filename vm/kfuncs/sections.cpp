@@ -3,6 +3,7 @@
 // to completion, so only the balance matters.
 #include <algorithm>
 
+#include "vm/helpers/helpers.h"
 #include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
@@ -16,6 +17,9 @@ uint64_t enter(Machine& machine, const char* kind) {
 }
 
 uint64_t leave(Machine& machine, const char* kind, const char* helper) {
+    if (!spend_on(machine, machine.sections.size())) {
+        return 0;
+    }
     const auto open = std::find_if(machine.sections.rbegin(), machine.sections.rend(),
                                    [&](const Section& section) { return section.kind == kind; });
     if (open == machine.sections.rend()) {

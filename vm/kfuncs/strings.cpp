@@ -20,6 +20,9 @@ class Text {
   public:
     Text(Machine& machine, uint64_t addr) : machine_(machine), addr_(addr) {}
     [[nodiscard]] std::optional<char> at(uint64_t i) const {
+        if (++looked_at_ % kCharactersPerStep == 0 && !machine_.spend(1)) {
+            return std::nullopt;
+        }
         const uint8_t* byte = machine_.span(addr_ + i, 1, Access::Read, "string");
         return byte == nullptr ? std::nullopt : std::optional(static_cast<char>(*byte));
     }
@@ -27,6 +30,7 @@ class Text {
   private:
     Machine& machine_;
     uint64_t addr_;
+    mutable uint64_t looked_at_ = 0;
 };
 
 /// First place below `count` where `found` says so of the character; -ENOENT behind the string's end.
@@ -75,9 +79,6 @@ uint64_t span_of(Machine& machine, const uint64_t* args, bool wanted) {
         if (j == kLongest) {
             return errno_result(-E2BIG);
         }
-        if (!machine.spend(j / kCharactersPerStep)) {
-            return 0;
-        }
         if (is_member == wanted) {
             return i;
         }
@@ -87,8 +88,8 @@ uint64_t span_of(Machine& machine, const uint64_t* args, bool wanted) {
 
 uint64_t find_text(Machine& machine, uint64_t where, uint64_t what, uint64_t length) {
     const Text wanted(machine, what);
+    const Text text(machine, where);
     for (uint64_t i = 0; i < kLongest; ++i) {
-        const Text text(machine, where + i);
         uint64_t j = 0;
         for (; i + j <= length && j < kLongest; ++j) {
             const auto c = wanted.at(j);
@@ -101,7 +102,7 @@ uint64_t find_text(Machine& machine, uint64_t where, uint64_t what, uint64_t len
             if (i + j == length) {
                 break;
             }
-            const auto here = text.at(j);
+            const auto here = text.at(i + j);
             if (!here) {
                 return 0;
             }
@@ -117,9 +118,6 @@ uint64_t find_text(Machine& machine, uint64_t where, uint64_t what, uint64_t len
         }
         if (i + j == length) {
             return errno_result(-ENOENT);
-        }
-        if (!machine.spend(j / kCharactersPerStep)) {
-            return 0;
         }
     }
     return errno_result(-E2BIG);

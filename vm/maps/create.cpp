@@ -306,13 +306,14 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
     const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
-    const uint64_t bytes = def.type == MapType::Ringbuf || def.type == MapType::UserRingbuf
-                               ? uint64_t{def.max_entries} * 2
-                           : def.type == MapType::BloomFilter
-                               ? uint64_t{def.max_entries} * def.value_size * 16
-                               : uint64_t{def.max_entries} *
-                                     (copies * round_up(def.value_size, 8u) + round_up(def.key_size, 4u) +
-                                      16 + (def.type == MapType::DevmapHash ? 64 : 0));
+    const bool has_spares = def.type == MapType::Hash || def.type == MapType::LruHash;
+    const uint64_t entries = uint64_t{def.max_entries} + (has_spares ? options.cpus : 0);
+    const uint64_t bytes =
+        def.type == MapType::Ringbuf || def.type == MapType::UserRingbuf ? uint64_t{def.max_entries} * 2
+        : def.type == MapType::BloomFilter
+            ? uint64_t{def.max_entries} * def.value_size * 16
+            : entries * (copies * round_up(def.value_size, 8u) + round_up(def.key_size, 4u) + 16 +
+                         (def.type == MapType::DevmapHash ? 64 : 0));
     if (bytes > options.memory_limit - std::min(taken, options.memory_limit)) {
         return refuse(def, ENOMEM,
                       std::to_string(bytes >> 20) + " MiB do not fit the memory limit of " +

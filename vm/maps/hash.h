@@ -46,10 +46,10 @@ inline bool same_key(const uint8_t* a, const uint8_t* b, uint32_t size) {
     return std::memcmp(a, b, size) == 0;
 }
 
-/// Elements are slots 0 .. max_entries + cpus - 1: as in the kernel each CPU holds one spare element, and
-/// replacing the value of an existing key swaps the element with the spare. So a pointer from an earlier
-/// look-up still sees the old value. Per-CPU values are written in place. Freed slots are reused last in,
-/// first out.
+/// Elements are slots 0 .. max_entries + cpus - 1 (per-CPU maps: max_entries - 1): as in the kernel each CPU
+/// holds one spare element, and replacing the value of an existing key swaps the element with the spare. So a
+/// pointer from an earlier look-up still sees the old value. Per-CPU values are written in place. Freed slots
+/// are reused last in, first out.
 class HashMap final : public VmMap {
   public:
     HashMap(MapInfo info, uint64_t seed, ZeroedBytes values, ZeroedBytes keys)
@@ -66,14 +66,16 @@ class HashMap final : public VmMap {
         }
         heads_.assign(buckets, kNoElement);
         links_.assign(slots_, Link{});
-        extra_.resize(info_.cpus);
-        for (uint32_t cpu = 0; cpu < info_.cpus; ++cpu) {
+        extra_.resize(slots_ - info_.max_entries);
+        for (uint32_t cpu = 0; cpu < extra_.size(); ++cpu) {
             extra_[cpu] = info_.max_entries + cpu;
         }
     }
 
-    /// Slots that a map of this shape has; the last `cpus` are the spares.
-    static uint32_t slot_count(const MapInfo& info) { return info.max_entries + info.cpus; }
+    /// Slots that a map of this shape has; the last ones are the spares, which per-CPU values do not need.
+    static uint32_t slot_count(const MapInfo& info) {
+        return info.max_entries + (abi::is_percpu(info.type) ? 0 : info.cpus);
+    }
 
     // -- Host side --
 
