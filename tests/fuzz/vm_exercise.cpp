@@ -17,6 +17,7 @@ constexpr uint32_t kWitnessAnswer = 42;
 constexpr std::string_view kWitness = "witness";
 constexpr size_t kMaxSteps = 16;
 constexpr double kMaxSeconds = 1.0; // of processor time
+constexpr double kMaxRacing = 4.0;  // with a race, whose threads change places thousands of times
 
 constexpr std::string_view kWorld = R"({
   "interfaces": [
@@ -131,6 +132,7 @@ void run_batch(Program& program, Source& source) {
     std::vector<Warning> warnings;
     BatchOptions options;
     options.want_packets = source.flag();
+    options.workers = source.chance(25) ? 2 + source.below(2) : 1;
     options.first_fault = source.flag() ? &fault : nullptr;
     options.warnings = source.flag() ? &warnings : nullptr;
     (void)program.run_batch(items, options).has_value();
@@ -141,6 +143,19 @@ void run_batch(Program& program, Source& source) {
         }
     }
     (void)sum;
+}
+
+/// Few and short ones: each instruction may hand over to another thread.
+void run_race(Program& program, Source& source) {
+    const std::array<ByteVec, 2> packets{choose_packet(source), choose_packet(source)};
+    RaceOptions options;
+    options.packets = {packets[0], packets[1]};
+    options.runs = 1 + source.below(3);
+    options.seed = source.byte();
+    const auto report = program.race(options);
+    if (report && report->runs != options.runs) {
+        fail("a race without all its runs");
+    }
 }
 
 ByteVec choose_bytes(Source& source, size_t usual) {
@@ -239,12 +254,16 @@ void call_map(Instance& instance, Map& map, Source& source) {
     }
 }
 
-void step(Instance& instance, Source& source) {
+/// `may_race`: no race came before.
+void step(Instance& instance, Source& source, bool& may_race) {
     const auto programs = instance.programs();
     const auto maps = instance.maps();
     const uint32_t what = source.below(16);
-    if (what < 7 && !programs.empty()) {
+    if (what < 6 && !programs.empty()) {
         run_one(*programs[source.below(programs.size())], source);
+    } else if (what < 7 && !programs.empty() && may_race) {
+        may_race = false;
+        run_race(*programs[source.below(programs.size())], source);
     } else if (what < 9 && !programs.empty()) {
         run_batch(*programs[source.below(programs.size())], source);
     } else if (what < 10) {
@@ -260,9 +279,13 @@ vm::Options choose_options(Source& source) {
     vm::Options options;
     options.mode = source.chance(60) ? vm::Mode::Permissive : vm::Mode::Strict;
     options.sanitize_fault = source.chance(10);
-    options.budget = 3000;
-    options.cpus = 2;
-    options.memory_limit = uint64_t{16} << 20;
+    static constexpr std::array<uint64_t, 8> kBudgets{3000, 3000, 3000, 3000, 3000, 0, 17, 20000};
+    static constexpr std::array<uint32_t, 8> kCpus{2, 2, 2, 2, 3, 1, 8, 64};
+    static constexpr std::array<uint64_t, 8> kLimits{16 << 20, 16 << 20, 16 << 20, 16 << 20,
+                                                     16 << 20, 64 << 20, 1 << 20,  70000};
+    options.budget = source.pick(kBudgets);
+    options.cpus = source.pick(kCpus);
+    options.memory_limit = source.pick(kLimits);
     options.world = source.chance(90) ? rich_world() : nullptr;
     return options;
 }
@@ -289,10 +312,16 @@ void add_witness(Object& object) {
 
 void exercise(std::shared_ptr<const Object> object, const vm::Options& options, Source& source) {
     const std::clock_t begin = std::clock();
-    auto instance = vm::make_target(options)->load(std::move(object), {});
+    LoadOptions load;
+    if (source.chance(50)) {
+        load.kernel_btf = object->btf; // so that hostile types are also the kernel's
+    }
+    const bool is_short = options.budget <= 3000;
+    bool may_race = is_short;
+    auto instance = vm::make_target(options)->load(std::move(object), load);
     if (instance) {
         for (size_t steps = 0; steps < kMaxSteps && (steps < 3 || !source.empty()); ++steps) {
-            step(**instance, source);
+            step(**instance, source, may_race);
         }
         ByteVec packet(64);
         packet[0] = kWitnessAnswer;
@@ -306,7 +335,7 @@ void exercise(std::shared_ptr<const Object> object, const vm::Options& options, 
     }
     instance = Error{};
     const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-    if (seconds > kMaxSeconds) {
+    if (seconds > (may_race == is_short ? kMaxSeconds : kMaxRacing)) {
         fail("one input took " + std::to_string(seconds) + " s");
     }
 }

@@ -6,9 +6,10 @@
 #include "object/insn.h"
 #include "object/value_fields.h"
 #include "tests/fuzz/vm_signatures.h"
-#include "tests/unit/vm/raw.h"
+#include "tests/fuzz/vm_writer.h"
 #include "vm/address.h"
 #include "vm/kfuncs/kfuncs.h"
+#include "vm/machine.h"
 #include "vm/support.h"
 
 namespace mimicsh::fuzz {
@@ -21,35 +22,10 @@ constexpr size_t kMaxStatements = 60;
 // The frame: results of calls, two dynptrs, iterators, then bytes for anything.
 constexpr int kResults = -32, kDynptrs = -64, kIterators = -96, kBuffer = -224;
 
-struct Kind {
-    abi::ProgType type;
-    abi::AttachType attach;
-    uint32_t flags;
-    std::string_view section;
-    int16_t data; ///< offset of ctx->data, data_end four bytes behind; negative: none
-};
-
-constexpr std::array<Kind, 14> kKinds{{
-    {abi::ProgType::Xdp, abi::AttachType::Xdp, 0, "xdp", 0},
-    {abi::ProgType::SchedCls, abi::AttachType::None, 0, "tc", 76},
-    {abi::ProgType::Xdp, abi::AttachType::Xdp, abi::kProgXdpHasFrags, "xdp.frags", 0},
-    {abi::ProgType::SchedCls, abi::AttachType::None, 0, "tc", 76},
-    {abi::ProgType::SocketFilter, abi::AttachType::None, 0, "socket", -1},
-    {abi::ProgType::CgroupSkb, abi::AttachType::CgroupInetIngress, 0, "cgroup_skb/ingress", 76},
-    {abi::ProgType::LwtIn, abi::AttachType::None, 0, "lwt_in", 76},
-    {abi::ProgType::LwtOut, abi::AttachType::None, 0, "lwt_out", 76},
-    {abi::ProgType::LwtXmit, abi::AttachType::None, 0, "lwt_xmit", 76},
-    {abi::ProgType::FlowDissector, abi::AttachType::FlowDissector, 0, "flow_dissector", 76},
-    {abi::ProgType::SchedAct, abi::AttachType::None, 0, "action", 76},
-    {abi::ProgType::Xdp, abi::AttachType::XdpDevmap, 0, "xdp/devmap", 0},
-    {abi::ProgType::Memory, abi::AttachType::None, 0, "memory", -1},
-    {abi::ProgType::Kprobe, abi::AttachType::None, 0, "kprobe/x", -1},
-}};
-
 /// Writes one function after the other.
-class Maker {
+class Maker : Writer {
   public:
-    Maker(Object& object, Source& source) : object_(object), source_(source) {
+    Maker(Object& object, Source& source) : Writer(object), source_(source) {
         for (size_t i = 0; i < object.maps.size(); ++i) {
             for (const HiddenField& field : hidden_fields(object, object.maps[i])) {
                 fields_.push_back({static_cast<uint32_t>(i), field.offset});
@@ -61,21 +37,15 @@ class Maker {
         programs_ = 1 + source_.below(3);
         functions_ = programs_ + source_.below(4);
         for (size_t i = 0; i < functions_; ++i) {
-            Function function;
             const bool is_program = i < programs_;
-            kind_ = &kKinds[source_.below(kKinds.size())];
-            function.name = (is_program ? "p" : "f") + std::to_string(i);
-            function.section = is_program ? kind_->section : ".text";
-            function.is_global = false;
-            if (is_program) {
-                function.spec = ProgramSpec{kind_->type, kind_->attach, kind_->flags, {}};
-            }
-            object_.functions.push_back(std::move(function));
+            const ProgramKind& kind = kProgramKinds[source_.below(kProgramKinds.size())];
+            object_.functions.push_back(
+                empty_function((is_program ? "p" : "f") + std::to_string(i), is_program ? &kind : nullptr));
         }
         for (size_t i = 0; i < functions_; ++i) {
-            at_ = &object_.functions[i];
+            write_to(i);
             const abi::ProgType type = i < programs_ ? at_->spec->type : object_.functions[0].spec->type;
-            for (const Kind& kind : kKinds) {
+            for (const ProgramKind& kind : kProgramKinds) {
                 kind_ = kind.type == type ? &kind : kind_;
             }
             write_function(i);
@@ -83,31 +53,7 @@ class Maker {
     }
 
   private:
-    void add(Insn one) { at_->insns.push_back(one); }
-    void wide(int dst, int src, uint64_t value) {
-        add(insn(op::kLddw, dst, src, 0, static_cast<int32_t>(value)));
-        add(insn(0, 0, 0, 0, static_cast<int32_t>(value >> 32)));
-    }
-    void refer(RelocKind kind, size_t target, uint32_t offset = 0) {
-        at_->relocs.push_back(
-            {static_cast<uint32_t>(at_->insns.size()), kind, static_cast<uint32_t>(target), offset});
-    }
-    void load_map(int dst, size_t map) {
-        refer(RelocKind::Map, map);
-        wide(dst, op::kMapFd, 0);
-    }
-    void load_value(int dst, size_t map, uint32_t offset) {
-        if (offset < object_.maps[map].value_size) {
-            refer(RelocKind::MapValue, map, offset);
-            wide(dst, op::kMapValue, 0);
-        } else {
-            add(mov(dst, 0));
-        }
-    }
-    void load_function(int dst) {
-        refer(RelocKind::FuncAddress, source_.below(functions_));
-        wide(dst, op::kFunc, 0);
-    }
+    void any_function(int dst) { load_function(dst, source_.below(functions_)); }
 
     // -- Arguments --
 
@@ -175,7 +121,7 @@ class Maker {
             load_map(dst, source_.below(object_.maps.size()));
             break;
         case 4:
-            load_function(dst);
+            any_function(dst);
             break;
         case 5:
             add(mov_reg(dst, 6));
@@ -196,7 +142,11 @@ class Maker {
         }
         switch (kind) {
         case 'c':
-            add(mov_reg(dst, 6));
+            if (source_.chance(75)) {
+                add(mov_reg(dst, 6));
+            } else { // callbacks are not given it
+                wide(dst, 0, vm::make_addr(vm::kContextHandle, 0));
+            }
             break;
         case 'm':
             last_map_ = map_for(helper);
@@ -222,7 +172,7 @@ class Maker {
             wide(dst, 0, source_.chance(75) ? source_.below(5) : source_.hostile());
             break;
         case 'F':
-            load_function(dst);
+            any_function(dst);
             break;
         case 'D':
             stack_address(dst, kDynptrs + static_cast<int>(source_.below(2)) * 16);
@@ -296,17 +246,8 @@ class Maker {
                 anything(i);
             }
         }
-        auto found = std::ranges::find(object_.externs, row.name, &ExternDef::name);
-        if (found == object_.externs.end()) {
-            ExternDef wanted;
-            wanted.name = row.name;
-            wanted.kind = ExternKind::Kfunc;
-            wanted.is_weak = source_.flag();
-            found = object_.externs.insert(found, wanted);
-        }
-        if (found->kind == ExternKind::Kfunc) {
-            refer(RelocKind::Extern, static_cast<size_t>(found - object_.externs.begin()));
-            add(insn(op::kJmp | op::kCall, 0, op::kCallKfunc, 0, 0));
+        if (const auto number = kfunc(row.name, source_.flag())) {
+            call_kfunc_number(*number);
             keep_result();
         }
     }
@@ -373,8 +314,7 @@ class Maker {
         }
         // Mostly downwards: what calls itself is refused in strict mode.
         const size_t first = source_.chance(80) ? std::min(self + 1, functions_ - 1) : 0;
-        refer(RelocKind::Call, first + source_.below(functions_ - first));
-        add(insn(op::kJmp | op::kCall, 0, op::kCallLocal, 0, -1));
+        call_function(first + source_.below(functions_ - first));
         keep_result();
     }
 
@@ -458,12 +398,10 @@ class Maker {
     struct Field {
         uint32_t map, offset;
     };
-    Object& object_;
     Source& source_;
     std::vector<Field> fields_; ///< of values that belong to the kernel
     size_t programs_ = 0, functions_ = 0;
-    Function* at_ = nullptr;
-    const Kind* kind_ = nullptr;
+    const ProgramKind* kind_ = nullptr;
     size_t last_map_ = 0;
 };
 
@@ -485,14 +423,24 @@ Object make_object(Source& source) {
     for (size_t left = 1 + source.below(8); left != 0; --left) {
         object.maps.push_back(make_map(source, object.maps.size()));
     }
-    Maker(object, source).run();
+    if (source.chance(30)) {
+        make_chains(source, object);
+    } else {
+        Maker(object, source).run();
+    }
+    if (source.chance(35)) {
+        change_types(source, object);
+    }
     for (Function& function : object.functions) {
         repair(object, function);
     }
     for (MapDef& map : object.maps) {
-        if (map.type == abi::MapType::ProgArray && source.chance(80)) {
+        if (map.type == abi::MapType::ProgArray && map.slots.empty() && source.chance(80)) {
             map.slots = {{0, 0}, {1, source.below(object.programs().size())}};
         }
+    }
+    if (source.chance(8)) {
+        break_references(source, object);
     }
     return object;
 }

@@ -292,8 +292,14 @@ Object mutate_case(Source& source) {
             object.functions[programs[source.below(programs.size())]].spec->type = source.pick(kTypes);
         }
     }
+    if (source.chance(30)) {
+        change_types(source, object);
+    }
     for (Function& function : object.functions) {
         repair(object, function);
+    }
+    if (source.chance(8)) {
+        break_references(source, object);
     }
     return object;
 }
