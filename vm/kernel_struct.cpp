@@ -27,18 +27,24 @@ struct Field {
 };
 
 /// All fields that cover [offset, offset + size) and are not structs themselves: in unions there are several.
+/// `left` bounds what is looked at of types that no compiler wrote.
 void find_fields(const Btf& btf, uint32_t type_id, uint32_t offset, uint32_t size, const std::string& path,
-                 std::vector<Field>& found) {
+                 std::vector<Field>& found, uint32_t& left) {
+    constexpr uint64_t kMaxField = 64 * 1024;
     const uint32_t id = btf.resolve(type_id);
     const BtfType& type = btf.type(id);
     if (type.kind != BtfKind::Struct && type.kind != BtfKind::Union) {
         const auto whole = btf.size_of(id);
-        if (whole && offset + size <= *whole) {
+        if (whole && offset + size <= *whole && *whole <= kMaxField) {
             found.push_back({path, offset, static_cast<uint32_t>(*whole)});
         }
         return;
     }
     for (const BtfMember& member : type.members) {
+        if (left == 0) {
+            return;
+        }
+        --left;
         const auto member_size = btf.size_of(member.type);
         const uint32_t begin = member.bit_offset / 8;
         if (member.bit_width != 0 || !member_size || begin > offset || offset + size > begin + *member_size) {
@@ -46,7 +52,7 @@ void find_fields(const Btf& btf, uint32_t type_id, uint32_t offset, uint32_t siz
         }
         const std::string name(member.name);
         const std::string below = name.empty() ? path : path.empty() ? name : path + "." + name;
-        find_fields(btf, member.type, offset - begin, size, below, found);
+        find_fields(btf, member.type, offset - begin, size, below, found, left);
     }
 }
 
@@ -223,8 +229,10 @@ bool read_kernel_struct(Machine& machine, const Region& region, int64_t offset, 
     }
     const auto id = btf->find(type, BtfKind::Struct);
     std::vector<Field> fields;
+    uint32_t left = 1 << 16;
     if (id && offset >= 0 && offset <= INT32_MAX) {
-        find_fields(*btf, *id, static_cast<uint32_t>(offset), static_cast<uint32_t>(out.size()), {}, fields);
+        find_fields(*btf, *id, static_cast<uint32_t>(offset), static_cast<uint32_t>(out.size()), {}, fields,
+                    left);
     }
     for (const Field& field : fields) {
         const auto value = value_of(machine, read, field.path, field.size);

@@ -44,12 +44,16 @@ void ObjectHeap::end_run() {
     freed_.clear();
 }
 
-uint32_t ObjectHeap::type_index(const ObjectType& type) {
+std::optional<uint32_t> ObjectHeap::find_type(const ObjectType& type) const {
     for (uint32_t i = 0; i < types_.size(); ++i) {
         if (types_[i].btf_id == type.btf_id && types_[i].copies == type.copies) {
             return i;
         }
     }
+    return std::nullopt;
+}
+
+uint32_t ObjectHeap::add_type(const ObjectType& type) {
     types_.push_back(type);
     return static_cast<uint32_t>(types_.size()) - 1;
 }

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "object/value_fields.h"
@@ -51,8 +52,9 @@ class ObjectHeap {
     void end_run();
     void note_freed(uint32_t id) { freed_.push_back(id); }
 
-    /// Index of the type, added when it is new.
-    [[nodiscard]] uint32_t type_index(const ObjectType& type);
+    /// Index of the type with the same id and number of copies; nothing when it is new.
+    [[nodiscard]] std::optional<uint32_t> find_type(const ObjectType& type) const;
+    [[nodiscard]] uint32_t add_type(const ObjectType& type);
     [[nodiscard]] const ObjectType& type(uint32_t index) const { return types_[index]; }
 
     /// Region of an object in this run, 0 = none yet.

@@ -288,13 +288,18 @@ uint32_t object_argument(Machine& machine, uint64_t addr, bool percpu, const cha
     return 0;
 }
 
-/// Whether a type is made of numbers alone (__btf_type_is_scalar_struct, kernel/bpf/verifier.c).
-bool has_only_numbers(const Btf& btf, uint32_t struct_id, uint32_t depth) {
+/// Whether a type is made of numbers alone (__btf_type_is_scalar_struct, kernel/bpf/verifier.c); `left`
+/// bounds what is looked at of types that have many members without size.
+bool has_only_numbers(const Btf& btf, uint32_t struct_id, uint32_t depth, uint32_t& left) {
     constexpr uint32_t kMaxDepth = 3;
     return std::ranges::all_of(btf.type(btf.resolve(struct_id)).members, [&](const BtfMember& member) {
+        if (left == 0) {
+            return false;
+        }
+        --left;
         uint32_t id = btf.resolve(member.type);
         if (btf.type(id).kind == BtfKind::Struct) {
-            return depth < kMaxDepth && has_only_numbers(btf, id, depth + 1);
+            return depth < kMaxDepth && has_only_numbers(btf, id, depth + 1, left);
         }
         if (btf.type(id).kind == BtfKind::Array) {
             id = btf.resolve(btf.type(id).type);
@@ -322,21 +327,25 @@ uint64_t make_object(Machine& machine, const uint64_t* args, bool percpu, const 
     if (percpu && *size > kMaxPercpu) {
         return refuse("has more than " + std::to_string(kMaxPercpu) + " bytes");
     }
-    if (percpu && !has_only_numbers(*btf, id, 0)) {
+    uint32_t left = 4096;
+    if (percpu && !has_only_numbers(*btf, id, 0, left)) {
         return refuse("is no struct of numbers");
     }
     if (*size > kMaxObject || machine.heap.bytes() > machine.options.memory_limit) {
         return 0;
     }
     ObjectType type{id, static_cast<uint32_t>(*size), {}, percpu ? machine.options.cpus : 0};
-    type.fields = hidden_fields_of(*btf, id, type.size);
+    auto known = machine.heap.find_type(type);
+    if (!known) {
+        type.fields = hidden_fields_of(*btf, id, type.size);
+        known = machine.heap.add_type(type);
+    }
     const uint64_t bytes = percpu ? uint64_t{type.step()} * type.copies : type.size;
     machine.note_effect(kUsualEffect + bytes);
     if (!spend_on(machine, machine.heap.free_count())) {
         return 0;
     }
-    const uint32_t object =
-        machine.heap.create(machine.heap.type_index(type), static_cast<uint32_t>(bytes), &machine.journal);
+    const uint32_t object = machine.heap.create(*known, static_cast<uint32_t>(bytes), &machine.journal);
     give_to_program(machine, object);
     return object_address(machine, object);
 }

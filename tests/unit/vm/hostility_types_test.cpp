@@ -86,6 +86,39 @@ struct value {
     EXPECT_EQ(fields_of(*object->btf, "value").size(), 1u);
 }
 
+/// `text` with 30 levels of unions, each of two members of the type below.
+std::string doubling(const std::string& below, const std::string& last) {
+    std::string text = below;
+    for (int level = 1; level <= 30; ++level) {
+        const std::string number = std::to_string(level - 1);
+        text +=
+            "union u" + std::to_string(level) + " { union u" + number + " a; union u" + number + " b; };\n";
+    }
+    return text + last;
+}
+
+TEST(HostileTypes, FieldsOfTheKernelsStructsAreFoundInTime) {
+    const auto object = compile_text(std::string(kPrelude) + doubling("union u0 { long value; };\n", R"(
+struct task_struct { union u30 all; } *one;
+SEC("tc") int prog(struct __sk_buff *ctx)
+{
+    struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+    return ((volatile struct task_struct *)task)->all.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.value ? 1 : 2;
+}
+)"));
+    ASSERT_NE(object, nullptr);
+    LoadOptions load;
+    load.kernel_btf = object->btf;
+    vm::Options options;
+    options.mode = vm::Mode::Permissive;
+    const auto instance = vm::make_target(options)->load(object, load);
+    ASSERT_TRUE(instance) << instance.error().message();
+    const auto result = (*instance)->programs().front()->run(packet_of(64), {});
+    ASSERT_TRUE(result) << result.error().message();
+    EXPECT_TRUE(result->fault && result->fault->kind == FaultKind::MissingValue);
+}
+
 TEST(HostileTypes, ShownValuesEnd) {
     const auto object = compile_text(std::string(kPrelude) + R"(
 struct empty { };
