@@ -424,6 +424,11 @@ class Decoder {
             return refuse(slot, ENOTSUP, "kernel function " + name + " does not exclude other emulated CPUs",
                           "replay without workers");
         }
+        if (options_.shared && (name.starts_with("bpf_ct_") || name.find("_ct_") != std::string::npos)) {
+            return refuse(slot, ENOTSUP,
+                          "kernel function " + name + " has a table that emulated CPUs do not share",
+                          "replay without workers");
+        }
         if (function == nullptr) {
             const std::string reason(kfunc_reason(name));
             return refuse(slot, ENOTSUP,

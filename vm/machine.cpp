@@ -54,9 +54,7 @@ Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most, 
     cpu = options.cpu;
     clock_ns = options.world->clock_ns.value_or(options.clock_ns);
     fill_sockets(*this);
-    if (options.world->conntrack) {
-        connections = *options.world->conntrack;
-    }
+    connections.load(*options.world, clock_ns);
     uint64_t seed = options.seed;
     random_state_ = {splitmix(seed), splitmix(seed)};
 
@@ -158,7 +156,7 @@ void Machine::forget_last_run() {
     redirect.reset();
     emitted.clear();
     assigned.reset();
-    connections_before.reset();
+    connections.begin_run();
     log.clear();
     warned_.clear();
     warnings.clear();
@@ -285,9 +283,7 @@ bool Machine::rewind() {
     }
     random_state_ = random_at_start_;
     clock_ns = clock_at_start_;
-    if (connections_before) {
-        connections = *connections_before;
-    }
+    connections.rewind();
     return true;
 }
 

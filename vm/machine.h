@@ -14,6 +14,7 @@
 #include "object/target.h"
 #include "vm/async.h"
 #include "vm/code.h"
+#include "vm/conntrack.h"
 #include "vm/context/context.h"
 #include "vm/context/sk_buff.h"
 #include "vm/cpu_group.h"
@@ -396,8 +397,7 @@ class Machine {
     std::vector<uint32_t>
         open_references;              ///< handles of records and sockets that the program has to give back
     std::vector<SocketState> sockets; ///< by index in the world; the last is what a test run makes
-    std::vector<World::Connection> connections; ///< conntrack; entries stay until the instance ends
-    std::optional<std::vector<World::Connection>> connections_before; ///< before this run changed them
+    ConntrackTable connections;       ///< what programs insert stays for later runs
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before

@@ -321,6 +321,7 @@ class WorldReader {
         world_->numa_node = top.number("numa_node", 1023);
         world_->route_realm = top.number("route_realm");
         world_->tcp_syncookies = top.number("tcp_syncookies", 2);
+        world_->conntrack_max = top.number("conntrack_max");
         world_->cpu = top.number("cpu", 1023);
         if (const json* value = top.find("time")) {
             Fields fields(*value, "world.time", problem_);

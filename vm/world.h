@@ -123,7 +123,7 @@ struct World {
         uint8_t protocol = 0; ///< IPPROTO_TCP or IPPROTO_UDP
         Tuple original, reply;
         uint32_t status = 0;     ///< IPS_* bits
-        uint32_t timeout_ms = 0; ///< time left
+        uint32_t timeout_ms = 0; ///< time left at the start
         uint16_t zone = 0;
         uint8_t zone_direction = 3; ///< 1 original, 2 reply, 3 both
     };
@@ -163,6 +163,7 @@ struct World {
     Cgroup cgroup;
     BufferSocket socket;
     std::optional<std::vector<Connection>> conntrack;
+    std::optional<uint32_t> conntrack_max; ///< net.netfilter.nf_conntrack_max
     std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
     std::vector<XfrmState> xfrm;  ///< outermost first
     /// What the card says of the packet; without it the card cannot say anything.

@@ -702,8 +702,7 @@ Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, red
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=]} -> report | nil, err
-Runs on many packets, on several CPUs with workers: verdicts, second (verdicts of programs that device and CPU maps
-hold), first (packet per verdict), maps (changes), fault.
+Runs on many packets, on several CPUs with workers: verdicts, second (of programs in maps), first (packets), maps, fault.
 print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
 
 core.doc("program:race", program_methods.race, [[

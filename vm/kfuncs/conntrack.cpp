@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Conntrack kernel functions over the scripted table (net/netfilter/nf_conntrack_bpf.c). Entries that
-// programs insert stay for later runs. The clock stands still, so only an entry without time left has
-// expired.
+// programs insert stay for later runs, until their time on the vm's clock is over.
 #include <algorithm>
 #include <cerrno>
 
@@ -94,28 +93,8 @@ int64_t check_question(Question& question, const uint8_t* tuple, uint64_t tuple_
     return 0;
 }
 
-uint32_t zone_in(uint16_t zone, uint8_t zone_direction, uint32_t direction) {
-    return (zone_direction >> direction & 1) != 0 ? zone : 0;
-}
-
-/// Direction (0, 1) in which a connection has the tuple; nothing when it has not.
-std::optional<uint8_t> direction_of(const World::Connection& connection, const Question& question) {
-    for (const uint8_t direction : std::initializer_list<uint8_t>{0, 1}) {
-        const Tuple& tuple = direction == 0 ? connection.original : connection.reply;
-        const bool same_zone = zone_in(connection.zone, connection.zone_direction, direction) ==
-                               zone_in(question.zone, question.zone_direction, direction);
-        if (connection.protocol == question.protocol && tuple == question.tuple && same_zone) {
-            return direction;
-        }
-    }
-    return std::nullopt;
-}
-
-void keep_for_rewind(Machine& machine) {
-    machine.note_effect();
-    if (!machine.connections_before) {
-        machine.connections_before = machine.connections;
-    }
+ConntrackTable::Key key_of(const Question& question) {
+    return {question.tuple, question.protocol, question.zone, question.zone_direction};
 }
 
 uint64_t add_pointer(Machine& machine, RegionKind kind, uint32_t index) {
@@ -154,43 +133,6 @@ uint64_t refuse(const Question& question, int64_t error) {
     return 0;
 }
 
-bool is_in_table(const World::Connection& connection) {
-    return (connection.status & kConfirmed) != 0 && connection.timeout_ms != 0;
-}
-
-/// The entry that a look-up finds and its direction: the kernel's table is hashed by the zone of a direction,
-/// looked through for the original one first, newest entry first.
-std::optional<std::pair<uint32_t, uint8_t>> find(const Machine& machine, const Question& question) {
-    for (const uint32_t bucket : {zone_in(question.zone, question.zone_direction, 0),
-                                  zone_in(question.zone, question.zone_direction, 1)}) {
-        for (auto i = static_cast<uint32_t>(machine.connections.size()); i-- > 0;) {
-            const World::Connection& one = machine.connections[i];
-            const auto direction = is_in_table(one) ? direction_of(one, question) : std::nullopt;
-            if (direction && zone_in(one.zone, one.zone_direction, *direction) == bucket) {
-                return std::pair{i, *direction};
-            }
-        }
-    }
-    return std::nullopt;
-}
-
-/// Whether an entry keeps another from being inserted: same tuple in the same zones and the same bucket.
-bool is_in_the_way(const World::Connection& entry, const World::Connection& wanted) {
-    for (const uint8_t direction : std::initializer_list<uint8_t>{0, 1}) {
-        Question question;
-        question.protocol = wanted.protocol;
-        question.zone = wanted.zone;
-        question.zone_direction = wanted.zone_direction;
-        question.tuple = direction == 0 ? wanted.original : wanted.reply;
-        const auto found = direction_of(entry, question);
-        if (found && zone_in(wanted.zone, wanted.zone_direction, direction) ==
-                         zone_in(entry.zone, entry.zone_direction, *found)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
     int64_t refusal = 0;
     const Question question = ask(machine, args, kfunc, true, refusal);
@@ -203,10 +145,7 @@ uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
     if (!machine.given(machine.world().conntrack, "world.conntrack")) {
         return 0;
     }
-    if (!spend_on(machine, machine.connections.size())) {
-        return 0;
-    }
-    if (const auto found = find(machine, question)) {
+    if (const auto found = machine.connections.find(key_of(question), machine.clock_ns)) {
         question.opts[kDirection] = found->second;
         return add_pointer(machine, RegionKind::Connection, found->first);
     }
@@ -215,7 +154,6 @@ uint64_t look_up(Machine& machine, const uint64_t* args, const char* kfunc) {
 
 uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     constexpr uint32_t kTimeoutMs = 10'000;
-    constexpr size_t kMost = 262144; // nf_conntrack_max of a machine with enough memory
     int64_t refusal = 0;
     const Question question = ask(machine, args, kfunc, false, refusal);
     if (question.opts == nullptr) {
@@ -224,10 +162,10 @@ uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     if (refusal != 0) {
         return refuse(question, refusal);
     }
-    if (machine.connections.size() >= kMost) {
-        return refuse(question, -ENOMEM);
+    if (!spend_on(machine,
+                  machine.open_references.size() + machine.connections.work_of_adding(machine.clock_ns))) {
+        return 0;
     }
-    keep_for_rewind(machine);
     World::Connection made;
     made.protocol = question.protocol;
     made.original = question.tuple;
@@ -235,12 +173,20 @@ uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     made.zone = question.zone;
     made.zone_direction = question.zone_direction;
     made.timeout_ms = kTimeoutMs;
-    machine.connections.push_back(made);
-    return add_pointer(machine, RegionKind::NewConnection,
-                       static_cast<uint32_t>(machine.connections.size()) - 1);
+    std::vector<uint32_t> held;
+    for (const uint32_t handle : machine.open_references) {
+        const Region& region = machine.regions.at(handle);
+        if (region.kind == RegionKind::Connection || region.kind == RegionKind::NewConnection) {
+            held.push_back(region.owner);
+        }
+    }
+    std::ranges::sort(held);
+    machine.note_effect(sizeof(ConntrackTable::Entry));
+    const auto number = machine.connections.add(made, machine.clock_ns, held);
+    return number ? add_pointer(machine, RegionKind::NewConnection, *number) : refuse(question, -ENOMEM);
 }
 
-/// Index of the connection that an argument points to; nothing = fault pending.
+/// Number of the connection that an argument points to; nothing = fault pending.
 std::optional<uint32_t> connection_at(Machine& machine, uint64_t addr, RegionKind kind, const char* kfunc) {
     const uint32_t handle = handle_of(addr);
     if (handle < machine.regions.size() && offset_of(addr) == 0 && machine.regions.at(handle).kind == kind) {
@@ -261,19 +207,19 @@ void give_back(Machine& machine, uint64_t addr, const char* kfunc) {
 }
 
 uint64_t change_status(Machine& machine, const uint64_t* args, RegionKind kind, const char* kfunc) {
-    const auto index = connection_at(machine, args[0], kind, kfunc);
-    if (!index) {
+    const auto number = connection_at(machine, args[0], kind, kfunc);
+    if (!number) {
         return 0;
     }
-    keep_for_rewind(machine);
-    uint32_t& status = machine.connections[*index].status;
+    const uint32_t status = machine.connections[*number].status;
     const auto wanted = static_cast<uint32_t>(args[1]);
     const uint32_t changed = status ^ wanted;
     const uint32_t taken = changed & ~wanted;
     if ((changed & (kExpected | kConfirmed | kDying)) != 0 || (taken & (kSeenReply | kAssured)) != 0) {
         return errno_result(-EBUSY);
     }
-    status |= wanted & ~kUnchangeable; // nothing is taken away
+    machine.note_effect(sizeof(ConntrackTable::Entry));
+    machine.connections.change(*number).status = status | (wanted & ~kUnchangeable); // nothing is taken away
     return 0;
 }
 
@@ -296,22 +242,15 @@ uint64_t kfunc_skb_ct_alloc(Machine& machine, const uint64_t* args) {
 }
 
 uint64_t kfunc_ct_insert_entry(Machine& machine, const uint64_t* args) {
-    const auto index = connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_insert_entry");
-    if (!index || !machine.given(machine.world().conntrack, "world.conntrack")) {
+    const auto number = connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_insert_entry");
+    if (!number || !machine.given(machine.world().conntrack, "world.conntrack")) {
         return 0;
     }
     give_back(machine, args[0], "bpf_ct_insert_entry");
-    if (!spend_on(machine, machine.connections.size())) {
-        return 0;
-    }
-    World::Connection& wanted = machine.connections[*index];
-    for (const World::Connection& other : machine.connections) {
-        if (is_in_table(other) && is_in_the_way(other, wanted)) {
-            return 0;
-        }
-    }
-    wanted.status |= kConfirmed;
-    return add_pointer(machine, RegionKind::Connection, *index);
+    machine.note_effect(sizeof(ConntrackTable::Entry));
+    return machine.connections.insert(*number, machine.clock_ns)
+               ? add_pointer(machine, RegionKind::Connection, *number)
+               : 0;
 }
 
 uint64_t kfunc_ct_release(Machine& machine, const uint64_t* args) {
@@ -322,25 +261,26 @@ uint64_t kfunc_ct_release(Machine& machine, const uint64_t* args) {
 }
 
 uint64_t kfunc_ct_set_timeout(Machine& machine, const uint64_t* args) {
-    if (const auto index = connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_set_timeout")) {
-        keep_for_rewind(machine);
-        machine.connections[*index].timeout_ms = static_cast<uint32_t>(args[1]);
+    if (const auto number =
+            connection_at(machine, args[0], RegionKind::NewConnection, "bpf_ct_set_timeout")) {
+        machine.note_effect(sizeof(ConntrackTable::Entry));
+        machine.connections.set_timeout(*number, static_cast<uint32_t>(args[1]), machine.clock_ns);
     }
     return 0;
 }
 
 uint64_t kfunc_ct_change_timeout(Machine& machine, const uint64_t* args) {
-    const auto index = connection_at(machine, args[0], RegionKind::Connection, "bpf_ct_change_timeout");
-    if (!index) {
+    const auto number = connection_at(machine, args[0], RegionKind::Connection, "bpf_ct_change_timeout");
+    if (!number) {
         return 0;
     }
-    keep_for_rewind(machine);
-    World::Connection& connection = machine.connections[*index];
-    if ((connection.status & kFixedTimeout) != 0) {
+    const uint32_t status = machine.connections[*number].status;
+    if ((status & kFixedTimeout) != 0) {
         return errno_result(-EPERM);
     }
-    connection.timeout_ms = static_cast<uint32_t>(args[1]);
-    return errno_result((connection.status & kDying) != 0 ? -ETIME : 0);
+    machine.note_effect(sizeof(ConntrackTable::Entry));
+    machine.connections.set_timeout(*number, static_cast<uint32_t>(args[1]), machine.clock_ns);
+    return errno_result((status & kDying) != 0 ? -ETIME : 0);
 }
 
 uint64_t kfunc_ct_set_status(Machine& machine, const uint64_t* args) {

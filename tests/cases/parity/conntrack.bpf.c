@@ -55,6 +55,19 @@ LOOK_UP(look_xdp_short, "xdp", xdp_md, bpf_xdp_ct_lookup, 12, 14)
 LOOK_UP(look_tc, "tc", __sk_buff, bpf_skb_ct_lookup, 12, 16)
 LOOK_UP(look_tc_ip6, "tc", __sk_buff, bpf_skb_ct_lookup, 36, 16)
 
+/* Says whether something is there, and changes nothing. */
+SEC("tc")
+int only_look(struct __sk_buff *ctx)
+{
+	struct nf_conn *ct;
+
+	ct = bpf_skb_ct_lookup(ctx, (struct bpf_sock_tuple *)tuple, 12, &options, 16);
+	io.out[0] = ct != NULL;
+	if (ct)
+		bpf_ct_release(ct);
+	return 1;
+}
+
 #define INSERT(name, section, context, kfunc, size, opts_size)                                  \
 	SEC(section)                                                                            \
 	int name(struct context *ctx)                                                           \

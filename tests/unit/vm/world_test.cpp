@@ -19,7 +19,7 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
              Case{"", "load: world: not JSON"},
              Case{"[1]", "load: world: expected a table with named values"},
              Case{R"({"route": []})",
-                  "load: world.route: unknown word (known: cgroup, conntrack, cpu, interfaces, neighbours, "
+                  "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, interfaces, neighbours, "
                   "netns_cookie, "
                   "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
                   "time, tunnel, xfrm)"},
