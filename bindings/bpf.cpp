@@ -14,6 +14,7 @@
 #include "object/disasm.h"
 #include "object/kernel_btf.h"
 #include "vm/target.h"
+#include "vm/versions.h"
 
 namespace mimicsh::lua {
 
@@ -261,6 +262,12 @@ Expected<std::unique_ptr<Target>> make_vm(lua_State* L, Options& options) {
     if (sanitize != "warn" && sanitize != "fault") {
         fail(L, "bad argument 'sanitize': expected \"warn\" or \"fault\", got \"" + sanitize + "\"");
     }
+    const auto kernel = options.string("kernel").value_or(std::string(name(vm.kernel)));
+    const auto version = vm::kernel_version(kernel);
+    if (!version) {
+        fail(L, "bad argument 'kernel': expected \"6.1\", \"6.12\" or \"6.18\", got \"" + kernel + "\"");
+    }
+    vm.kernel = *version;
     vm.mode = mode == "strict" ? vm::Mode::Strict : vm::Mode::Permissive;
     vm.sanitize_fault = sanitize == "fault";
     if (const auto text = options.string("world")) {

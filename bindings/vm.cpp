@@ -3,46 +3,50 @@
 #include "bindings/modules.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
+#include "vm/versions.h"
 
 namespace mimicsh::lua {
 
 namespace {
 
-void push_row(lua_State* L, std::string_view name, std::string_view note, int index) {
-    lua_createtable(L, 0, 2);
+void push_row(lua_State* L, std::string_view name, std::string_view note, vm::KernelVersion since,
+              int index) {
+    lua_createtable(L, 0, 3);
     push_string(L, name);
     lua_setfield(L, -2, "name");
     push_string(L, note);
     lua_setfield(L, -2, "note");
+    push_string(L, vm::name(since));
+    lua_setfield(L, -2, "since");
     lua_rawseti(L, -2, index);
 }
 
-/// vm.support() -> {helpers=, maps=, kfuncs=, insns=}: lists of {name=, note=} of what is emulated.
+/// vm.support() -> {helpers=, maps=, kfuncs=, insns=}: lists of {name=, note=, since=} of what is emulated.
 int support(lua_State* L) {
     lua_createtable(L, 0, 4);
     lua_newtable(L);
     int index = 0;
     for (const auto& row : vm::helper_rows()) {
-        push_row(L, abi::helper_name(row.id), row.note, ++index);
+        push_row(L, abi::helper_name(row.id), row.note, vm::since_helper(row.id), ++index);
     }
     lua_setfield(L, -2, "helpers");
     lua_newtable(L);
     index = 0;
     for (const auto& row : vm::map_rows()) {
-        push_row(L, abi::name(row.type), row.note, ++index);
+        push_row(L, abi::name(row.type), row.note, vm::since_map(row.type), ++index);
     }
     lua_setfield(L, -2, "maps");
     lua_newtable(L);
     index = 0;
     for (const auto& row : vm::kfunc_rows()) {
-        push_row(L, row.name, row.note, ++index);
+        push_row(L, row.name, row.note, vm::since_kfunc(row.name), ++index);
     }
     lua_setfield(L, -2, "kfuncs");
     lua_newtable(L);
     index = 0;
     for (const auto& form : insn_forms()) {
         if (vm::insn_state(form) == vm::State::Emulated) {
-            push_row(L, form.mnemonic, "", ++index);
+            push_row(L, form.mnemonic, "", vm::since_insn(form).value(), ++index);
         }
     }
     lua_setfield(L, -2, "insns");
@@ -51,9 +55,11 @@ int support(lua_State* L) {
 
 constexpr Function kVm[] = {
     {"support", &guard<&support>,
-     "vm.support() -> {helpers=, maps=, kfuncs=, insns=}\nLists of {name=, note=} of what the emulator does; "
-     "everything else is "
-     "refused at load, by name.\nprint(vm.support().maps[1].name) --> hash"},
+     "vm.support() -> {helpers=, maps=, kfuncs=, insns=}\nLists of {name=, note=, since=} of what the "
+     "emulator "
+     "does; everything else is "
+     "refused at load, by name. since: the first of the kernels 6.1, 6.12, 6.18 that has "
+     "it.\nprint(vm.support().maps[1].name) --> hash"},
 };
 
 } // namespace

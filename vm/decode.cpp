@@ -19,6 +19,7 @@
 #include "vm/machine.h"
 #include "vm/program.h"
 #include "vm/support.h"
+#include "vm/versions.h"
 
 namespace mimicsh::vm {
 
@@ -113,6 +114,14 @@ uint64_t guarded_call(Machine& machine, const uint64_t* args) {
     return result;
 }
 
+/// A helper that the chosen kernel has without some flags; its number is in the operation.
+uint64_t call_without_later_flags(Machine& machine, const uint64_t* args) {
+    const auto id = static_cast<uint32_t>(machine.at->c);
+    const LaterFlags& missing = *missing_flags(id, machine.options.kernel);
+    return (args[missing.argument] & missing.bits) != 0 ? errno_result(-EINVAL)
+                                                        : helper_function(id)(machine, args);
+}
+
 /// Stands where the kernel would refuse an instruction if it did not know that nothing comes there.
 uint64_t dead_instruction(Machine& machine, const uint64_t* /*args*/) {
     return machine.fault(FaultKind::BadInstruction,
@@ -158,6 +167,19 @@ class Decoder {
         return load_refusal(program_, slot, code, why, std::move(hint));
     }
 
+    [[nodiscard]] bool is_later(KernelVersion since) const {
+        return options_.mode == Mode::Strict && options_.kernel < since;
+    }
+
+    [[nodiscard]] Error refuse_later(uint32_t slot, const std::string& what, KernelVersion since) const {
+        return refuse(slot, EINVAL, what + " " + since_text(since, options_.kernel));
+    }
+
+    /// The implementation of a kernel function that the chosen kernel has.
+    [[nodiscard]] HelperFn kfunc(const std::string& name) const {
+        return is_later(since_kfunc(name)) ? nullptr : kfunc_function(name);
+    }
+
     void add_call(uint32_t slot, HelperFn function) {
         Draft draft;
         draft.slot = slot;
@@ -182,6 +204,9 @@ class Decoder {
             return refuse(slot, EINVAL,
                           "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) +
                               " with these fields");
+        }
+        if (const auto since = since_insn(*form); since && is_later(*since)) {
+            return refuse_later(slot, "instruction " + std::string(form->mnemonic) + " is", *since);
         }
         Draft draft;
         draft.slot = slot;
@@ -311,8 +336,7 @@ class Decoder {
         } else if (ref != nullptr) {
             if (ref->kind == RelocKind::Extern) {
                 const ExternDef& wanted = program_.object->externs[ref->target];
-                const bool is_there =
-                    wanted.kind == ExternKind::Kfunc && kfunc_function(wanted.name) != nullptr;
+                const bool is_there = wanted.kind == ExternKind::Kfunc && kfunc(wanted.name) != nullptr;
                 if (is_there || wanted.is_weak) {
                     // Programs ask this way what is there.
                     const uint64_t address = is_there ? make_addr(kCallbackHandle, 0) : 0;
@@ -416,7 +440,7 @@ class Decoder {
             return refuse(slot, EINVAL, "call of a kernel function that the object does not name");
         }
         const std::string& name = program_.object->externs[ref->target].name;
-        HelperFn function = kfunc_function(name);
+        HelperFn function = kfunc(name);
         if (function == nullptr && program_.object->externs[ref->target].is_weak) {
             function = missing_kfunc;
         }
@@ -428,6 +452,9 @@ class Decoder {
             return refuse(slot, ENOTSUP,
                           "kernel function " + name + " has a table that emulated CPUs do not share",
                           "replay without workers");
+        }
+        if (function == nullptr && kfunc_function(name) != nullptr) {
+            return refuse_later(slot, "kernel function " + name + " is", since_kfunc(name));
         }
         if (function == nullptr) {
             const std::string reason(kfunc_reason(name));
@@ -462,6 +489,10 @@ class Decoder {
                           name + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
                               " programs");
         }
+        if (const KernelVersion since = since_helper(program_.spec.type, id); is_later(since)) {
+            return refuse_later(
+                slot, name + " for " + std::string(abi::name(program_.spec.type)) + " programs is", since);
+        }
         const SlotFacts& facts = analysis_.slots[slot];
         VmMap* map = facts.target == SlotFacts::Target::Map
                          ? options_.maps[static_cast<size_t>(facts.value)].get()
@@ -470,6 +501,12 @@ class Decoder {
             return refuse(slot, EINVAL,
                           name + " cannot be called on " + map->info().name + ", a map of type " +
                               std::string(abi::name(map->type())));
+        }
+        if (const KernelVersion since =
+                map != nullptr ? since_helper_on_map(id, map->type()) : KernelVersion::V6_1;
+            is_later(since)) {
+            return refuse_later(
+                slot, name + " on a map of type " + std::string(abi::name(map->type())) + " is", since);
         }
         if (id == kLookup && !options_.shared && map != nullptr && !abi::holds_maps(map->type()) &&
             !is_sock_map(map->type())) {
@@ -493,6 +530,10 @@ class Decoder {
             draft.op.c = static_cast<int32_t>(id);
             if (options_.shared && looks_into_maps(id)) {
                 helper = guarded_call;
+            }
+            if (helper == helper_function(id) && options_.mode == Mode::Strict &&
+                missing_flags(id, options_.kernel) != nullptr) {
+                helper = call_without_later_flags;
             }
             draft.code = OpCode::call_helper;
             std::memcpy(&draft.op.a, &helper, sizeof helper);

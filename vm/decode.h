@@ -29,6 +29,7 @@ struct DecodeOptions {
     Mode mode = Mode::Strict;
     std::span<const std::shared_ptr<VmMap>> maps; ///< by index in the object
     const UserHelpers* helpers = nullptr;         ///< the embedder's; they come first
+    KernelVersion kernel = KernelVersion::V6_18;  ///< strict mode: what came later is refused
 };
 
 /// Refuses, with the source line: instructions no kernel has, helpers that are not emulated or not callable

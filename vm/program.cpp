@@ -102,7 +102,13 @@ Status LoadedProgram::prepare() {
 }
 
 DecodeOptions LoadedProgram::decode_options(bool traced) const {
-    return {traced, false, false, machine_.options.mode, machine_.maps(), &machine_.options.helpers};
+    return {traced,
+            false,
+            false,
+            machine_.options.mode,
+            machine_.maps(),
+            &machine_.options.helpers,
+            machine_.options.kernel};
 }
 
 const Code& LoadedProgram::code(bool traced) {

@@ -8,6 +8,7 @@
 #include "base/cpus.h"
 #include "vm/machine.h"
 #include "vm/program.h"
+#include "vm/versions.h"
 
 namespace mimicsh::vm {
 
@@ -18,6 +19,25 @@ uint32_t frames_of(const Object& object) {
     const bool chains = std::ranges::any_of(
         object.maps, [](const MapDef& def) { return def.type == abi::MapType::ProgArray; });
     return chains ? kMaxFrames : abi::kMaxCallFrames;
+}
+
+/// Refuses a map that the chosen kernel cannot make.
+Status check_version(const MapDef& def, std::span<const HiddenField> fields, KernelVersion kernel) {
+    const auto refuse = [&](const std::string& what, KernelVersion since) {
+        return Error{
+            EINVAL, "load", "map " + def.name + ": " + what + " " + since_text(since, kernel), {}, {}};
+    };
+    if (const KernelVersion since = since_map(def.type); kernel < since) {
+        return refuse("type " + std::string(abi::name(def.type)) + " is", since);
+    }
+    for (const HiddenField& field : fields) {
+        const auto rows = field_versions();
+        const auto row = std::ranges::find(rows, field.kind, &FieldVersion::kind);
+        if (row != rows.end() && kernel < row->since) {
+            return refuse(std::string(row->name) + " in values is", row->since);
+        }
+    }
+    return {};
 }
 
 class VmInstance final : public Instance {
@@ -85,6 +105,11 @@ class VmInstance final : public Instance {
         for (const MapDef& def : object_->maps) {
             MapOptions options{machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit,
                                machine_.options.world, hidden_fields(*object_, def)};
+            if (machine_.options.mode == Mode::Strict) {
+                if (auto ok = check_version(def, options.hidden, machine_.options.kernel); !ok) {
+                    return ok;
+                }
+            }
             auto map = create_map(def, options, taken);
             if (!map) {
                 return map.error();

@@ -17,6 +17,9 @@ enum class Mode : uint8_t {
     Permissive, ///< for conformance suites: executes whatever has a meaning
 };
 
+/// Kernels whose limits can hold, oldest first.
+enum class KernelVersion : uint8_t { V6_1, V6_12, V6_18 };
+
 struct Options {
     uint64_t seed = 1;                   ///< of get_prandom_u32 and of hash order
     uint32_t cpus = 0;                   ///< possible CPUs; 0 = as many as this machine has
@@ -26,8 +29,9 @@ struct Options {
         1'000'000'000; ///< what ktime_get_ns answers; stands still unless a helper advances it
     uint64_t memory_limit = uint64_t{4} << 30; ///< bytes of map storage of one instance
     Mode mode = Mode::Strict;
-    bool sanitize_fault = false;        ///< warnings become faults
-    std::shared_ptr<const World> world; ///< null = nothing is scripted
+    KernelVersion kernel = KernelVersion::V6_18; ///< strict mode refuses what it has not (vm/versions.h)
+    bool sanitize_fault = false;                 ///< warnings become faults
+    std::shared_ptr<const World> world;          ///< null = nothing is scripted
     UserHelpers helpers; ///< replace the vm's own or add to them; called on the thread that runs
 };
 

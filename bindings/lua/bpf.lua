@@ -81,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "kconfig seed cpus cpu budget mode sanitize vars world helpers"
+local LOAD_OPTIONS = "kconfig seed cpus cpu budget mode kernel sanitize vars world helpers"
 
 local make_instance
 
@@ -94,7 +94,7 @@ function object_methods.load(obj, target, options)
                      kconfig = options.kconfig }
     if target == "vm" then
         passed.seed = options.seed or config.seed
-        for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "sanitize" } do
+        for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "kernel", "sanitize" } do
             passed[name] = options[name]
         end
         passed.world = type(options.world) == "table" and assert(json.encode(options.world)) or options.world
@@ -677,7 +677,7 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars=, seed=, cpus=, cpu=, budget=, mode=, sanitize=, world=, helpers=}]) -> instance | nil, err
+obj:load("vm" | "kernel" [, {vars=, seed=, cpus=, cpu=, budget=, mode=, kernel=, sanitize=, world=, helpers=}]) -> inst | nil, err
 Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm: docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[

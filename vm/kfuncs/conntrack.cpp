@@ -55,9 +55,11 @@ bool parse_tuple(const uint8_t* bytes, uint64_t size, Tuple& tuple) {
 }
 
 /// The errno of a question that cannot be asked, 0 when it can.
-int64_t check_question(Question& question, const uint8_t* tuple, uint64_t tuple_size, bool looks_up) {
+int64_t check_question(Question& question, const uint8_t* tuple, uint64_t tuple_size, bool looks_up,
+                       KernelVersion kernel) {
     const uint8_t* opts = question.opts;
-    if (question.opts_size != kOptsSize && question.opts_size != kOldOptsSize) {
+    const bool takes_zones = kernel >= KernelVersion::V6_12;
+    if (question.opts_size != kOldOptsSize && (question.opts_size != kOptsSize || !takes_zones)) {
         return -EINVAL;
     }
     const bool is_full = question.opts_size == kOptsSize;
@@ -121,7 +123,7 @@ Question ask(Machine& machine, const uint64_t* args, const char* kfunc, bool loo
     question.opts =
         tuple == nullptr ? nullptr : machine.span(args[3], question.opts_size, Access::Write, "options");
     if (question.opts != nullptr) {
-        refusal = check_question(question, tuple, tuple_size, looks_up);
+        refusal = check_question(question, tuple, tuple_size, looks_up, machine.options.kernel);
     }
     return question;
 }
