@@ -69,7 +69,7 @@ constexpr std::array kHelpers{
     HelperRow{68, helper_skb_load_bytes_relative, "SkbHelpers.LoadBytes", ""},
     HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
     HelperRow{73, helper_lwt_push_encap, "SkbSends.LwtPushEncap",
-              "IP headers; no segment routing"},
+              "IP headers; no segment routing; lwt_xmit is not run in the kernel"},
     HelperRow{79, helper_skb_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup"},
     HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id"},
     HelperRow{81, helper_get_local_storage, "StorageParity.CgroupStorage",
