@@ -142,6 +142,7 @@ std::shared_ptr<Task> Loop::spawn(lua_State* L, int arguments, std::string name)
     task->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
     task->name = std::move(name);
     task->arguments = arguments;
+    task->where = current_ != nullptr ? current_->where : nullptr;
     if (lua_checkstack(task->co, arguments + 8) == 0) {
         fail(L, "too many arguments for a task");
     }
@@ -217,8 +218,14 @@ void Loop::resume(const std::shared_ptr<Task>& task) {
         task->interrupt = false;
         arm(L_);
     }
+    if (auto ok = enter(task->where); !ok) {
+        push_error(task->co, ok.error());
+        current_.reset();
+        return finish(task, false);
+    }
     const int status = lua_resume(task->co, task->arguments);
     task->arguments = 0;
+    (void)enter(nullptr);
     current_.reset();
     if (status == LUA_YIELD) {
         // A plain coroutine.yield at the top of a task lets the others run.
@@ -232,6 +239,30 @@ void Loop::resume(const std::shared_ptr<Task>& task) {
         return;
     }
     finish(task, status == 0);
+}
+
+Status Loop::enter(const std::shared_ptr<kernel::NetNs>& where) {
+    if (where == inside_) {
+        return {};
+    }
+    if (home_ == nullptr) {
+        auto home = kernel::NetNs::current();
+        if (!home) {
+            return home.error();
+        }
+        home_ = std::move(*home);
+    }
+    auto ok = (where != nullptr ? where : home_)->enter();
+    inside_ = ok ? where : inside_;
+    return ok;
+}
+
+Status Loop::move(std::shared_ptr<kernel::NetNs> where) {
+    auto ok = enter(where);
+    if (ok) {
+        current_->where = std::move(where);
+    }
+    return ok;
 }
 
 void Loop::finish(const std::shared_ptr<Task>& task, bool ok) {

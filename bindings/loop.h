@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bindings/lua_glue.h"
+#include "kernel/netns.h"
 
 namespace mimicsh::lua {
 
@@ -36,7 +37,8 @@ struct Task {
     bool interrupt = false;  ///< raise "interrupted" as soon as it runs again
     bool is_watched = false; ///< somebody looks at the outcome: not reported by the loop
     std::vector<std::pair<std::weak_ptr<Task>, uint64_t>> joiners;
-    std::shared_ptr<void> waits_on; ///< what the block holds (handles of the loop); let go when it ends
+    std::shared_ptr<void> waits_on;       ///< what the block holds (handles of the loop); let go when it ends
+    std::shared_ptr<kernel::NetNs> where; ///< network namespace that it runs in; null = the shell's own
 
     Task() = default;
     Task(const Task&) = delete;
@@ -98,6 +100,10 @@ class Loop {
     /// Called with each task that failed and that nobody watches.
     std::function<void(Task&)> on_failure;
 
+    /// The current task is in that network namespace from now on, whenever it runs; null = the shell's own.
+    /// Tasks that it starts begin there.
+    [[nodiscard]] Status move(std::shared_ptr<kernel::NetNs> where);
+
     /// True when no task is ready to run.
     [[nodiscard]] bool is_quiet() const { return ready_.empty(); }
     [[nodiscard]] const std::shared_ptr<Task>& current() const { return current_; }
@@ -119,6 +125,7 @@ class Loop {
         uv_timer_t timer{};
     };
     void resume(const std::shared_ptr<Task>& task);
+    [[nodiscard]] Status enter(const std::shared_ptr<kernel::NetNs>& where);
     void finish(const std::shared_ptr<Task>& task, bool ok);
 
     lua_State* L_;
@@ -128,6 +135,8 @@ class Loop {
     std::deque<std::shared_ptr<Task>> ready_;
     std::unordered_set<std::shared_ptr<Task>> blocked_;
     std::shared_ptr<Task> current_;
+    std::shared_ptr<kernel::NetNs> home_;   ///< the shell's own namespace, once another was entered
+    std::shared_ptr<kernel::NetNs> inside_; ///< the one that the thread is in; null = home
 };
 
 /// Handle of the loop that frees itself when closed; for uv_close.

@@ -13,5 +13,10 @@ void open_bpf(lua_State* L);
 void open_pkt(lua_State* L);
 void open_pcap(lua_State* L);
 void open_vm(lua_State* L);
+void open_xdp(lua_State* L);
+void open_tc(lua_State* L);
+void open_cgroup(lua_State* L);
+void open_link(lua_State* L);
+void open_lab(lua_State* L);
 
 } // namespace mimicsh::lua

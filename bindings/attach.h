@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// What scripts hold of an attachment.
+#pragma once
+
+#include <memory>
+
+#include "bindings/lua_glue.h"
+#include "kernel/link.h"
+
+namespace mimicsh::lua {
+
+struct LinkRef {
+    std::unique_ptr<kernel::Link> link;
+};
+
+template <>
+inline constexpr const char* kTypeName<LinkRef> = "link";
+
+/// Pushes a link, or nil and the error; returns how many values.
+int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link);
+/// Pushes what is known of an attachment as a table.
+void push_link_info(lua_State* L, const kernel::LinkInfo& info);
+
+} // namespace mimicsh::lua

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+// Classifiers on devices: tcx links, and filters on clsact for kernels that have no tcx.
+#include "kernel/attach_tc.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+extern "C" {
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+}
+
+#include "kernel/bpf_ids.h"
+#include "kernel/bpf_link.h"
+#include "kernel/errors.h"
+#include "kernel/interfaces.h"
+#include "kernel/netlink.h"
+#include "kernel/netns.h"
+
+namespace mimicsh::kernel {
+
+namespace {
+
+constexpr const char* kOp = "tc.attach";
+constexpr uint32_t kFirstPriority = 0xc000; ///< where we look for a free one, downwards
+constexpr uint32_t kHandle = 0x6d6d;        ///< of all filters of ours
+
+const char* name(Direction direction) {
+    return direction == Direction::Ingress ? "ingress" : "egress";
+}
+
+bpf_tc_attach_point point(Direction direction) {
+    return direction == Direction::Ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+}
+
+std::set<std::pair<uint32_t, uint32_t>>& own_filters() {
+    static std::set<std::pair<uint32_t, uint32_t>> programs_and_priorities;
+    return programs_and_priorities;
+}
+
+/// Filters of one direction.
+Status list_direction(Netlink& netlink, const std::string& device, uint32_t ifindex, Direction direction,
+                      std::vector<LinkInfo>& found) {
+    NetlinkRequest request(RTM_GETTFILTER, 0);
+    auto& header = request.header<tcmsg>();
+    header.tcm_family = AF_UNSPEC;
+    header.tcm_ifindex = static_cast<int>(ifindex);
+    header.tcm_parent =
+        TC_H_MAKE(TC_H_CLSACT, direction == Direction::Ingress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+    return netlink.dump(request, device, [&](const nlmsghdr* message) {
+        const auto* filter = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
+        const auto fields = attributes(message, sizeof(tcmsg));
+        if (text(fields, TCA_KIND) != "bpf" || TCA_OPTIONS >= fields.size() ||
+            fields[TCA_OPTIONS] == nullptr || filter->tcm_handle == 0) {
+            return; // the chain itself has handle 0
+        }
+        LinkInfo info{.kind = "clsact", .device = device, .ifindex = ifindex, .direction = name(direction)};
+        info.prog_id = number(nested_attributes(fields[TCA_OPTIONS]), TCA_BPF_ID);
+        info.program = program_name(info.prog_id);
+        info.priority = TC_H_MAJ(filter->tcm_info) >> 16;
+        info.handle = filter->tcm_handle;
+        info.ours = own_filters().contains({info.prog_id, info.priority});
+        found.push_back(std::move(info));
+    });
+}
+
+/// Whether the device has a clsact.
+Expected<bool> has_clsact(Netlink& netlink, const std::string& device, uint32_t ifindex) {
+    NetlinkRequest request(RTM_GETQDISC, 0);
+    auto& header = request.header<tcmsg>();
+    header.tcm_family = AF_UNSPEC;
+    header.tcm_ifindex = static_cast<int>(ifindex);
+    bool found = false;
+    auto ok = netlink.dump(request, device, [&](const nlmsghdr* message) {
+        const auto* qdisc = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
+        found |= qdisc->tcm_ifindex == static_cast<int>(ifindex) &&
+                 text(attributes(message, sizeof(tcmsg)), TCA_KIND) == "clsact";
+    });
+    return ok ? Expected<bool>(found) : Expected<bool>(ok.error());
+}
+
+/// Removes a filter of a program, and the clsact when it was made for it and is empty now; the calling
+/// thread's namespace. False when that filter is not there.
+Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t priority, uint32_t prog_id,
+                             bool with_qdisc) {
+    char device[IF_NAMESIZE] = {};
+    if (if_indextoname(ifindex, device) == nullptr) {
+        return false;
+    }
+    auto there = list_clsact(device, ifindex);
+    if (!there) {
+        return there.error();
+    }
+    const auto is_it = [&](const LinkInfo& info) {
+        return info.direction == name(direction) && info.priority == priority && info.handle == kHandle &&
+               info.prog_id == prog_id;
+    };
+    const bool found = std::ranges::any_of(*there, is_it);
+    LIBBPF_OPTS(bpf_tc_hook, hook);
+    hook.ifindex = static_cast<int>(ifindex);
+    hook.attach_point = point(direction);
+    if (found) {
+        LIBBPF_OPTS(bpf_tc_opts, opts);
+        opts.handle = kHandle;
+        opts.priority = priority;
+        if (const int failed = bpf_tc_detach(&hook, &opts); failed != 0) {
+            return bpf_error(-failed, "tc.detach", device);
+        }
+    }
+    if (with_qdisc && there->size() == (found ? 1 : 0)) {
+        hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+        (void)bpf_tc_hook_destroy(&hook); // gone already is fine
+    }
+    return found;
+}
+
+/// A filter on clsact: it would stay behind, so it is in the journal while it is there.
+class ClsactFilter final : public Link {
+  public:
+    ClsactFilter(LinkInfo info, Direction direction, bool made_qdisc, uint64_t entry,
+                 std::shared_ptr<NetNs> where)
+        : direction_(direction), made_qdisc_(made_qdisc), entry_(entry), where_(std::move(where)) {
+        info_ = std::move(info);
+        info_.ours = true;
+        own_filters().insert({info_.prog_id, info_.priority});
+    }
+    ~ClsactFilter() override { (void)detach(); }
+
+    Status detach() override {
+        if (!attached_) {
+            return {};
+        }
+        const NetNsScope inside(where_);
+        if (!inside.status()) {
+            return inside.status();
+        }
+        auto removed = remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id, made_qdisc_);
+        if (!removed) {
+            return removed.error();
+        }
+        attached_ = false;
+        own_filters().erase({info_.prog_id, info_.priority});
+        Journal::own().remove(entry_);
+        return {};
+    }
+
+    Status update(Program& program) override {
+        const auto fd = kernel_fd(program, "link.update");
+        if (!fd) {
+            return fd.error();
+        }
+        if (!attached_) {
+            return Error{EBADF, "link.update", info_.device + ": the filter is detached", {}, {}};
+        }
+        const NetNsScope inside(where_);
+        if (!inside.status()) {
+            return inside.status();
+        }
+        LIBBPF_OPTS(bpf_tc_hook, hook);
+        hook.ifindex = static_cast<int>(info_.ifindex);
+        hook.attach_point = point(direction_);
+        LIBBPF_OPTS(bpf_tc_opts, opts);
+        opts.handle = kHandle;
+        opts.priority = info_.priority;
+        opts.prog_fd = *fd;
+        opts.flags = BPF_TC_F_REPLACE;
+        if (const int failed = bpf_tc_attach(&hook, &opts); failed != 0) {
+            return bpf_error(-failed, "link.update", info_.device);
+        }
+        own_filters().erase({info_.prog_id, info_.priority});
+        info_.prog_id = program_id(*fd);
+        info_.program = program_name(info_.prog_id);
+        own_filters().insert({info_.prog_id, info_.priority});
+        Journal::own().set(entry_, "program", info_.prog_id);
+        return {};
+    }
+
+    Status pin(const std::string& path) override {
+        return Error{ENOTSUP,
+                     "link.pin",
+                     path + ": a clsact filter is no bpf_link",
+                     "only links can be pinned: tcx (Linux 6.6 and newer) and xdp",
+                     {}};
+    }
+
+  private:
+    Direction direction_;
+    bool made_qdisc_;
+    uint64_t entry_;
+    std::shared_ptr<NetNs> where_;
+};
+
+Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const TcOptions& options) {
+    auto netlink = Netlink::open(kOp);
+    if (!netlink) {
+        return netlink.error();
+    }
+    auto where = NetNs::current();
+    if (!where) {
+        return where.error();
+    }
+    const auto had_qdisc = has_clsact(*netlink, info.device, info.ifindex);
+    if (!had_qdisc) {
+        return had_qdisc.error();
+    }
+    std::vector<LinkInfo> there;
+    if (*had_qdisc) {
+        if (auto ok = list_direction(*netlink, info.device, info.ifindex, options.direction, there); !ok) {
+            return ok.error();
+        }
+    }
+    const auto is_taken = [&](uint32_t priority) {
+        return std::ranges::count(there, priority, &LinkInfo::priority) != 0;
+    };
+    info.kind = "clsact";
+    info.handle = kHandle;
+    info.priority = options.priority != 0 ? options.priority : kFirstPriority;
+    while (options.priority == 0 && is_taken(info.priority)) {
+        --info.priority;
+    }
+    if (is_taken(info.priority)) {
+        return Error{EBUSY,
+                     kOp,
+                     info.device + ": priority " + std::to_string(info.priority) +
+                         " is taken by another filter",
+                     "leave prio= out to get a free one",
+                     {}};
+    }
+    auto entry = Journal::own().add({"clsact",
+                                     {{"netns", (*where)->inode()},
+                                      {"ifindex", info.ifindex},
+                                      {"egress", options.direction == Direction::Egress ? 1 : 0},
+                                      {"priority", info.priority},
+                                      {"program", info.prog_id},
+                                      {"qdisc", *had_qdisc ? 0 : 1}}});
+    if (!entry) {
+        return entry.error();
+    }
+    LIBBPF_OPTS(bpf_tc_hook, hook);
+    hook.ifindex = static_cast<int>(info.ifindex);
+    hook.attach_point = point(options.direction);
+    int failed = *had_qdisc ? 0 : bpf_tc_hook_create(&hook);
+    if (failed == 0) {
+        LIBBPF_OPTS(bpf_tc_opts, opts);
+        opts.handle = kHandle;
+        opts.priority = info.priority;
+        opts.prog_fd = prog_fd;
+        failed = bpf_tc_attach(&hook, &opts);
+    }
+    if (failed != 0) {
+        (void)remove_filter(info.ifindex, options.direction, info.priority, info.prog_id, !*had_qdisc);
+        Journal::own().remove(*entry);
+        return bpf_error(-failed, kOp, info.device);
+    }
+    return std::unique_ptr<Link>(std::make_unique<ClsactFilter>(std::move(info), options.direction,
+                                                                !*had_qdisc, *entry, std::move(*where)));
+}
+
+} // namespace
+
+Expected<std::vector<LinkInfo>> list_clsact(const std::string& device, uint32_t ifindex) {
+    std::vector<LinkInfo> found;
+    auto netlink = Netlink::open("link.list");
+    if (!netlink) {
+        return netlink.error();
+    }
+    const auto there = has_clsact(*netlink, device, ifindex);
+    if (!there || !*there) {
+        return there ? Expected<std::vector<LinkInfo>>(found)
+                     : Expected<std::vector<LinkInfo>>(there.error());
+    }
+    for (const Direction direction : {Direction::Ingress, Direction::Egress}) {
+        if (auto ok = list_direction(*netlink, device, ifindex, direction, found); !ok) {
+            return ok.error();
+        }
+    }
+    return found;
+}
+
+std::string undo_clsact(const JournalEntry& entry) {
+    const auto field = [&](const char* wanted) {
+        const auto found = entry.fields.find(wanted);
+        return found == entry.fields.end() ? uint64_t{0} : found->second;
+    };
+    const auto ifindex = static_cast<uint32_t>(field("ifindex"));
+    const auto program = static_cast<uint32_t>(field("program"));
+    const Direction direction = field("egress") != 0 ? Direction::Egress : Direction::Ingress;
+    const std::string what = "clsact filter of program " + std::to_string(program) + " on interface " +
+                             std::to_string(ifindex) + " " + name(direction);
+    const auto where = NetNs::find(field("netns"));
+    if (!where) {
+        return what + ": gone with its network namespace";
+    }
+    const NetNsScope inside(*where);
+    if (!inside.status()) {
+        return what + ": not removed: " + inside.status().error().message();
+    }
+    const auto removed = remove_filter(ifindex, direction, static_cast<uint32_t>(field("priority")), program,
+                                       field("qdisc") != 0);
+    return what + (!removed   ? ": not removed: " + removed.error().message()
+                   : *removed ? ": removed"
+                              : ": gone already");
+}
+
+Expected<std::unique_ptr<Link>> attach_tc(Program& program, const std::string& device,
+                                          const TcOptions& options) {
+    const auto prog_fd = kernel_fd(program, kOp);
+    if (!prog_fd) {
+        return prog_fd.error();
+    }
+    if (program.type() != abi::ProgType::SchedCls && program.type() != abi::ProgType::SchedAct) {
+        return Error{EINVAL,
+                     kOp,
+                     program.name() + " is of type " + std::string(abi::name(program.type())) +
+                         ", not sched_cls",
+                     {},
+                     {}};
+    }
+    const auto ifindex = interface_index(device, kOp);
+    if (!ifindex) {
+        return ifindex.error();
+    }
+    LinkInfo info{.kind = "tcx", .device = device, .ifindex = *ifindex, .direction = name(options.direction)};
+    info.prog_id = program_id(*prog_fd);
+    info.program = program_name(info.prog_id);
+    if (options.kind == TcKind::Clsact) {
+        return attach_clsact(*prog_fd, std::move(info), options);
+    }
+    const auto type = static_cast<bpf_attach_type>(
+        options.direction == Direction::Ingress ? abi::AttachType::TcxIngress : abi::AttachType::TcxEgress);
+    Fd link(bpf_link_create(*prog_fd, static_cast<int>(*ifindex), type, nullptr));
+    if (link.valid()) {
+        return std::unique_ptr<Link>(std::make_unique<BpfLink>(std::move(link), std::move(info)));
+    }
+    const int code = errno;
+    if (code != EINVAL) {
+        return bpf_error(code, kOp, device);
+    }
+    if (options.kind == TcKind::Tcx) {
+        return Error{ENOTSUP,
+                     kOp,
+                     device + ": this kernel has no tcx",
+                     "Linux 6.6 brought it; kind=\"clsact\" works before",
+                     {}};
+    }
+    info.note = "this kernel has no tcx; attached to clsact";
+    return attach_clsact(*prog_fd, std::move(info), options);
+}
+
+} // namespace mimicsh::kernel

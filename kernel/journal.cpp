@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// Journals of living processes, and what to do with those of dead ones.
+#include "kernel/journal.h"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernel/attach_tc.h"
+#include "kernel/netns.h"
+
+namespace mimicsh::kernel {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Where the journals of this user are.
+fs::path folder() {
+    if (geteuid() == 0) {
+        return "/run/mimicsh";
+    }
+    const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+    return fs::path(runtime != nullptr && *runtime != '\0' ? runtime
+                                                           : "/tmp/mimicsh-" + std::to_string(geteuid())) /
+           "mimicsh";
+}
+
+std::string first_line(const fs::path& path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+std::string boot_id() {
+    return first_line("/proc/sys/kernel/random/boot_id");
+}
+
+/// When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); empty when there is none.
+std::string start_time(const std::string& pid) {
+    const std::string line = first_line("/proc/" + pid + "/stat");
+    const size_t name_end = line.rfind(')'); // the name may hold anything
+    if (name_end == std::string::npos) {
+        return {};
+    }
+    std::istringstream fields(line.substr(name_end + 1));
+    std::string field;
+    for (int i = 0; i < 20; ++i) {
+        fields >> field;
+    }
+    return field;
+}
+
+std::string text_of(const JournalEntry& entry) {
+    std::string line = entry.kind;
+    for (const auto& [name, value] : entry.fields) {
+        line += " " + name + "=" + std::to_string(value);
+    }
+    return line + "\n";
+}
+
+std::optional<JournalEntry> entry_of(const std::string& line) {
+    std::istringstream words(line);
+    JournalEntry entry;
+    if (!(words >> entry.kind)) {
+        return std::nullopt;
+    }
+    std::string word;
+    while (words >> word) {
+        const size_t equals = word.find('=');
+        if (equals == std::string::npos) {
+            return std::nullopt;
+        }
+        entry.fields[word.substr(0, equals)] = std::strtoull(word.c_str() + equals + 1, nullptr, 10);
+    }
+    return entry;
+}
+
+} // namespace
+
+Journal& Journal::own() {
+    static Journal journal;
+    return journal;
+}
+
+Journal::~Journal() {
+    if (!path_.empty() && entries_.empty()) {
+        ::unlink(path_.c_str());
+    }
+}
+
+/// The whole file anew, through another that takes its place: a reader never sees half of it.
+Status Journal::write() {
+    if (path_.empty()) {
+        const fs::path where = folder();
+        std::error_code failed;
+        fs::create_directories(where, failed);
+        if (failed) {
+            return errno_error(failed.value(), "journal", where.string());
+        }
+        fs::permissions(where, fs::perms::owner_all, failed);
+        const std::string pid = std::to_string(getpid());
+        path_ = (where / (pid + "-" + start_time(pid) + "-" + boot_id())).string();
+    }
+    if (entries_.empty()) {
+        return ::unlink(path_.c_str()) == 0 || errno == ENOENT ? Status{}
+                                                               : Status{errno_error(errno, "journal", path_)};
+    }
+    std::string text;
+    for (const auto& [number, entry] : entries_) {
+        text += text_of(entry);
+    }
+    return write_file(path_, as_bytes(text), "journal");
+}
+
+Expected<uint64_t> Journal::add(const JournalEntry& entry) {
+    entries_[++last_] = entry;
+    if (auto ok = write(); !ok) {
+        entries_.erase(last_);
+        return ok.error();
+    }
+    return last_;
+}
+
+void Journal::set(uint64_t number, const std::string& field, uint64_t value) {
+    entries_[number].fields[field] = value;
+    (void)write(); // it stands there already, with less in it
+}
+
+void Journal::remove(uint64_t number) {
+    entries_.erase(number);
+    (void)write(); // an entry too many is found gone by whoever cleans up
+}
+
+namespace {
+
+/// Undoes one entry; says what became of it.
+std::string undo(const JournalEntry& entry) {
+    if (entry.kind == "clsact") {
+        return undo_clsact(entry);
+    }
+    return entry.kind + ": written by another version, left alone";
+}
+
+} // namespace
+
+Expected<std::vector<std::string>> clean_up() {
+    std::vector<std::string> report;
+    std::error_code failed;
+    const std::string boot = boot_id();
+    for (const fs::directory_entry& file : fs::directory_iterator(folder(), failed)) {
+        const std::string name = file.path().filename().string();
+        const size_t first = name.find('-');
+        const size_t second = name.find('-', first + 1);
+        if (first == std::string::npos || second == std::string::npos) {
+            continue;
+        }
+        const std::string pid = name.substr(0, first);
+        const bool this_boot = name.substr(second + 1) == boot;
+        if (this_boot && start_time(pid) == name.substr(first + 1, second - first - 1)) {
+            continue; // it lives, and cleans up itself
+        }
+        std::ifstream lines(file.path());
+        std::string line;
+        while (this_boot && std::getline(lines, line)) {
+            if (const auto entry = entry_of(line)) {
+                report.push_back(undo(*entry));
+            }
+        }
+        fs::remove(file.path(), failed);
+    }
+    return report;
+}
+
+} // namespace mimicsh::kernel
