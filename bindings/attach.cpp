@@ -47,24 +47,6 @@ int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link) {
 
 namespace {
 
-/// One of several words, or the first when the option is not given.
-template <typename Value, size_t N>
-Value choose(lua_State* L, Options& options, const char* name,
-             const std::pair<const char*, Value> (&choices)[N]) {
-    const auto given = options.string(name);
-    if (!given) {
-        return choices[0].second;
-    }
-    std::string known;
-    for (const auto& [word, value] : choices) {
-        if (*given == word) {
-            return value;
-        }
-        known += (known.empty() ? "\"" : "\", \"") + std::string(word);
-    }
-    fail(L, std::string("bad argument '") + name + "': expected " + known + "\", got \"" + *given + "\"");
-}
-
 /// The link that option `replace` names gets the program, and is the result.
 bool replaced(lua_State* L, Options& options, Program& program, int& results) {
     options.push("replace");
@@ -80,13 +62,10 @@ bool replaced(lua_State* L, Options& options, Program& program, int& results) {
 }
 
 int xdp_attach(lua_State* L) {
-    using kernel::XdpMode;
-    static constexpr std::pair<const char*, XdpMode> kModes[] = {
-        {"auto", XdpMode::Auto}, {"native", XdpMode::Native}, {"skb", XdpMode::Skb}, {"hw", XdpMode::Hw}};
     Program& program = check_program(L, 1);
     const std::string device(check_string(L, 2, "device"));
     Options options(L, 3, "attach");
-    const kernel::XdpOptions xdp{choose(L, options, "mode", kModes)};
+    const kernel::XdpOptions xdp{choose(L, options, "mode", kXdpModes)};
     if (int results = 0; replaced(L, options, program, results)) {
         return results;
     }
@@ -96,17 +75,14 @@ int xdp_attach(lua_State* L) {
 
 int tc_attach(lua_State* L) {
     using kernel::Direction;
-    using kernel::TcKind;
     static constexpr std::pair<const char*, Direction> kDirections[] = {{"ingress", Direction::Ingress},
                                                                         {"egress", Direction::Egress}};
-    static constexpr std::pair<const char*, TcKind> kKinds[] = {
-        {"auto", TcKind::Auto}, {"tcx", TcKind::Tcx}, {"clsact", TcKind::Clsact}};
     Program& program = check_program(L, 1);
     const std::string device(check_string(L, 2, "device"));
     Options options(L, 3, "attach");
     kernel::TcOptions tc;
     tc.direction = choose(L, options, "dir", kDirections);
-    tc.kind = choose(L, options, "kind", kKinds);
+    tc.kind = choose(L, options, "kind", kTcKinds);
     tc.priority = static_cast<uint32_t>(options.number("prio", 1, 65535).value_or(0));
     if (int results = 0; replaced(L, options, program, results)) {
         return results;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "bindings/lua_glue.h"
 #include "kernel/link.h"
@@ -20,5 +21,12 @@ inline constexpr const char* kTypeName<LinkRef> = "link";
 int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link);
 /// Pushes what is known of an attachment as a table.
 void push_link_info(lua_State* L, const kernel::LinkInfo& info);
+
+inline constexpr std::pair<const char*, kernel::XdpMode> kXdpModes[] = {{"auto", kernel::XdpMode::Auto},
+                                                                        {"native", kernel::XdpMode::Native},
+                                                                        {"skb", kernel::XdpMode::Skb},
+                                                                        {"hw", kernel::XdpMode::Hw}};
+inline constexpr std::pair<const char*, kernel::TcKind> kTcKinds[] = {
+    {"auto", kernel::TcKind::Auto}, {"tcx", kernel::TcKind::Tcx}, {"clsact", kernel::TcKind::Clsact}};
 
 } // namespace mimicsh::lua

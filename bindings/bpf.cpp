@@ -248,7 +248,7 @@ int object_disasm(lua_State* L) {
 
 // -- Targets --
 
-Expected<std::unique_ptr<Target>> make_vm(lua_State* L, Options& options) {
+Expected<vm::Options> vm_options(lua_State* L, Options& options) {
     vm::Options vm;
     vm.seed = options.number("seed", 0, UINT64_MAX).value_or(vm.seed);
     vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, 4096).value_or(vm.cpus));
@@ -278,11 +278,17 @@ Expected<std::unique_ptr<Target>> make_vm(lua_State* L, Options& options) {
         vm.world = std::move(*world);
     }
     vm.helpers = take_helpers(L, options);
-    return vm::make_target(vm);
+    return vm;
 }
 
-std::unique_ptr<Target> make_kernel() {
-    return kernel::make_target();
+/// A way to load more objects on the vm as the options say, for programs on a given CPU.
+kernel::LoadOnVm loader(vm::Options options) {
+    return [options = std::move(options)](std::shared_ptr<const Object> object, const LoadOptions& load,
+                                          uint32_t cpu) mutable {
+        options.cpus = 0; // as many as the machine may have
+        options.cpu = cpu;
+        return vm::make_target(options)->load(std::move(object), load);
+    };
 }
 
 /// The option values in the table on top of the stack, which is popped; true and false mean y and n.
@@ -330,19 +336,17 @@ int object_load(lua_State* L) {
     load.kconfig = pop_kconfig(L);
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
-        auto vm = make_vm(L, options);
+        auto vm = vm_options(L, options);
         if (!vm) {
             return push_failure(L, vm.error());
         }
-        owner->target = std::move(*vm);
+        owner->target = vm::make_target(*vm);
+        owner->load_on_vm = loader(std::move(*vm));
     } else if (target_name == "kernel") {
-        owner->target = make_kernel();
+        owner->target = kernel::make_target();
+        owner->load_on_vm = loader({});
     } else {
         fail(L, "bad argument 'target': expected \"vm\" or \"kernel\", got \"" + target_name + "\"");
-    }
-    if (owner->target == nullptr) {
-        return push_failure(L,
-                            Error{ENOTSUP, "load", "this build has no " + target_name + " target", "", ""});
     }
     options.finish();
     auto instance = owner->target->load(object, load);
@@ -350,6 +354,7 @@ int object_load(lua_State* L) {
         return push_failure(L, instance.error());
     }
     owner->instance = std::move(*instance);
+    owner->load = std::move(load);
     push_owner(L, owner);
     return 1;
 }
@@ -409,6 +414,7 @@ void open_bpf(lua_State* L) {
     set_functions(L, "bpf.", ring_functions());
     set_functions(L, "bpf.", run_functions());
     set_functions(L, "bpf.", replay_functions());
+    set_functions(L, "bpf.", promote_functions());
 }
 
 } // namespace mimicsh::lua

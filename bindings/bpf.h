@@ -2,11 +2,14 @@
 // What scripts hold of the bpf module: objects, instances, programs, maps; shared by the module's sources.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bindings/inputs.h"
 #include "bindings/lua_glue.h"
+#include "kernel/compare.h"
 #include "object/target.h"
 
 namespace mimicsh::lua {
@@ -17,6 +20,9 @@ struct RingWait;
 struct InstanceOwner {
     std::unique_ptr<Target> target;
     std::unique_ptr<Instance> instance;         ///< null when closed
+    LoadOptions load;                           ///< as it was loaded
+    kernel::LoadOnVm load_on_vm;                ///< loads an object as this one would be on the vm
+    std::map<std::string, InputLog> inputs;     ///< of the vm's programs, by name
     std::vector<std::weak_ptr<RingWait>> waits; ///< tasks that wait for records of its ring buffers
 };
 
@@ -78,5 +84,6 @@ void push_warnings(lua_State* L, const std::vector<Warning>& warnings);
 [[nodiscard]] std::span<const Function> ring_functions();
 [[nodiscard]] std::span<const Function> run_functions();
 [[nodiscard]] std::span<const Function> replay_functions();
+[[nodiscard]] std::span<const Function> promote_functions();
 
 } // namespace mimicsh::lua

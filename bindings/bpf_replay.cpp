@@ -168,6 +168,9 @@ int program_replay(lua_State* L) {
     const CaptureSource* capture = nullptr;
     if (has_packets) {
         total = packets.size();
+        for (const ByteVec& packet : packets) {
+            owner->inputs[program.name()].add(packet);
+        }
         source = std::make_unique<ListSource>(std::move(packets));
     } else {
         auto reader = net::PcapReader::open(*pcap, &interrupt_flag());
@@ -207,6 +210,9 @@ int program_replay(lua_State* L) {
     report->interrupted = report->interrupted || (capture != nullptr && capture->is_stopped());
     if (report->interrupted) {
         consume_interrupt(L); // ^C has done its work: the script goes on with what was counted so far
+    }
+    if (capture != nullptr && *pcap != "-") {
+        owner->inputs[program.name()].add_capture(*pcap, report->packets);
     }
     push_report(L, *report);
     return 1;

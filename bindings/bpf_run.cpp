@@ -233,9 +233,13 @@ int program_run(lua_State* L) {
     if (replay != nullptr) {
         (void)vm::set_replay(instance, nullptr);
     }
-    wake_ring_waits(*check<ProgramRef>(L, 1, "program").owner);
+    InstanceOwner& owner = *check<ProgramRef>(L, 1, "program").owner;
+    wake_ring_waits(owner);
     if (!result) {
         return push_failure(L, result.error());
+    }
+    if (instance.target() == "vm") {
+        owner.inputs[program.name()].add(packet);
     }
     push_result(L, program, *result);
     return 1;

@@ -87,6 +87,24 @@ class Options {
     std::set<std::string> known_;
 };
 
+/// One of several words, or the first when the option is not given.
+template <typename Value, size_t N>
+[[nodiscard]] Value choose(lua_State* L, Options& options, const char* name,
+                           const std::pair<const char*, Value> (&choices)[N]) {
+    const auto given = options.string(name);
+    if (!given) {
+        return choices[0].second;
+    }
+    std::string known;
+    for (const auto& [word, value] : choices) {
+        if (*given == word) {
+            return value;
+        }
+        known += (known.empty() ? "\"" : "\", \"") + std::string(word);
+    }
+    fail(L, std::string("bad argument '") + name + "': expected " + known + "\", got \"" + *given + "\"");
+}
+
 // -- Functions --
 
 /// One bound function. `doc` is "signature\none line\nexample code" (the example may be several lines or

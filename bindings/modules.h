@@ -17,6 +17,7 @@ void open_xdp(lua_State* L);
 void open_tc(lua_State* L);
 void open_cgroup(lua_State* L);
 void open_link(lua_State* L);
+void open_kernel(lua_State* L);
 void open_lab(lua_State* L);
 
 } // namespace mimicsh::lua

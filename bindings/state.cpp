@@ -26,6 +26,7 @@ constexpr Module kModules[] = {
     {"tc", &open_tc, false, "attach classifiers to interfaces"},
     {"cgroup", &open_cgroup, false, "attach programs to the sockets of a cgroup"},
     {"link", &open_link, false, "what is attached, ours or not"},
+    {"kernel", &open_kernel, false, "what the running kernel can do"},
     {"lab", &open_lab, true, "hosts in network namespaces, joined by wires"},
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},

@@ -149,7 +149,7 @@ local function named(list, what)
     end })
 end
 
-function make_instance(inst)
+function make_instance(inst, more)
     local target, programs, map_list, object = raw.instance_parts(inst)
     local progs, by_name, sections = {}, {}, {}
     for _, program in ipairs(programs) do
@@ -165,12 +165,17 @@ function make_instance(inst)
     end
     parts[inst] = { target = target, progs = named(progs, "program"), maps = named(by_name, "map"),
                     vars = maps.variables(sections), object = object }
+    for name, value in pairs(more or {}) do
+        parts[inst][name] = value
+    end
     return inst
 end
 
 function instance_methods.close(inst)
     raw.instance_close(inst)
 end
+
+require "mimicsh.promote"(raw, instance_methods, make_instance, packet_bytes)
 
 -- What callbacks did; the table's text is one line and what went wrong.
 local Advanced = { __name = "advanced" }

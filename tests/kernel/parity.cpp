@@ -2,9 +2,9 @@
 // Loading, running and comparing on both targets.
 #include "tests/kernel/parity.h"
 
+#include "kernel/differences.h"
 #include "kernel/features.h"
 #include "kernel/target.h"
-#include "tests/kernel/compare.h"
 
 namespace mimicsh::test {
 
@@ -98,7 +98,7 @@ RunResult ParityTest::run_both_apart_from_maps(const std::string& program, ByteV
         }
         return {};
     }
-    const std::string text = run_differences(*emulated, *real);
+    const std::string text = kernel::run_differences(*emulated, *real);
     EXPECT_TRUE(text.empty()) << text;
     if (on_vm.record_inputs) {
         const auto missing = inputs_missing(aligned_, *kernel_->maps()[aligned_.map]);
@@ -112,7 +112,7 @@ uint64_t ParityTest::result(size_t at) {
 }
 
 void ParityTest::expect_same_maps() {
-    const std::string text = map_differences(*vm_, *kernel_);
+    const std::string text = kernel::map_differences(*vm_, *kernel_);
     EXPECT_TRUE(text.empty()) << text << "(word 8 of .bss is out[0])";
 }
 

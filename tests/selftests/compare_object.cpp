@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
+#include "kernel/differences.h"
 #include "kernel/target.h"
-#include "tests/kernel/compare.h"
 #include "tests/kernel/packets.h"
 #include "vm/context/context.h"
 #include "vm/target.h"
@@ -144,11 +144,11 @@ class Pair {
                 result.text += where + ": " + emulated->fault->cause + "\n";
                 return;
             }
-            if (const std::string text = run_differences(*emulated, *real); !text.empty()) {
+            if (const std::string text = kernel::run_differences(*emulated, *real); !text.empty()) {
                 return differs(result, where, text);
             }
         }
-        if (const std::string text = map_differences(*vm_, *kernel_); !text.empty()) {
+        if (const std::string text = kernel::map_differences(*vm_, *kernel_); !text.empty()) {
             differs(result, here.name() + ", after all packets", text);
         }
     }

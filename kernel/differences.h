@@ -6,7 +6,7 @@
 
 #include "object/target.h"
 
-namespace mimicsh::test {
+namespace mimicsh::kernel {
 
 /// Return value, packet and context of a run on the vm and of one in the kernel; a fault of the vm's is a
 /// difference. Empty when there is none.
@@ -17,4 +17,4 @@ namespace mimicsh::test {
 /// inputs). Empty when they are the same.
 [[nodiscard]] std::string map_differences(Instance& here, Instance& there);
 
-} // namespace mimicsh::test
+} // namespace mimicsh::kernel

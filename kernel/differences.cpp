@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What two runs, and the maps of two instances, differ in.
-#include "tests/kernel/compare.h"
+#include "kernel/differences.h"
 
 #include <algorithm>
 #include <map>
 #include <vector>
 
-namespace mimicsh::test {
+namespace mimicsh::kernel {
 
 namespace {
 
@@ -174,4 +174,4 @@ std::string map_differences(Instance& here, Instance& there) {
     return all;
 }
 
-} // namespace mimicsh::test
+} // namespace mimicsh::kernel
