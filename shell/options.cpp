@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bindings/state.h"
+#include "kernel/journal.h"
 #include "vm/support.h"
 
 namespace mimicsh::shell {
@@ -20,6 +21,22 @@ constexpr double kMaxTimeout = 1e9;
 constexpr const char* kFooter =
     "Everything after the script's name is the script's. Exit codes: 0 done, 1 error, 2 usage,\n"
     "3 test failures, 77 all tests skipped, 128+n ended by signal n.";
+
+/// A line for each thing that a killed process had left.
+int clean_up() {
+    const auto report = kernel::clean_up();
+    if (!report) {
+        std::fprintf(stderr, "mimicsh: %s\n", report.error().message().c_str());
+        return 1;
+    }
+    for (const std::string& line : *report) {
+        std::printf("%s\n", line.c_str());
+    }
+    if (report->empty()) {
+        std::puts("nothing to clean up");
+    }
+    return 0;
+}
 
 } // namespace
 
@@ -52,6 +69,8 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
     app.add_option("--dump-lua", dump, "Write the Lua halves of the modules to this folder and end");
     bool support = false;
     app.add_flag("--support", support, "Print what the emulator supports (docs/support.md) and end");
+    bool cleanup = false;
+    app.add_flag("--cleanup", cleanup, "Undo what killed mimicsh processes left attached, and end");
     app.set_version_flag("--version", std::string("mimicsh ") + MIMICSH_VERSION);
     try {
         app.parse(argc, argv);
@@ -64,6 +83,9 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& line) 
     if (support) {
         std::fputs(vm::support_page().c_str(), stdout);
         return 0;
+    }
+    if (cleanup) {
+        return clean_up();
     }
     if (!dump.empty()) {
         if (const auto done = lua::dump_lua(dump); !done) {

@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: MIT
+-- Labs: hosts, wires, commands in them, and that nothing of it is left.
+local test = require "test"
+local lab, task, timer = require "lab", require "task", require "timer"
+
+--- A lab, or the test is skipped where namespaces cannot be made.
+local function in_lab(fn)
+    local ok, err = pcall(lab.scope, fn)
+    if not ok and type(err) ~= "string" and err.code == "EPERM" then
+        test.skip(tostring(err))
+    elseif not ok then
+        error(err, 0)
+    end
+end
+
+local function devices()
+    local names = {}
+    for line in io.lines "/proc/self/net/dev" do
+        names[#names + 1] = line:match "^%s*(%S+):"
+    end
+    table.sort(names)
+    return table.concat(names, " ")
+end
+
+--- Names of the devices that a command sees.
+local function devices_of(host)
+    local names = {}
+    for name in assert(host:run "cat /proc/self/net/dev").out:gmatch "(%S+):" do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    return table.concat(names, " ")
+end
+
+--- Sends a UDP text to an address with iproute2's and bash's means: no program of ours takes part.
+local SEND = "exec 3<>/dev/udp/%s/%d && printf %s >&3"
+
+test.case("a host has a loopback device of its own", function()
+    in_lab(function(l)
+        local host = l:ns "a"
+        test.eq(devices_of(host), "lo")
+        test.eq(tostring(host), "host a")
+    end)
+end)
+
+test.case("a wire joins two hosts", function()
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        local wire = l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = { "10.0.0.2/24", "fd00::2/64" }, mtu = 1400,
+            a_mac = "02:00:00:00:00:0a" })
+        test.eq(wire.a_name .. " " .. wire.b_name, "eth0 eth0")
+        test.eq(devices_of(a), "eth0 lo")
+        local shown = a:run "ip -o link show eth0".out
+        assert(shown:find("mtu 1400", 1, true) and shown:find("02:00:00:00:00:0a", 1, true), shown)
+        assert(b:run "ip -o addr show eth0".out:find("fd00::2/64", 1, true))
+        local got = b:start{ "timeout", "5", "cat", "/dev/null" }
+        test.eq(got:wait().code, 0)
+        test.eq(a:run{ "bash", "-c", SEND:format("10.0.0.2", 9, "x") }.code, 0)
+        assert(a:run "ip neigh".out:find("10.0.0.2 dev eth0 lladdr", 1, true), "the neighbour was asked")
+    end)
+end)
+
+test.case("a function runs in the host's namespace, across waits, and others stay outside", function()
+    in_lab(function(l)
+        local outside, a = devices(), l:ns "a"
+        local seen = {}
+        local other = task.spawn(function()
+            for i = 1, 3 do
+                seen[i] = devices()
+                timer.sleep(0.001)
+            end
+        end)
+        local inside = a:run(function()
+            local first = devices()
+            timer.sleep(0.005)
+            local child = task.spawn(devices) -- begins where it was started
+            return { first, devices(), (child:join()) }
+        end)
+        other:join()
+        test.eq(table.concat(inside, ","), "lo,lo,lo")
+        test.eq(table.concat(seen, ","), outside .. "," .. outside .. "," .. outside)
+        test.eq(devices(), outside)
+    end)
+end)
+
+test.case("an error leaves the host and the lab, and arrives as it was", function()
+    local outside = devices()
+    local host
+    in_lab(function(l)
+        host = l:ns "a"
+        local ok, err = pcall(host.run, host, function() error{ code = "MINE" } end)
+        test.eq(ok, false)
+        test.eq(err.code, "MINE")
+        test.eq(devices(), outside)
+    end)
+    test.raises(function() host:run "true" end, "closed")
+end)
+
+test.case("commands: output, errors, status, input", function()
+    in_lab(function(l)
+        local host = l:ns "a"
+        local done = host:run("cat; echo bad >&2; exit 3", { input = "given" })
+        test.eq(done.out, "given")
+        test.eq(done.err, "bad\n")
+        test.eq(done.code, 3)
+        test.eq(done.ok, false)
+        test.eq(host:run{ "printf", "%s|", "a b", "c" }.out, "a b|c|")
+        test.eq(host:start("sleep 60"):stop().code, 128 + 15)
+    end)
+end)
+
+test.case("a router between two networks, with routes and address translation", function()
+    in_lab(function(l)
+        local hosts = l:topology{
+            hosts = { "in", "router", "out" },
+            wires = { { "in", "router", a_ip = "10.1.0.2/24", b_ip = "10.1.0.1/24" },
+                      { "router", "out", a_ip = "10.2.0.1/24", b_ip = "10.2.0.2/24" } },
+            routes = { { "in", "default", via = "10.1.0.1" } },
+            forward = { "router" },
+        }
+        test.eq(hosts["in"]:run "ip route get 10.2.0.2".ok, true)
+        hosts.router:nat "eth1"
+        -- `out` has no route back: only translated packets can be answered.
+        local server = hosts.out:start[[timeout 10 bash -c 'exec 3<>/dev/tcp/10.2.0.1/1' 2>&1; true]]
+        server:wait()
+        local sent = hosts["in"]:run{ "bash", "-c", SEND:format("10.2.0.2", 9, "x") }
+        test.eq(sent.code, 0)
+        assert(hosts.router:run "nft list ruleset".out:find("masquerade", 1, true))
+    end)
+end)
+
+test.case("a bridge joins several hosts", function()
+    in_lab(function(l)
+        local a, b, c = l:ns "a", l:ns "b", l:ns "c"
+        local switch = l:bridge{ hosts = { a, b, c }, ips = { a = "10.0.0.1/24", b = "10.0.0.2/24", c = "10.0.0.3/24" } }
+        test.eq(devices_of(switch), "br0 lo port1 port2 port3")
+        for _, peer in ipairs{ "10.0.0.2", "10.0.0.3" } do
+            -- A refused connection needs an answer, so both ways work.
+            local out = a:run{ "bash", "-c", "exec 3<>/dev/tcp/" .. peer .. "/1" }
+            assert(out.err:find("refused", 1, true), out.err)
+        end
+    end)
+end)
+
+test.case("a DHCP server gives addresses out", function()
+    in_lab(function(l)
+        local server, client = l:ns "server", l:ns "client"
+        l:veth(server, client, { a_ip = "10.0.0.1/24" })
+        server:dhcp("eth0", { range = "10.0.0.50,10.0.0.59", router = "10.0.0.1" })
+        local offered = client:run("timeout 10 busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s /bin/true 2>&1")
+        assert(offered.out:find("lease of 10.0.0.5%d obtained"), offered.out)
+    end)
+end)
+
+test.case("offloads are switched and told", function()
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        l:veth(a, b, { offloads = false })
+        test.eq(a:has_offload("eth0", "tso"), false)
+        test.eq(a:has_offload("eth0", "tx"), false)
+        a:offload("eth0", { tx = true, sg = true, tso = true })
+        test.eq(a:has_offload("eth0", "tso"), true)
+        local shown = a:run "ethtool -k eth0"
+        assert(shown.out:find "tcp%-segmentation%-offload: on", shown.out .. shown.err)
+    end)
+end)
+
+test.case("what cannot be built says why", function()
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        local function error_of(fn)
+            local ok, err = pcall(fn)
+            test.eq(ok, false)
+            return tostring(err)
+        end
+        test.eq(error_of(function() l:veth(a, b, { a_ip = "10.0.0.300/24" }) end),
+            "lab: '10.0.0.300/24' is no address (10.0.0.1/24, fd00::1/64)")
+        test.eq(error_of(function() l:veth(a, b, { a_name = "a-name-too-long-for-it" }) end),
+            "lab: 'a-name-too-long-for-it' is no name for an interface (1 to 15 characters)")
+        test.eq(error_of(function() a:route("default", { via = "10.9.9.9" }) end):match "route to default", "route to default")
+        test.eq(error_of(function() a:addr("nope", "10.0.0.1/24") end), "lab: nope: no such interface")
+        test.raises(function() l:ns "a" end, "there is a host 'a' already")
+    end)
+end)
+
