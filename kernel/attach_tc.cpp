@@ -44,6 +44,12 @@ std::set<std::pair<uint32_t, uint32_t>>& own_filters() {
     return programs_and_priorities;
 }
 
+/// Devices, by namespace and index, whose clsact this process made: it goes with the last filter.
+std::set<std::pair<uint64_t, uint32_t>>& own_qdiscs() {
+    static std::set<std::pair<uint64_t, uint32_t>> devices;
+    return devices;
+}
+
 /// Filters of one direction.
 Status list_direction(Netlink& netlink, const std::string& device, uint32_t ifindex, Direction direction,
                       std::vector<LinkInfo>& found) {
@@ -123,9 +129,8 @@ Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t pri
 /// A filter on clsact: it would stay behind, so it is in the journal while it is there.
 class ClsactFilter final : public Link {
   public:
-    ClsactFilter(LinkInfo info, Direction direction, bool made_qdisc, uint64_t entry,
-                 std::shared_ptr<NetNs> where)
-        : direction_(direction), made_qdisc_(made_qdisc), entry_(entry), where_(std::move(where)) {
+    ClsactFilter(LinkInfo info, Direction direction, uint64_t entry, std::shared_ptr<NetNs> where)
+        : direction_(direction), entry_(entry), where_(std::move(where)) {
         info_ = std::move(info);
         info_.ours = true;
         own_filters().insert({info_.prog_id, info_.priority});
@@ -140,7 +145,8 @@ class ClsactFilter final : public Link {
         if (!inside.status()) {
             return inside.status();
         }
-        auto removed = remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id, made_qdisc_);
+        auto removed = remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id,
+                                     own_qdiscs().contains({where_->inode(), info_.ifindex}));
         if (!removed) {
             return removed.error();
         }
@@ -191,7 +197,6 @@ class ClsactFilter final : public Link {
 
   private:
     Direction direction_;
-    bool made_qdisc_;
     uint64_t entry_;
     std::shared_ptr<NetNs> where_;
 };
@@ -232,13 +237,18 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
                      "leave prio= out to get a free one",
                      {}};
     }
+    const std::pair device{(*where)->inode(), info.ifindex};
+    if (!*had_qdisc) {
+        own_qdiscs().insert(device);
+    }
+    const bool makes_qdisc = own_qdiscs().contains(device);
     auto entry = Journal::own().add({"clsact",
                                      {{"netns", (*where)->inode()},
                                       {"ifindex", info.ifindex},
                                       {"egress", options.direction == Direction::Egress ? 1 : 0},
                                       {"priority", info.priority},
                                       {"program", info.prog_id},
-                                      {"qdisc", *had_qdisc ? 0 : 1}}});
+                                      {"qdisc", makes_qdisc ? 1 : 0}}});
     if (!entry) {
         return entry.error();
     }
@@ -254,12 +264,12 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
         failed = bpf_tc_attach(&hook, &opts);
     }
     if (failed != 0) {
-        (void)remove_filter(info.ifindex, options.direction, info.priority, info.prog_id, !*had_qdisc);
+        (void)remove_filter(info.ifindex, options.direction, info.priority, info.prog_id, makes_qdisc);
         Journal::own().remove(*entry);
         return bpf_error(-failed, kOp, info.device);
     }
-    return std::unique_ptr<Link>(std::make_unique<ClsactFilter>(std::move(info), options.direction,
-                                                                !*had_qdisc, *entry, std::move(*where)));
+    return std::unique_ptr<Link>(
+        std::make_unique<ClsactFilter>(std::move(info), options.direction, *entry, std::move(*where)));
 }
 
 } // namespace

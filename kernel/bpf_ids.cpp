@@ -3,11 +3,15 @@
 #include "kernel/bpf_ids.h"
 
 #include <cerrno>
+#include <filesystem>
+
+#include <sys/vfs.h>
 
 extern "C" {
 #include <bpf/bpf.h>
 }
 
+#include "kernel/errors.h"
 #include "kernel/program.h"
 
 namespace mimicsh::kernel {
@@ -21,6 +25,23 @@ Expected<int> kernel_fd(Program& program, const std::string& op) {
                  program.name() + ": the vm's programs cannot be attached",
                  "load the object into the kernel (obj:load(\"kernel\")), or inst:promote(device)",
                  {}};
+}
+
+Status pin_object(int fd, const std::string& path, const std::string& op) {
+    constexpr long kBpfFileSystem = 0xcafe4a11;
+    struct statfs where {};
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    if (statfs(folder.c_str(), &where) != 0) {
+        return errno_error(errno, op, folder);
+    }
+    if (where.f_type != kBpfFileSystem) {
+        return Error{EINVAL,
+                     op,
+                     path + ": " + folder + " is in no bpf file system",
+                     "mount -t bpf bpf /sys/fs/bpf, and pin below that",
+                     {}};
+    }
+    return bpf_obj_pin(fd, path.c_str()) == 0 ? Status{} : Status{bpf_error(errno, op, path)};
 }
 
 std::string program_name(uint32_t prog_id) {

@@ -73,13 +73,8 @@ Status BpfLink::pin(const std::string& path) {
     if (!attached_) {
         return Error{EBADF, "link.pin", path + ": the link is detached", {}, {}};
     }
-    if (bpf_obj_pin(fd_.get(), path.c_str()) != 0) {
-        Error error = bpf_error(errno, "link.pin", path);
-        if (error.code != EPERM) {
-            error.hint =
-                "the path has to be new, in a mounted bpf file system (mount -t bpf bpf /sys/fs/bpf)";
-        }
-        return error;
+    if (auto ok = pin_object(fd_.get(), path, "link.pin"); !ok) {
+        return ok;
     }
     info_.pinned = path;
     return {};
