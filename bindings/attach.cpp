@@ -37,14 +37,6 @@ void push_link_info(lua_State* L, const kernel::LinkInfo& info) {
     lua_setfield(L, -2, "is_ours");
 }
 
-int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link) {
-    if (!link) {
-        return push_failure(L, link.error());
-    }
-    push_owner(L, std::make_shared<LinkRef>(LinkRef{std::move(*link)}));
-    return 1;
-}
-
 namespace {
 
 /// The link that option `replace` names gets the program, and is the result.
@@ -198,8 +190,8 @@ constexpr Function kLinkMethods[] = {
      "system."},
 };
 
-/// Leaves a module's table on the stack; the metatable of links is made with the first.
-void open_module(lua_State* L, const char* prefix, std::span<const Function> functions) {
+/// Gives links their methods; once is enough.
+void register_link(lua_State* L) {
     push_metatable<LinkRef>(L);
     lua_getfield(L, -1, "__index");
     if (lua_istable(L, -1)) {
@@ -208,15 +200,28 @@ void open_module(lua_State* L, const char* prefix, std::span<const Function> fun
         lua_setfield(L, -2, "__index");
         lua_pushcfunction(L, &guard<&link_tostring>);
         lua_setfield(L, -2, "__tostring");
-        lua_pop(L, 1);
     } else {
-        lua_pop(L, 2);
+        lua_pop(L, 1);
     }
+    lua_pop(L, 1);
+}
+
+void open_module(lua_State* L, const char* prefix, std::span<const Function> functions) {
+    register_link(L);
     lua_newtable(L);
     set_functions(L, prefix, functions);
 }
 
 } // namespace
+
+int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link) {
+    if (!link) {
+        return push_failure(L, link.error());
+    }
+    register_link(L); // promotions make links without these modules
+    push_owner(L, std::make_shared<LinkRef>(LinkRef{std::move(*link)}));
+    return 1;
+}
 
 void open_link(lua_State* L) {
     open_module(L, "link.", kLink);

@@ -52,13 +52,15 @@ end
 
 --- True when a connection to b is answered (with a refusal).
 local function answers(a, is_blocked)
-    return a:run{ "timeout", is_blocked and "0.3" or "5", "bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/1" }.err:find("refused", 1, true) ~= nil
+    local tried = a:run{ "timeout", is_blocked and "0.3" or "5", "bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/1" }
+    return tried.err:find("refused", 1, true) ~= nil
 end
 
 local function kinds()
     local list = {}
     for i, one in ipairs(assert(link.list())) do
-        list[i] = ("%s %s %s %s%s"):format(one.kind, one.device, one.mode or one.dir, one.program, one.is_ours and "" or " not ours")
+        list[i] = ("%s %s %s %s%s"):format(one.kind, one.device, one.mode or one.dir, one.program,
+            one.is_ours and "" or " not ours")
     end
     table.sort(list)
     return table.concat(list, ", ")
