@@ -230,6 +230,14 @@ Expected<std::map<uint32_t, Option>> options_of(const Object& object, uint32_t s
         if (option.size == 0 || option.kind == Kind::Unknown) {
             return bad(object.origin, option, ENOTSUP, "is of a type that no option has");
         }
+        const uint32_t room = object.btf->type(section).size; // 0 where nobody has laid the section out
+        const bool is_number = option.size == 1 || option.size == 2 || option.size == 4 || option.size == 8;
+        if (option.offset > room || option.size > room - option.offset ||
+            (option.kind != Kind::Text && !is_number)) {
+            return bad(object.origin, option, EINVAL,
+                       "has " + std::to_string(option.size) + " bytes at " + std::to_string(option.offset) +
+                           " of a section of " + std::to_string(room));
+        }
         all.emplace(i, option);
     }
     return all;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "object/btf_edit.h"
 #include "object/value_fields.h"
 #include "tests/unit/vm/raw.h"
 #include "vm/target.h"
@@ -71,6 +72,41 @@ struct value { struct bpf_spin_lock lock; struct bpf_timer timer; long last; } v
     const auto fields = fields_of(*overlapping, "value");
     ASSERT_EQ(fields.size(), 1u);
     EXPECT_EQ(fields[0].kind, HiddenField::Kind::SpinLock);
+}
+
+TEST(HostileTypes, OptionsLieInTheirSection) {
+    const auto object = compile_text(std::string(kPrelude) + R"(
+extern int CONFIG_HZ __kconfig;
+SEC("xdp") int prog(struct xdp_md *ctx) { return CONFIG_HZ; }
+)");
+    ASSERT_NE(object, nullptr);
+    const auto section = object->btf->find(".kconfig", BtfKind::Datasec);
+    ASSERT_TRUE(section);
+    struct Case {
+        size_t word;
+        uint32_t value;
+    };
+    constexpr size_t kSize = 2, kVariableOffset = 4, kVariableSize = 5;
+    for (const auto& [word, value] :
+         {Case{kSize, 0}, Case{kVariableOffset, 2}, Case{kVariableSize, 3}, Case{kVariableSize, 16}}) {
+        BtfEditor editor(*object->btf);
+        editor.set_word(*section, word, value);
+        if (value == 16) {
+            editor.set_word(*section, kSize, value);
+        }
+        auto btf = Btf::parse(editor.finish(), "test");
+        if (!btf) {
+            continue; // refused even earlier
+        }
+        Object changed = *object;
+        changed.btf = std::make_shared<const Btf>(std::move(*btf));
+        LoadOptions load;
+        load.kconfig = {{"CONFIG_HZ", "100"}};
+        const auto loaded =
+            vm::make_target({})->load(std::make_shared<const Object>(std::move(changed)), load);
+        ASSERT_FALSE(loaded) << word << " " << value;
+        EXPECT_EQ(loaded.error().code, EINVAL) << loaded.error().message();
+    }
 }
 
 TEST(HostileTypes, NestsOfArraysAreLookedThroughOnce) {
