@@ -155,15 +155,19 @@ void LoadedProgram::start_run(Machine& machine, const Code& entry) {
     }
 }
 
+void finish_run(Machine& machine) {
+    machine.finish_run();
+    if (machine.held_lock && machine.group != nullptr) {
+        machine.group->release(machine.held_lock->host);
+    }
+}
+
 void LoadedProgram::run_on(Machine& machine, ByteView packet, const Code& entry) {
     context_->set_context(machine, {});
     context_->set_packet(machine, packet);
     start_run(machine, entry);
     (void)machine.execute(machine, entry, 0);
-    machine.finish_run();
-    if (machine.held_lock && machine.group != nullptr) {
-        machine.group->release(machine.held_lock->host); // others must not wait for what this run forgot
-    }
+    finish_run(machine);
 }
 
 bool LoadedProgram::is_redirected(const Machine& machine, const BatchItem& item) const {
@@ -353,7 +357,7 @@ Fault LoadedProgram::explain_by(const PendingFault& first, const std::function<v
     machine_.tracer = nullptr;
     machine_.execute = execute;
     machine_.repeats_run = false;
-    assert(machine_.pending);
+    // In permissive mode helpers of other types leave a state that the second run begins with.
     return make_fault(machine_, machine_.pending ? *machine_.pending : first, &tracer);
 }
 

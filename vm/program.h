@@ -110,6 +110,10 @@ class LoadedProgram final : public Program {
     ByteVec out_; ///< packets of the last batch, back to back
 };
 
+/// Ends a run on one of several CPUs: others must not wait for a lock that it, or its exception callback,
+/// forgot.
+void finish_run(Machine& machine);
+
 /// Adds warnings to those already there, once per site.
 void add_warnings(std::vector<Warning>& all, const std::vector<Warning>& more);
 

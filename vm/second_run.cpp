@@ -72,10 +72,7 @@ void LoadedProgram::run_second(Machine& machine, const Second& second, const Cod
     machine.cpu = second.cpu.value_or(machine.cpu);
     second.program.start_run(machine, entry);
     (void)machine.execute(machine, entry, 0);
-    if (machine.held_lock && machine.group != nullptr) {
-        machine.group->release(machine.held_lock->host); // others must not wait for what this run forgot
-    }
-    machine.finish_run();
+    finish_run(machine);
 }
 
 void LoadedProgram::run_second(RunResult& result) {

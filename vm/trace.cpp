@@ -67,7 +67,7 @@ void Tracer::follow(const Machine& machine, const LinkedProgram& program, uint32
     }
     case InsnKind::StoreReg: {
         const uint64_t addr = machine.regs[insn.dst] + static_cast<uint64_t>(int64_t{insn.off});
-        if (access_size(insn.code) == 8) {
+        if (access_size(insn.code) == 8 && (spills_.size() < kMaxSpills || spills_.contains(addr))) {
             spills_[addr] = regs_[insn.src];
         } else {
             spills_.erase(addr);

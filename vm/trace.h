@@ -46,6 +46,7 @@ class Tracer {
 
     static constexpr uint32_t kNone = 0xffffffff;
     static constexpr size_t kMaxText = size_t{64} << 20;
+    static constexpr size_t kMaxSpills = size_t{1} << 16; // of what may be stored all over large maps
     bool wants_text_;
     std::function<void()> step_;
     std::string text_;
@@ -53,7 +54,7 @@ class Tracer {
     std::array<Origin, 11> regs_;
     uint32_t overwritten_reg_ = kNone; ///< register that the last instruction writes, and what it held before
     Origin overwritten_;
-    std::map<uint64_t, Origin> spills_; ///< by guest address of 8-byte stack slots
+    std::map<uint64_t, Origin> spills_; ///< by guest address of 8-byte places, mostly of the stack
     const void* last_ = nullptr;
 };
 

@@ -17,6 +17,7 @@ uint64_t helper_of_input(Machine& machine, const uint64_t* args) {
         const uint32_t slot = machine.code->slot_of(machine.at);
         const LinkedProgram& program = loaded.linked();
         const LinkedFunction& function = program.functions[program.function_at(slot)];
+        machine.note_effect(sizeof(InputCall));
         machine.inputs.push_back({function.index, slot - function.insn, id, value});
     }
     return value;

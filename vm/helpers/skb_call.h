@@ -55,10 +55,17 @@ class SkbCall {
     [[nodiscard]] PacketState& packet() { return packet_; }
     [[nodiscard]] SkBuffState& skb() { return skb_; }
 
-    /// Makes the buffer longer where a packet that is to be cut into segments outgrows it.
+    /// Makes the buffer longer where a packet that is to be cut into segments outgrows it. What a program on
+    /// memory was given lies in it too.
     void make_room(uint32_t end) {
-        if (end > packet_.buffer.size()) {
-            packet_.buffer.resize(end);
+        packet_.buffer.resize(std::max<size_t>(end, packet_.buffer.size()));
+        if (end <= kPacketBuffer) { // not what earlier runs have made of it: each run is to go the same way
+            return;
+        }
+        for (uint32_t handle = 1; handle < machine_.regions.size(); ++handle) {
+            if (machine_.regions.at(handle).kind == RegionKind::Memory) {
+                machine_.regions.kill(handle, helper_);
+            }
         }
     }
     /// skb_push without contents; makes room when the buffer has none in front.

@@ -9,7 +9,9 @@
 #include <malloc.h>
 
 #include "tests/unit/vm/raw.h"
+#include "vm/address.h"
 #include "vm/async.h"
+#include "vm/machine.h"
 #include "vm/target.h"
 
 namespace mimicsh::test {
@@ -596,6 +598,28 @@ SEC("lwt_xmit") int prog(struct __sk_buff *ctx)
     ASSERT_TRUE(result) << result.error().message();
     EXPECT_FALSE(result->fault) << result->fault->report;
     EXPECT_EQ(result->ret, 2u);
+}
+
+TEST_F(Hostility, MemoryOfAProgramGoesWithTheBufferThatItIsIn) {
+    constexpr int64_t kChangeHead = 43;
+    options_.mode = vm::Mode::Permissive;
+    RawObject raw;
+    raw.add({mov(0, 0), exit_insn()});
+    raw.object.functions[0].spec = ProgramSpec{abi::ProgType::SchedCls, abi::AttachType::None, 0, {}};
+    raw.begin_function("memory");
+    raw.object.functions[1].spec = ProgramSpec{abi::ProgType::Memory, abi::AttachType::None, 0, {}};
+    raw.add(mov_reg(6, 1)).load_number(1, vm::make_addr(vm::kContextHandle, 0));
+    raw.add({mov(2, 0x20000), mov(3, 0), call(kChangeHead), test::load(op::kB, 0, 6, 0), exit_insn()});
+    auto loaded = vm::make_target(options_)->load(raw.share(), {});
+    ASSERT_TRUE(loaded) << loaded.error().message();
+    ByteVec context(sizeof(struct __sk_buff));
+    store<uint32_t>(context.data() + offsetof(struct __sk_buff, gso_size), 1);
+    RunOptions run;
+    run.context = context;
+    ASSERT_TRUE((*loaded)->programs()[0]->run(packet_of(64), run)); // leaves its context
+    const auto result = (*loaded)->programs()[1]->run(packet_of(64), {});
+    ASSERT_TRUE(result) << result.error().message();
+    EXPECT_TRUE(result->fault && result->fault->kind == FaultKind::BadPointer) << result->ret;
 }
 
 // -- Callbacks --
