@@ -14,8 +14,14 @@ namespace {
 
 using namespace test;
 
-constexpr uint32_t kTailCall = 12, kForEach = 164, kTimerInit = 169, kTimerSetCallback = 170,
-                   kTimerStart = 171, kLoop = 181;
+constexpr uint32_t kTailCall = 12, kRedirectMap = 51, kForEach = 164, kTimerInit = 169,
+                   kTimerSetCallback = 170, kTimerStart = 171, kLoop = 181;
+
+/// Of programs that a devmap or cpumap runs.
+constexpr std::array kTargetKinds{
+    ProgramKind{abi::ProgType::Xdp, abi::AttachType::XdpDevmap, 0, "xdp/devmap", 0},
+    ProgramKind{abi::ProgType::Xdp, abi::AttachType::XdpCpumap, 0, "xdp/cpumap", 0},
+};
 
 /// Of every function r6 is the context, r7 what it was given, r8 counts its may_goto loop.
 class Chains : Writer {
@@ -28,8 +34,10 @@ class Chains : Writer {
         kind_ = kProgramKinds[source_.below(kProgramKinds.size())];
         add_maps();
         for (size_t i = 0; i < functions_; ++i) {
-            const ProgramKind& kind =
-                source_.chance(85) ? kind_ : kProgramKinds[source_.below(kProgramKinds.size())];
+            const ProgramKind& kind = source_.chance(70) ? kind_
+                                      : source_.chance(50)
+                                          ? kTargetKinds[source_.below(2)]
+                                          : kProgramKinds[source_.below(kProgramKinds.size())];
             object_.functions.push_back(empty_function((i < programs_ ? "p" : "f") + std::to_string(i),
                                                        i < programs_ ? &kind : nullptr));
         }
@@ -50,6 +58,9 @@ class Chains : Writer {
         jumps_ = object_.maps.size();
         object_.maps.push_back(jumps);
         object_.maps.push_back(map_def("walked", abi::MapType::Array, 4, 8, 1 + source_.below(4)));
+        targets_ = object_.maps.size();
+        object_.maps.push_back(
+            map_def("targets", source_.flag() ? abi::MapType::Devmap : abi::MapType::Cpumap, 4, 8, 2));
         counts_ = object_.maps.size();
         MapDef counts = map_def(".data.counts", abi::MapType::Array, 4, 64, 1);
         counts.is_data = true;
@@ -170,6 +181,14 @@ class Chains : Writer {
         add(mov(4, 0));
     }
 
+    void redirect() {
+        load_map(1, targets_);
+        add(mov(2, source_.below(3)));
+        add(mov(3, source_.chance(80) ? 0 : static_cast<int32_t>(source_.hostile())));
+        add(call(kRedirectMap));
+        add(exit_insn());
+    }
+
     void call_kfunc(std::string_view name) {
         if (const auto number = kfunc(name, false)) {
             call_kfunc_number(*number);
@@ -177,7 +196,7 @@ class Chains : Writer {
     }
 
     void statement(size_t self, int depth) {
-        switch (source_.below(depth == 0 ? 12 : 9)) {
+        switch (source_.below(depth == 0 ? 13 : 9)) {
         case 0:
         case 1:
         case 2:
@@ -202,6 +221,9 @@ class Chains : Writer {
         case 9:
         case 10:
             may_goto(self);
+            break;
+        case 11:
+            redirect();
             break;
         default:
             add(mov(1, source_.below(9)));
@@ -232,7 +254,7 @@ class Chains : Writer {
     Source& source_;
     ProgramKind kind_ = kProgramKinds[0];
     size_t programs_ = 0, functions_ = 0;
-    size_t jumps_ = 0, counts_ = 0;
+    size_t jumps_ = 0, counts_ = 0, targets_ = 0;
 };
 
 } // namespace

@@ -254,6 +254,23 @@ void call_map(Instance& instance, Map& map, Source& source) {
     }
 }
 
+/// Gives device and CPU maps a target with a program that is made for one.
+void aim(Instance& instance, Source& source) {
+    for (Map* map : instance.maps()) {
+        const abi::MapType type = map->info().type;
+        if (type != abi::MapType::Devmap && type != abi::MapType::DevmapHash &&
+            type != abi::MapType::Cpumap) {
+            continue;
+        }
+        for (Program* program : instance.programs()) {
+            const uint32_t key = source.below(2);
+            ByteVec bytes(sizeof key);
+            store(bytes.data(), key);
+            (void)map->put_target(bytes, 1 + source.below(2), *program, 0).has_value();
+        }
+    }
+}
+
 /// `may_race`: no race came before.
 void step(Instance& instance, Source& source, bool& may_race) {
     const auto programs = instance.programs();
@@ -320,6 +337,9 @@ void exercise(std::shared_ptr<const Object> object, const vm::Options& options, 
     bool may_race = is_short;
     auto instance = vm::make_target(options)->load(std::move(object), load);
     if (instance) {
+        if (source.chance(40)) {
+            aim(**instance, source);
+        }
         for (size_t steps = 0; steps < kMaxSteps && (steps < 3 || !source.empty()); ++steps) {
             step(**instance, source, may_race);
         }

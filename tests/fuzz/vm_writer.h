@@ -23,7 +23,7 @@ struct ProgramKind {
     int16_t data; ///< offset of ctx->data, data_end four bytes behind; negative: none
 };
 
-inline constexpr std::array<ProgramKind, 14> kProgramKinds{{
+inline constexpr std::array<ProgramKind, 15> kProgramKinds{{
     {abi::ProgType::Xdp, abi::AttachType::Xdp, 0, "xdp", 0},
     {abi::ProgType::SchedCls, abi::AttachType::None, 0, "tc", 76},
     {abi::ProgType::Xdp, abi::AttachType::Xdp, abi::kProgXdpHasFrags, "xdp.frags", 0},
@@ -38,6 +38,7 @@ inline constexpr std::array<ProgramKind, 14> kProgramKinds{{
     {abi::ProgType::Xdp, abi::AttachType::XdpDevmap, 0, "xdp/devmap", 0},
     {abi::ProgType::Memory, abi::AttachType::None, 0, "memory", -1},
     {abi::ProgType::Kprobe, abi::AttachType::None, 0, "kprobe/x", -1},
+    {abi::ProgType::Xdp, abi::AttachType::XdpCpumap, 0, "xdp/cpumap", 0},
 }};
 
 /// A function without instructions; a program when a kind is given.
