@@ -291,6 +291,21 @@ kernel::LoadOnVm loader(vm::Options options) {
     };
 }
 
+/// Texts by name of the table on top of the stack, which is popped.
+std::map<std::string, std::string> pop_texts(lua_State* L) {
+    std::map<std::string, std::string> texts;
+    if (lua_istable(L, -1)) {
+        const int table = lua_gettop(L);
+        lua_pushnil(L);
+        while (lua_next(L, table) != 0) {
+            texts[lua_tostring(L, -2)] = check_string(L, lua_gettop(L), "pinned");
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    return texts;
+}
+
 /// The option values in the table on top of the stack, which is popped; true and false mean y and n.
 KconfigValues pop_kconfig(lua_State* L) {
     KconfigValues values;
@@ -343,7 +358,10 @@ int object_load(lua_State* L) {
         owner->target = vm::make_target(*vm);
         owner->load_on_vm = loader(std::move(*vm));
     } else if (target_name == "kernel") {
-        owner->target = kernel::make_target();
+        kernel::Options own;
+        options.push("pinned");
+        own.pinned = pop_texts(L);
+        owner->target = kernel::make_target(std::move(own));
         owner->load_on_vm = loader({});
     } else {
         fail(L, "bad argument 'target': expected \"vm\" or \"kernel\", got \"" + target_name + "\"");

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "bindings/bpf.h"
+#include "kernel/map.h"
 
 namespace mimicsh::lua {
 
@@ -210,6 +211,14 @@ int map_freeze(lua_State* L) {
     return 1;
 }
 
+int map_pin(lua_State* L) {
+    if (const auto done = kernel::pin_map(check_map(L, 1), std::string(check_string(L, 2, "path"))); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 int map_send(lua_State* L) {
     if (const auto done = check_map(L, 1).send(as_bytes(check_string(L, 2, "sample"))); !done) {
         return push_failure(L, done.error());
@@ -263,6 +272,7 @@ constexpr Function kFunctions[] = {
     {"map_put_map", &guard<&map_put_map>},
     {"map_by_id", &guard<&map_by_id>},
     {"map_freeze", &guard<&map_freeze>},
+    {"map_pin", &guard<&map_pin>},
     {"map_send", &guard<&map_send>},
     {"map_put_program", &guard<&map_put_program>},
     {"map_put_target", &guard<&map_put_target>},

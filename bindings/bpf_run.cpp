@@ -6,6 +6,7 @@
 
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
+#include "kernel/bpf_ids.h"
 #include "vm/context/captured.h"
 
 namespace mimicsh::lua {
@@ -254,6 +255,15 @@ int program_info(lua_State* L) {
     set_number(L, "insns", static_cast<double>(linked.insns.size()));
     const ProgramRef& ref = check<ProgramRef>(L, 1, "program");
     set_text(L, "target", ref.owner->instance->target());
+    if (const auto facts = kernel::program_facts(*ref.program)) {
+        set_number(L, "id", facts->id);
+        set_text(L, "tag", facts->tag);
+        set_number(L, "translated", facts->translated);
+        set_number(L, "jited", facts->jited);
+        set_number(L, "verified", facts->verified_insns);
+        push_u64(L, facts->loaded_ns);
+        lua_setfield(L, -2, "loaded");
+    }
     return 1;
 }
 

@@ -54,6 +54,21 @@ std::string program_name(uint32_t prog_id) {
     return info.name;
 }
 
+Expected<ProgramFacts> program_facts(Program& program) {
+    const auto fd = kernel_fd(program, "info");
+    if (!fd) {
+        return fd.error();
+    }
+    bpf_prog_info info{};
+    uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(*fd, &info, &size) != 0) {
+        return bpf_error(errno, "info", program.name());
+    }
+    return ProgramFacts{
+        info.id,       to_hex(info.tag), info.xlated_prog_len, info.jited_prog_len, info.verified_insns,
+        info.load_time};
+}
+
 uint32_t program_id(int prog_fd) {
     bpf_prog_info info{};
     uint32_t size = sizeof info;

@@ -13,6 +13,7 @@ extern "C" {
 }
 
 #include "base/cpus.h"
+#include "kernel/bpf_ids.h"
 #include "kernel/errors.h"
 #include "kernel/program.h"
 
@@ -67,6 +68,77 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
         info.id = kernel_info.id;
     }
     return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), Fd(fd)));
+}
+
+namespace {
+
+/// How a map differs from the declared one; empty when it does not.
+std::string mismatch(const bpf_map_info& is, const MapDef& wanted) {
+    std::string text;
+    const auto differs = [&](const char* what, uint64_t real, uint64_t declared) {
+        if (real != declared) {
+            text += (text.empty() ? "" : ", ") + std::string(what) + " " + std::to_string(real) +
+                    " where the object declares " + std::to_string(declared);
+        }
+    };
+    if (is.type != static_cast<uint32_t>(wanted.type)) {
+        return "is of type " + std::string(abi::name(static_cast<abi::MapType>(is.type))) +
+               ", the object declares " + std::string(abi::name(wanted.type));
+    }
+    differs("key size", is.key_size, wanted.key_size);
+    differs("value size", is.value_size, wanted.value_size);
+    differs("max_entries", is.max_entries, wanted.max_entries);
+    return text.empty() ? text : "has " + text;
+}
+
+} // namespace
+
+Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, const std::string& path) {
+    const MapDef def = sized_for(declared, possible_cpus());
+    Fd fd(bpf_obj_get(path.c_str()));
+    if (!fd.valid()) {
+        return bpf_error(errno, "open map", path);
+    }
+    bpf_map_info is{};
+    uint32_t size = sizeof is;
+    if (bpf_obj_get_info_by_fd(fd.get(), &is, &size) != 0) {
+        return Error{EINVAL, "open map", path + ": is no map", {}, {}};
+    }
+    if (const std::string text = mismatch(is, def); !text.empty()) {
+        return Error{EINVAL,
+                     "open map",
+                     path + ": " + text,
+                     "remove the file to have a new map there, or pin this one elsewhere",
+                     {}};
+    }
+    MapInfo info{def.name, def.type, def.key_size, def.value_size, def.max_entries, is.map_flags, 1, is.id};
+    if (abi::is_percpu(def.type)) {
+        info.cpus = possible_cpus();
+    }
+    return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), std::move(fd)));
+}
+
+Expected<std::unique_ptr<KernelMap>> KernelMap::open_or_pin(const MapDef& def, int btf_fd) {
+    const std::string path = "/sys/fs/bpf/" + def.name;
+    auto there = open(def, path);
+    if (there || there.error().code != ENOENT) {
+        return there;
+    }
+    auto made = create(def, btf_fd);
+    if (made) {
+        if (auto ok = pin_object((*made)->fd(), path, "load"); !ok) {
+            return ok.error();
+        }
+    }
+    return made;
+}
+
+Status pin_map(Map& map, const std::string& path) {
+    const auto* real = dynamic_cast<const KernelMap*>(&map);
+    if (real == nullptr) {
+        return Error{ENOTSUP, "pin", map.info().name + ": maps of the vm cannot be pinned", {}, {}};
+    }
+    return pin_object(real->fd(), path, "pin");
 }
 
 KernelMap::~KernelMap() {

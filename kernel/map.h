@@ -22,6 +22,11 @@ class KernelMap final : public Map {
     /// Creates the map. `btf_fd` is the loaded BTF of the object or -1; where the kernel refuses the map's
     /// types the map is made without them, as libbpf does.
     [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> create(const MapDef& def, int btf_fd);
+    /// Opens a pinned map. EINVAL, with what differs, when it is not like the declared one.
+    [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> open(const MapDef& def,
+                                                                   const std::string& path);
+    /// For maps that declare pinning by name: the one at /sys/fs/bpf/NAME, or a new one that is pinned there.
+    [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> open_or_pin(const MapDef& def, int btf_fd);
     ~KernelMap() override;
 
     [[nodiscard]] const MapInfo& info() const override { return info_; }
@@ -73,5 +78,8 @@ class KernelMap final : public Map {
     const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;
 };
+
+/// Keeps a map of the kernel target alive under a new path of a bpf file system; ENOTSUP for one of the vm.
+[[nodiscard]] Status pin_map(Map& map, const std::string& path);
 
 } // namespace mimicsh::kernel

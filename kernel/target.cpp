@@ -2,6 +2,7 @@
 // Loading an object into the kernel: BTF, maps with contents, linked programs.
 #include "kernel/target.h"
 
+#include <algorithm>
 #include <cerrno>
 
 extern "C" {
@@ -48,17 +49,22 @@ class KernelInstance final : public Instance {
         }
     }
 
-    Status create_maps(const LoadOptions& options) {
-        for (const MapDef& def : object_->maps) {
-            if (def.pinning != 0) {
-                return Error{ENOTSUP, "load", def.name + ": pinned maps are not supported yet", {}, {}};
+    Status create_maps(const LoadOptions& options, const Options& own) {
+        for (const auto& [name, path] : own.pinned) {
+            if (std::ranges::count(object_->maps, name, &MapDef::name) == 0) {
+                return Error{EINVAL, "load", "no map '" + name + "' to be opened at " + path, {}, {}};
             }
-            auto map = KernelMap::create(def, btf_.get());
+        }
+        for (const MapDef& def : object_->maps) {
+            const auto pinned = own.pinned.find(def.name);
+            auto map = pinned != own.pinned.end() ? KernelMap::open(def, pinned->second)
+                       : def.pinning != 0         ? KernelMap::open_or_pin(def, btf_.get())
+                                                  : KernelMap::create(def, btf_.get());
             if (!map) {
                 return map.error();
             }
             (*map)->hide(hidden_fields(*object_, def));
-            if (def.is_data) {
+            if (def.is_data && pinned == own.pinned.end()) {
                 if (auto ok = fill_data_map(**map, def, options); !ok) {
                     return ok;
                 }
@@ -92,6 +98,7 @@ class KernelInstance final : public Instance {
 
 class KernelTarget final : public Target {
   public:
+    explicit KernelTarget(Options own) : own_(std::move(own)) {}
     std::string_view name() const override { return "kernel"; }
 
     Expected<std::unique_ptr<Instance>> load(std::shared_ptr<const Object> object,
@@ -107,7 +114,7 @@ class KernelTarget final : public Target {
         }
         auto instance = std::make_unique<KernelInstance>(std::move(*resolved));
         instance->load_btf();
-        if (auto ok = instance->create_maps(options); !ok) {
+        if (auto ok = instance->create_maps(options, own_); !ok) {
             return ok.error();
         }
         if (auto ok = instance->load_programs(*link_options); !ok) {
@@ -115,12 +122,15 @@ class KernelTarget final : public Target {
         }
         return std::unique_ptr<Instance>(std::move(instance));
     }
+
+  private:
+    Options own_;
 };
 
 } // namespace
 
-std::unique_ptr<Target> make_target() {
-    return std::make_unique<KernelTarget>();
+std::unique_ptr<Target> make_target(Options options) {
+    return std::make_unique<KernelTarget>(std::move(options));
 }
 
 } // namespace mimicsh::kernel

@@ -81,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "kconfig seed cpus cpu budget mode kernel sanitize vars world helpers"
+local LOAD_OPTIONS = "kconfig pinned seed cpus cpu budget mode kernel sanitize vars world helpers"
 
 local make_instance
 
@@ -91,7 +91,7 @@ function object_methods.load(obj, target, options)
     end
     options = check_options(options, "load", LOAD_OPTIONS)
     local passed = { data = options.vars and patch_sections(obj, options.vars) or nil,
-                     kconfig = options.kconfig }
+                     kconfig = options.kconfig, pinned = target == "kernel" and options.pinned or nil }
     if target == "vm" then
         passed.seed = options.seed or config.seed
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "kernel", "sanitize" } do
@@ -520,6 +520,8 @@ function Program.__index(prog, name)
         return method
     elseif PROGRAM_PROPERTIES[name] then
         return raw.program_info(prog)[name]
+    elseif name == "info" then
+        return raw.program_info(prog)
     end
     core.fail(("a program has no field or method '%s'"):format(tostring(name)))
 end

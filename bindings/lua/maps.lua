@@ -311,6 +311,11 @@ function methods.clear(map)
     return true
 end
 
+--- Keeps a map of the kernel alive under a path of a bpf file system.
+function methods.pin(map, path)
+    return M.raw.map_pin(map, path)
+end
+
 function methods.freeze(map)
     return M.raw.map_freeze(map)
 end
@@ -671,6 +676,10 @@ map:clear() -> true | nil, err
 Deletes all entries; those of arrays become zero.
 map:put(7, {})
 print(map:clear(), map:get(7)) --> true	nil]])
+core.doc("map:pin", methods.pin, [[
+map:pin(path) -> true | nil, err
+Keeps a map of the kernel target alive beyond this process, under a new path of a mounted bpf file system;
+obj:load("kernel", {pinned={name=path}}) opens it again.]])
 core.doc("map:freeze", methods.freeze, [[
 map:freeze() -> true | nil, err
 Makes the map read-only for scripts.
