@@ -326,22 +326,18 @@ end
 
 core.doc("lab.scope", lab.scope, [[
 lab.scope(function(l) ... end) -> what the function returns
-Hosts in network namespaces of their own (l:ns), joined by wires (l:veth, l:bridge, l:topology). All of it is gone
-when the function ends, by an error, ^C or SIGKILL too: nothing outside the lab is touched.]])
+Calls the function with a lab of hosts and wires that is gone, with all that runs in it, when it ends; docs/lab.md.]])
 core.doc("lab:ns", Lab.ns, [[
 l:ns(name) -> host
-A host with nothing but a loopback device. host:run(fn) runs a function there, host:run("cmd") a command and gives
-{ok=, code=, out=, err=}; host:start(cmd) a command that goes on; host:addr, :route, :forward, :nat, :dhcp, :offload,
-:sysctl, :up, :mtu set it up.]])
+Makes a host, a network namespace with a loopback device; host:run(fn) or host:run(command) acts there.]])
 core.doc("lab:veth", Lab.veth, [[
 l:veth(a, b, {a_ip=, b_ip=, a_name=, b_name=, a_mac=, b_mac=, mtu=, offloads=}) -> wire
-A wire between two hosts: wire.a_name and wire.b_name are its devices, eth0, eth1, ... unless named.]])
+Joins two hosts by a wire, whose ends are wire.a_name and wire.b_name: eth0, eth1, ... unless named.]])
 core.doc("lab:bridge", Lab.bridge, [[
 l:bridge{hosts={a, b}, ips={a="10.0.0.1/24"}, name=, mtu=, offloads=} -> host
-A bridge, in a namespace of its own, with a wire to each of the hosts.]])
+Makes a bridge, in a namespace of its own, with a wire to each of the hosts.]])
 core.doc("lab:topology", Lab.topology, [[
-l:topology{hosts={"a", "b"}, wires={{"a", "b", a_ip=, b_ip=}}, bridges={}, routes={{"a", "default", via=}}, forward={}}
--> {name = host}
-A lab as data.]])
+l:topology{hosts={"a", "b"}, wires={{"a", "b", a_ip=}}, bridges=, routes={{"a", "default", via=}}, forward=} -> {name=host}
+Builds a lab from a table, and gives its hosts by name.]])
 
 return lab

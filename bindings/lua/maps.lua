@@ -678,8 +678,7 @@ map:put(7, {})
 print(map:clear(), map:get(7)) --> true	nil]])
 core.doc("map:pin", methods.pin, [[
 map:pin(path) -> true | nil, err
-Keeps a map of the kernel target alive beyond this process, under a new path of a mounted bpf file system;
-obj:load("kernel", {pinned={name=path}}) opens it again.]])
+Keeps a map of the kernel beyond this process, in a bpf file system; obj:load's option pinned opens it again.]])
 core.doc("map:freeze", methods.freeze, [[
 map:freeze() -> true | nil, err
 Makes the map read-only for scripts.

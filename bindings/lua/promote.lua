@@ -149,15 +149,12 @@ return function(raw, instance_methods, made, packet_bytes)
 
     core.doc("instance:compare", instance_methods.compare, [[
 inst:compare(prog, packets | pcap) -> report | nil, err
-Runs the packets (or what the program has run on so far) on scratch instances of both targets, from this
-instance's maps, and counts equal, different and not comparable ones; report.first is the first difference.]])
-    core.doc("instance:promote", instance_methods.promote, [[
-inst:promote(device, {hook="xdp"|"tc-ingress"|"tc-egress", prog=, mode=, kind=, packets=, pcap=, maps=, needs=, force=})
--> kernel instance | nil, err
-Loads the object into the kernel, compares both on the packets given (or those the program has run on), copies the
-maps (maps={name=false} leaves one out) and attaches. A difference refuses, unless forced. The new instance has
-report and link; this one stays as it is.]])
+Runs packets, or what the program has run on, on both targets from this instance's maps, and counts what is equal.]])
+    core.doc("instance:promote", instance_methods.promote,
+        "inst:promote(device, {hook=, prog=, mode=, kind=, prio=, packets=, pcap=, maps=, needs=, force=}) " ..
+        "-> kernel instance | nil, err\n" ..
+        "Compares the object on both targets, copies the maps, and attaches it to a device; docs/promote.md.")
     core.doc("instance:demote", instance_methods.demote, [[
 inst:demote() -> vm instance | nil, err
-The same object on the vm, with the kernel's maps as they are now. What is attached stays.]])
+The same object on the vm, with the kernel's maps as they are now; what is attached stays.]])
 end
