@@ -99,6 +99,17 @@ int up(lua_State* L) {
     return inside(L, [&] { return kernel::set_up(text(L, 2, "device"), lua_toboolean(L, 3) != 0); });
 }
 
+/// running(ns, device) -> whether it passes packets | nil, err.
+int running(lua_State* L) {
+    const NetNsScope scope(check_namespace(L, 1));
+    const auto state = kernel::is_running(text(L, 2, "device"));
+    if (!state) {
+        return push_failure(L, state.error());
+    }
+    lua_pushboolean(L, *state ? 1 : 0);
+    return 1;
+}
+
 int mtu(lua_State* L) {
     return inside(L, [&] {
         return kernel::set_mtu(text(L, 2, "device"),
@@ -168,6 +179,7 @@ constexpr Function kLab[] = {
     {"bridge", &guard<&bridge>},
     {"master", &guard<&master>},
     {"up", &guard<&up>},
+    {"running", &guard<&running>},
     {"mtu", &guard<&mtu>},
     {"remove_device", &guard<&remove_device>},
     {"address", &guard<&address>},

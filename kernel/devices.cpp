@@ -17,6 +17,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <linux/if.h> // behind <net/if.h>, which it then leaves alone
+
 #include "base/fd.h"
 #include "kernel/interfaces.h"
 #include "kernel/netlink.h"
@@ -152,6 +154,24 @@ Status set_up(const std::string& device, bool up) {
         header.ifi_change = IFF_UP;
         header.ifi_flags = up ? IFF_UP : 0;
     });
+}
+
+Expected<bool> is_running(const std::string& device) {
+    const auto index = interface_index(device, kOp);
+    auto netlink = Netlink::open(kOp);
+    if (!index || !netlink) {
+        return index ? netlink.error() : index.error();
+    }
+    // Since Linux 6.8 this question alone starts the queues; before, that takes up to a second.
+    NetlinkRequest request(RTM_GETLINK, 0);
+    request.header<ifinfomsg>().ifi_index = static_cast<int>(*index);
+    bool running = false;
+    const auto done = netlink->request(request, device, [&](const nlmsghdr* message) {
+        const auto fields = attributes(message, sizeof(ifinfomsg));
+        running = fields.size() > IFLA_OPERSTATE && fields[IFLA_OPERSTATE] != nullptr &&
+                  mnl_attr_get_u8(fields[IFLA_OPERSTATE]) == IF_OPER_UP;
+    });
+    return done ? Expected<bool>(running) : Expected<bool>(done.error());
 }
 
 Status set_mtu(const std::string& device, uint32_t mtu) {

@@ -24,6 +24,8 @@ struct VethEnd {
 /// Makes a device a port of a bridge.
 [[nodiscard]] Status set_master(const std::string& device, const std::string& bridge);
 [[nodiscard]] Status set_up(const std::string& device, bool up);
+/// Whether a device passes packets: one that was set up begins to a moment later, and loses them until then.
+[[nodiscard]] Expected<bool> is_running(const std::string& device);
 [[nodiscard]] Status set_mtu(const std::string& device, uint32_t mtu);
 [[nodiscard]] Status delete_device(const std::string& device);
 /// "10.0.0.1/24" or "fd00::1/64"; an IPv6 address is usable at once (no duplicate address detection).

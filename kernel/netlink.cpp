@@ -136,12 +136,13 @@ Status Netlink::receive(const std::string& what, const std::function<void(const 
     }
 }
 
-Status Netlink::request(NetlinkRequest& request, const std::string& what) {
+Status Netlink::request(NetlinkRequest& request, const std::string& what,
+                        const std::function<void(const nlmsghdr*)>& each) {
     request.message()->nlmsg_flags |= NLM_F_ACK;
     if (auto ok = send(request, what); !ok) {
         return ok;
     }
-    return receive(what, [](const nlmsghdr*) {});
+    return receive(what, each);
 }
 
 Status Netlink::dump(NetlinkRequest& request, const std::string& what,

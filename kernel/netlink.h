@@ -51,9 +51,11 @@ class Netlink {
     /// `op` names the caller's verb in errors.
     [[nodiscard]] static Expected<Netlink> open(const std::string& op);
 
-    /// Sends and waits for the answer. An error's text is `what` and the kernel's own words where it has
-    /// some.
-    [[nodiscard]] Status request(NetlinkRequest& request, const std::string& what);
+    /// Sends and waits for the end of the answer, and hands out its messages. An error's text is `what` and
+    /// the kernel's own words where it has some.
+    [[nodiscard]] Status request(
+        NetlinkRequest& request, const std::string& what,
+        const std::function<void(const nlmsghdr*)>& each = [](const nlmsghdr*) {});
     /// Sends a dump and hands out each message.
     [[nodiscard]] Status dump(NetlinkRequest& request, const std::string& what,
                               const std::function<void(const nlmsghdr*)>& each);

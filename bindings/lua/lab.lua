@@ -2,6 +2,7 @@
 -- Lua half of module lab: hosts in network namespaces of their own, joined by wires, gone when the scope ends.
 local raw = ...
 local core = require "mimicsh.core"
+local timer = require "timer"
 local check_options = core.check_options
 
 local lab = {}
@@ -221,6 +222,25 @@ local function addresses(given)
     return type(given) == "table" and given or { given }
 end
 
+--- The kernel starts the queues of a wire a moment after it was set up, and drops what is sent before.
+local function wait_running(wire)
+    for _, side in ipairs{ "a", "b" } do
+        local tries = 0
+        while true do
+            local is_running, err = raw.running(wire[side].handle, wire[side .. "_name"])
+            if is_running then
+                break
+            end
+            built(is_running ~= nil, err)
+            tries = tries + 1
+            if tries > 2000 then
+                error(core.error_object{ code = "ETIMEDOUT", op = "lab", msg = wire[side .. "_name"] .. ": does not start" }, 0)
+            end
+            timer.sleep(0.001)
+        end
+    end
+end
+
 local VETH_OPTIONS = "a_ip b_ip a_name b_name a_mac b_mac mtu offloads"
 
 --- A wire between two hosts. Devices are called eth0, eth1, ... unless named, and are up.
@@ -245,6 +265,7 @@ function Lab.veth(_, a, b, options)
         host:up(device)
         host.wires[#host.wires + 1] = device
     end
+    wait_running(wire)
     return wire
 end
 
