@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Module pcap: capture files, read and written packet by packet.
+// Module pcap: capture files, read and written packet by packet, and live capture; lua/pcap.lua waits for
+// packets.
 #include <cerrno>
 
-#include "bindings/loop.h"
+#include "bindings/fd_wait.h"
 #include "bindings/modules.h"
 #include "bindings/pkt.h"
-#include "net/dissect.h"
-#include "net/pcap_file.h"
+#include "net/capture.h"
 
 namespace mimicsh::lua {
 
@@ -14,8 +14,22 @@ namespace {
 
 struct Reader {
     std::unique_ptr<net::PcapReader> file; ///< null when closed
+    std::optional<net::PacketFilter> filter;
     std::vector<net::PacketRecord> batch;
     size_t next = 0;
+
+    [[nodiscard]] uint32_t link_type(uint32_t interface) const {
+        const auto& interfaces = file->interfaces();
+        return interface < interfaces.size() ? interfaces[interface].link_type : net::kLinkEthernet;
+    }
+};
+
+struct LiveReader {
+    std::unique_ptr<net::LiveCapture> capture; ///< null when stopped
+    net::CaptureStats stats;                   ///< the last, once stopped
+    std::vector<net::PacketRecord> batch;
+    size_t next = 0;
+    FdWaiters waiters;
 };
 
 struct Writer {
@@ -28,18 +42,30 @@ struct Writer {
 template <>
 inline constexpr const char* kTypeName<Reader> = "capture reader";
 template <>
+inline constexpr const char* kTypeName<LiveReader> = "live reader";
+template <>
 inline constexpr const char* kTypeName<Writer> = "capture writer";
 
 namespace {
 
 int open(lua_State* L) {
     const std::string path(check_string(L, 1, "path"));
+    Options options(L, 2, "pcap.open");
+    const auto text = options.string("filter");
+    options.finish();
     auto file = net::PcapReader::open(path, &interrupt_flag());
     if (!file) {
         return push_failure(L, file.error());
     }
     auto reader = std::make_shared<Reader>();
     reader->file = std::move(*file);
+    if (text) {
+        auto filter = net::PacketFilter::compile(*text, reader->link_type(0));
+        if (!filter) {
+            return push_failure(L, filter.error());
+        }
+        reader->filter = std::move(*filter);
+    }
     push_owner(L, std::move(reader));
     return 1;
 }
@@ -52,8 +78,14 @@ Reader& check_reader(lua_State* L, int index) {
     return reader;
 }
 
-/// Refills the batch; false at the end. A damaged file raises inside a loop, where nil would look like its
-/// end.
+/// Errors inside a loop raise, where nil would look like the end.
+[[noreturn]] void raise(lua_State* L, const Error& error) {
+    push_error(L, error);
+    lua_error(L);
+    __builtin_unreachable();
+}
+
+/// Refills the batch; false at the end.
 bool refill(lua_State* L, Reader& reader) {
     if (reader.next < reader.batch.size()) {
         return true;
@@ -61,8 +93,7 @@ bool refill(lua_State* L, Reader& reader) {
     reader.next = 0;
     if (const auto done = reader.file->read(reader.batch); !done) {
         reader.batch.clear();
-        push_error(L, done.error());
-        lua_error(L);
+        raise(L, done.error());
     }
     return !reader.batch.empty();
 }
@@ -70,22 +101,22 @@ bool refill(lua_State* L, Reader& reader) {
 /// Iterator function of r:packets(): the next packet, or nothing.
 int next_packet(lua_State* L) {
     Reader& reader = check_reader(L, 1);
-    if (!refill(L, reader)) {
-        return 0;
+    while (refill(L, reader)) {
+        const net::PacketRecord& record = reader.batch[reader.next++];
+        const uint32_t link_type = reader.link_type(record.interface);
+        if (reader.filter) {
+            const auto is_wanted = reader.filter->matches(link_type, record);
+            if (!is_wanted) {
+                raise(L, is_wanted.error());
+            }
+            if (!*is_wanted) {
+                continue;
+            }
+        }
+        push_captured(L, record, link_type);
+        return 1;
     }
-    const net::PacketRecord& record = reader.batch[reader.next++];
-    const auto& interfaces = reader.file->interfaces();
-    const uint32_t link =
-        record.interface < interfaces.size() ? interfaces[record.interface].link_type : net::kLinkEthernet;
-    auto box = std::make_shared<PacketBox>();
-    const auto first = net::first_protocol(link, record.data);
-    box->packet = first ? net::dissect(record.data, *first)
-                        : net::Packet(ByteVec(record.data.begin(), record.data.end()));
-    box->time_ns = record.time_ns;
-    box->orig_len = record.orig_len;
-    box->comment = record.comment;
-    push_owner(L, std::move(box));
-    return 1;
+    return 0;
 }
 
 int packets(lua_State* L) {
@@ -99,6 +130,98 @@ int close_reader(lua_State* L) {
     check<Reader>(L, 1, "reader").file.reset();
     return 0;
 }
+
+// -- Live capture --
+
+constexpr std::pair<const char*, net::CaptureDirection> kDirections[] = {
+    {"inout", net::CaptureDirection::kInOut},
+    {"in", net::CaptureDirection::kIn},
+    {"out", net::CaptureDirection::kOut}};
+
+int live(lua_State* L) {
+    const std::string device(check_string(L, 1, "device"));
+    Options options(L, 2, "pcap.live");
+    net::CaptureOptions wanted;
+    wanted.filter = options.string("filter").value_or("");
+    wanted.snaplen = static_cast<uint32_t>(
+        options.number("snaplen", 1, net::kMaxCapturedPacket).value_or(net::kMaxCapturedPacket));
+    wanted.direction = choose(L, options, "direction", kDirections);
+    wanted.is_promiscuous = options.boolean("promisc").value_or(false);
+    options.finish();
+    auto capture = net::LiveCapture::open(device, wanted);
+    if (!capture) {
+        return push_failure(L, capture.error());
+    }
+    auto reader = std::make_shared<LiveReader>();
+    reader->capture = std::move(*capture);
+    push_owner(L, std::move(reader));
+    return 1;
+}
+
+/// live_next(reader) -> packet | nil when none is at hand (live_wait, then live_read) | false when stopped.
+int live_next(lua_State* L) {
+    LiveReader& reader = check<LiveReader>(L, 1, "reader");
+    if (reader.capture == nullptr) {
+        lua_pushboolean(L, 0);
+    } else if (reader.next == reader.batch.size()) {
+        lua_pushnil(L);
+    } else {
+        push_captured(L, reader.batch[reader.next++], reader.capture->link_type());
+    }
+    return 1;
+}
+
+/// live_wait(reader): blocks the task until there is something to read, or the reader is stopped.
+int live_wait(lua_State* L) {
+    LiveReader& reader = check<LiveReader>(L, 1, "reader");
+    return reader.waiters.wait(L, reader.capture->fd(), UV_READABLE, "packets", {});
+}
+
+/// live_read(reader): takes what has arrived.
+int live_read(lua_State* L) {
+    LiveReader& reader = check<LiveReader>(L, 1, "reader");
+    if (reader.capture == nullptr || reader.next < reader.batch.size()) {
+        return 0; // stopped, or another task has read meanwhile
+    }
+    reader.next = 0;
+    if (const auto done = reader.capture->read(reader.batch); !done) {
+        reader.batch.clear();
+        raise(L, done.error());
+    }
+    return 0;
+}
+
+int live_stop(lua_State* L) {
+    LiveReader& reader = check<LiveReader>(L, 1, "reader");
+    if (reader.capture != nullptr) {
+        if (const auto stats = reader.capture->stats()) {
+            reader.stats = *stats;
+        }
+        reader.capture.reset();
+        reader.waiters.wake();
+    }
+    return 0;
+}
+
+/// live_stats(reader) -> {received=, dropped=}.
+int live_stats(lua_State* L) {
+    LiveReader& reader = check<LiveReader>(L, 1, "reader");
+    if (reader.capture != nullptr) {
+        const auto stats = reader.capture->stats();
+        if (!stats) {
+            raise(L, stats.error());
+        }
+        reader.stats = *stats;
+    }
+    lua_createtable(L, 0, 2);
+    lua_pushnumber(L, static_cast<double>(reader.stats.received));
+    lua_setfield(L, -2, "received");
+    lua_pushnumber(L, static_cast<double>(reader.stats.dropped));
+    lua_setfield(L, -2, "dropped");
+    return 1;
+}
+
+// -- Writing --
 
 int create(lua_State* L) {
     const std::string path(check_string(L, 1, "path"));
@@ -159,13 +282,21 @@ int close_writer(lua_State* L) {
 
 constexpr Function kPcap[] = {
     {"open", &guard<&open>,
-     "pcap.open(path | \"-\") -> reader | nil, err\nReads pcap and pcapng, pipes too.\n"
+     "pcap.open(path | \"-\" [, {filter=}]) -> reader | nil, err\nReads pcap and pcapng, pipes too; filter "
+     "is "
+     "an expression of pcap-filter(7).\n"
      "local r, err = pcap.open \"/nonexistent.pcap\"\nprint(err.code) --> ENOENT"},
     {"create", &guard<&create>,
      "pcap.create(path [, {ng=true, link=1}]) -> writer | nil, err\nWrites a pcap (nanoseconds) or, with ng, "
      "a "
      "pcapng file that takes comments.\nlocal w = assert(pcap.create(os.tmpname(), { ng = true }))\n"
      "w:write(pkt.eth{}/pkt.ip{}, { comment = \"first\" })\nw:close()"},
+};
+
+// For lua/pcap.lua, beside the documented functions.
+constexpr Function kLive[] = {
+    {"live", &guard<&live>},           {"live_next", &guard<&live_next>}, {"live_wait", &guard<&live_wait>},
+    {"live_read", &guard<&live_read>}, {"live_stop", &guard<&live_stop>}, {"live_stats", &guard<&live_stats>},
 };
 
 constexpr Function kReader[] = {
@@ -201,8 +332,11 @@ void open_pcap(lua_State* L) {
     lua_getfield(L, -1, "__index");
     set_functions(L, "writer:", kWriter);
     lua_pop(L, 2);
+    push_metatable<LiveReader>(L);
+    lua_pop(L, 1);
     lua_newtable(L);
     set_functions(L, "pcap.", kPcap);
+    set_functions(L, "pcap.", kLive);
 }
 
 } // namespace mimicsh::lua

@@ -455,6 +455,17 @@ ByteView check_packet_bytes(lua_State* L, int index, const char* name) {
     return check<PacketBox>(L, index, name).packet.bytes();
 }
 
+void push_captured(lua_State* L, const net::PacketRecord& record, uint32_t link_type) {
+    auto box = std::make_shared<PacketBox>();
+    const auto first = net::first_protocol(link_type, record.data);
+    box->packet = first ? net::dissect(record.data, *first)
+                        : net::Packet(ByteVec(record.data.begin(), record.data.end()));
+    box->time_ns = record.time_ns;
+    box->orig_len = record.orig_len;
+    box->comment = record.comment;
+    push_owner(L, std::move(box));
+}
+
 void register_packet(lua_State* L) {
     push_metatable<PacketBox>(L);
     lua_getfield(L, -1, "__index");

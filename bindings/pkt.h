@@ -8,6 +8,7 @@
 
 #include "bindings/lua_glue.h"
 #include "net/packet.h"
+#include "net/pcap_file.h"
 
 namespace mimicsh::lua {
 
@@ -24,6 +25,9 @@ inline constexpr const char* kTypeName<PacketBox> = "packet";
 
 /// Registers the packet's metatable (idempotent), so that other modules may push packets.
 void register_packet(lua_State* L);
+
+/// Pushes a captured packet, dissected by its link type.
+void push_captured(lua_State* L, const net::PacketRecord& record, uint32_t link_type);
 
 /// Bytes of a packet or of a string argument.
 [[nodiscard]] ByteView check_packet_bytes(lua_State* L, int index, const char* name);

@@ -20,7 +20,7 @@ constexpr Module kModules[] = {
     {"bpf", &open_bpf, true, "objects, programs, maps: compile, load, run, replay"},
     {"vm", &open_vm, false, "what the emulator supports"},
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
-    {"pcap", &open_pcap, false, "capture files: read and write pcap and pcapng"},
+    {"pcap", &open_pcap, true, "captures: read and write pcap and pcapng, live from devices"},
     {"context", nullptr, true, "files of contexts: load, save, from captures"},
     {"xdp", &open_xdp, false, "attach XDP programs to interfaces"},
     {"tc", &open_tc, false, "attach classifiers to interfaces"},
