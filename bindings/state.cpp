@@ -21,6 +21,7 @@ constexpr Module kModules[] = {
     {"vm", &open_vm, false, "what the emulator supports"},
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
     {"pcap", &open_pcap, true, "captures: read and write pcap and pcapng, live from devices"},
+    {"raw", &open_raw, true, "packets past the stack: sockets of devices and protocols, keepalives"},
     {"context", nullptr, true, "files of contexts: load, save, from captures"},
     {"xdp", &open_xdp, false, "attach XDP programs to interfaces"},
     {"tc", &open_tc, false, "attach classifiers to interfaces"},

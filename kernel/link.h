@@ -75,6 +75,10 @@ struct TcOptions {
 /// Attaches a program to the packets of a cgroup's sockets (type cgroup_skb; its section says the direction).
 [[nodiscard]] Expected<std::unique_ptr<Link>> attach_cgroup(Program& program, const std::string& path);
 
+/// The socket gets only what a socket filter lets through, from now on; another program takes its place. Ends
+/// with the socket.
+[[nodiscard]] Status attach_socket(Program& program, int socket);
+
 /// What is attached to the interfaces of the calling thread's network namespace, ours or not.
 [[nodiscard]] Expected<std::vector<LinkInfo>> list_links();
 

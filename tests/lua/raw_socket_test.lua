@@ -1,0 +1,318 @@
+-- SPDX-License-Identifier: MIT
+-- Raw sockets in labs: what leaves is what tcpdump and the counters of the other end see; keepalives.
+local test = require "test"
+local bpf, lab, pcap, pkt, raw, task, timer = require "bpf", require "lab", require "pcap", require "pkt", require "raw",
+    require "task", require "timer"
+
+local binary = os.getenv "MIMICSH" or "mimicsh"
+
+--- Two hosts and a wire without packets of their own; skipped where that is not allowed.
+local function with_wire(fn, options)
+    local ok, err = pcall(lab.scope, function(l)
+        local a, b = l:ns "a", l:ns "b"
+        for _, host in ipairs{ a, b } do
+            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        end
+        options = options or {}
+        options.a_ip, options.b_ip, options.offloads = "10.0.0.1/24", "10.0.0.2/24", false
+        l:veth(a, b, options)
+        fn(a, b, l)
+    end)
+    if not ok then
+        if type(err) ~= "string" and tostring(err.code) == "EPERM" and tostring(err):find "namespace" then
+            test.skip(tostring(err))
+        end
+        error(err, 0)
+    end
+end
+
+local function open(host, ...)
+    local arguments = { ... }
+    return host:run(function() return assert(raw.open(unpack(arguments))) end)
+end
+
+local function udp(port, payload)
+    return pkt.eth{ src = "02:00:00:00:00:01", dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ src = "10.0.0.1", dst = "10.0.0.9" }
+        / pkt.udp{ sport = 1000, dport = port } / (payload or "x")
+end
+
+local function received(host)
+    return tonumber((host:run "cat /proc/net/dev".out:match "eth0:%s*%d+%s+(%d+)"))
+end
+
+test.case("frames arrive as they were sent, in order, one or a list", function()
+    with_wire(function(a, b)
+        local from, to = open(a, "eth0"), open(b, "eth0")
+        test.eq(from:send(udp(7)), 1)
+        test.eq(from:send(udp(8):bytes()), 1)
+        local list = {}
+        for i = 1, 200 do
+            list[i] = udp(1000 + i, ("y"):rep(i))
+        end
+        test.eq(from:send(list), 200)
+        for i = 1, 202 do
+            local p = assert(to:recv(10))
+            assert(p == (list[i - 2] or udp(6 + i)), "packet " .. i)
+            assert(p.time > 0ULL)
+        end
+        test.eq(received(b), 202)
+        local stats = from.stats
+        test.eq(stats.sent, 202)
+        test.eq(stats.errors, 0)
+        test.eq(stats.received, 0) -- its own packets do not come back
+        test.eq(to.stats.received, 202)
+        test.eq(to.stats.received_bytes, stats.sent_bytes)
+    end)
+end)
+
+test.case("more packets than one batch, and than the queue of the socket, go out", function()
+    with_wire(function(a, b)
+        local from = open(a, "eth0", { read = false })
+        local list = {}
+        for i = 1, 5000 do
+            list[i] = udp(i)
+        end
+        test.eq(from:send(list), 5000)
+        test.eq(received(b), 5000)
+    end)
+end)
+
+test.case("a VLAN tag is there on arrival", function()
+    with_wire(function(a, b)
+        local from, to = open(a, "eth0"), open(b, "eth0")
+        local tagged = pkt.eth{ dst = "ff:ff:ff:ff:ff:ff" } / pkt.vlan{ id = 7 } / pkt.ip{ dst = "10.0.0.9" } / pkt.udp{} / "x"
+        from:send(tagged)
+        local p = assert(to:recv(10))
+        assert(p == tagged, tostring(p))
+        test.eq(p.orig_len, tagged.len)
+    end)
+end)
+
+test.case("recv waits as a task, for a time or until close", function()
+    with_wire(function(a, b)
+        local from, to = open(a, "eth0"), open(b, "eth0")
+        local p, err = to:recv "5ms"
+        test.eq(p, nil)
+        test.eq(err.code, "ETIMEDOUT")
+        local waiting = task.spawn(function() return to:recv(10) end)
+        timer.sleep "1ms"
+        test.eq(waiting:status(), "blocked")
+        from:send(udp(1))
+        test.eq(waiting:join().udp.dport, 1)
+        local ending = task.spawn(function() return to:recv() end)
+        timer.sleep "1ms"
+        to:close()
+        to:close()
+        test.eq(ending:join(), nil)
+        test.raises(function() to:recv() end, "it is closed")
+        test.raises(function() to:send "x" end, "it is closed")
+        test.eq(to.stats.received, 1)
+    end)
+end)
+
+test.case("a socket of ICMP asks the other host and gets its answer", function()
+    with_wire(function(a)
+        local sock = open(a, { proto = "icmp" })
+        local echo = pkt.ip{ src = "10.0.0.1", dst = "10.0.0.2" } / pkt.icmp{ type = 8, id = 77, seq = 5 } / "hello"
+        test.eq(sock:send(echo), 1)
+        local answer = assert(sock:recv(10))
+        test.eq(answer.ip.src, "10.0.0.2")
+        test.eq(answer.icmp.type, 0)
+        test.eq(answer.icmp.id, 77)
+        test.eq(answer.payload, "hello")
+    end)
+end)
+
+test.case("a socket of TCP is not filled by the machine's segments", function()
+    with_wire(function(a)
+        local function queued(sock_line)
+            -- The queue of each raw socket: "tx_queue:rx_queue" in hexadecimal.
+            return tonumber(a:run("cat /proc/net/raw").out:match(sock_line .. " %S+ %x+ %x+:(%x+)"), 16)
+        end
+        local try = "exec 3<>/dev/tcp/10.0.0.2/9"
+        local sock = open(a, { proto = "tcp" })
+        a:run{ "bash", "-c", try }
+        test.eq(queued ":0006", 0)
+        test.raises(function() sock:recv(0) end, "this socket drops what arrives")
+        sock:close()
+        local reading = open(a, { proto = "tcp", read = true })
+        a:run{ "bash", "-c", try }
+        assert(queued ":0006" > 0)
+        test.eq(assert(reading:recv(10)).tcp.flags, 0x14) -- reset, acknowledged
+    end)
+end)
+
+local FILTER = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("socket") int odd(struct __sk_buff *skb)
+{
+    __u8 port;
+
+    if (bpf_skb_load_bytes(skb, 37, &port, 1))
+        return 0;
+    return port & 1 ? skb->len : 0;
+}
+SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+char _license[] SEC("license") = "GPL";
+]]
+
+test.case("a socket filter decides what the socket reads", function()
+    local inst, err = assert(bpf.compile{ source = FILTER }):load "kernel"
+    if not inst and err.code == "EPERM" then
+        test.skip(tostring(err))
+    end
+    with_wire(function(a, b)
+        local from, to = open(a, "eth0"), open(b, "eth0")
+        test.eq(to:attach(inst.progs.odd), true)
+        from:send{ udp(2), udp(3), udp(4), udp(5) }
+        test.eq(assert(to:recv(10)).udp.dport, 3)
+        test.eq(assert(to:recv(10)).udp.dport, 5)
+        test.eq(to.stats.received, 2)
+        local _, wrong = to:attach(inst.progs.pass)
+        test.eq(tostring(wrong), "attach: pass is of type xdp, not socket_filter")
+        local _, emulated = to:attach(assert(bpf.compile{ source = FILTER }):load "vm".progs.odd)
+        assert(tostring(emulated):find("the vm's programs cannot be attached", 1, true), tostring(emulated))
+    end)
+    inst:close()
+end)
+
+test.case("what cannot be sent says why, and what was sent before it", function()
+    with_wire(function(a)
+        local sock = open(a, "eth0")
+        local done, err, sent = sock:send{ udp(1), udp(2, ("x"):rep(1500)), udp(3) }
+        test.eq(done, nil)
+        test.eq(tostring(err), "send: eth0: a packet of 1542 bytes is too long for the MTU of 1500")
+        test.eq(err.code, "EMSGSIZE")
+        test.eq(sent, 1)
+        test.eq(sock.stats.errors, 1)
+        test.raises(function() sock:send(7) end, "expected packet or string of bytes")
+        local function refusal(_, why)
+            return tostring(why)
+        end
+        a:up("eth0", false)
+        test.eq(refusal(sock:send(udp(1))), "send: eth0: the interface is down")
+        a:run "ip link del eth0"
+        test.eq(refusal(sock:send(udp(1))), "send: eth0: the interface is gone")
+        test.eq(refusal(sock:recv(10)), "recv: eth0: the interface is gone")
+        local ip = open(a, { proto = 17 })
+        test.eq(refusal(ip:send(udp(1))), "send: the packet does not begin with an IPv4 header")
+        test.eq(refusal(ip:send(pkt.ip{ dst = "192.0.2.1" } / pkt.udp{})), "send: packet of 28 bytes: network is unreachable")
+    end)
+end)
+
+test.case("a device that goes while somebody waits wakes them", function()
+    with_wire(function(a)
+        local sock = open(a, "eth0")
+        local waiting = task.spawn(function() return sock:recv() end)
+        timer.sleep "1ms"
+        a:run "ip link del eth0"
+        local _, err = waiting:join()
+        test.eq(tostring(err), "recv: eth0: the interface is gone")
+    end)
+end)
+
+test.case("what cannot be opened says why", function()
+    with_wire(function(a)
+        a:run(function()
+            local _, err = raw.open "nope"
+            test.eq(tostring(err), "raw.open: nope: no such interface")
+            test.eq(err.code, "ENODEV")
+            test.raises(function() raw.open{ proto = 300 } end, "proto is a number from 1 to 255")
+            test.raises(function() raw.open{ protocol = 6 } end, "unknown option 'protocol'")
+            test.raises(function() raw.open() end, "expected the name of a device")
+            local done = a:run{ "setpriv", "--bounding-set", "-net_raw", binary, "-e", [[
+                local _, e = raw.open "eth0"; print(e.code, e, e.hint)
+                local _, f = raw.open{ proto = "tcp" }; print(f.code, f)
+                local _, g = raw.keepalive{ dst = "10.0.0.2", build = print }; print(g)]] }
+            test.eq(done.err, "")
+            test.eq(done.out, "EPERM\traw.open: eth0: not permitted\t"
+                .. "raw sockets need CAP_NET_RAW: run as root, or inside `unshare -Urn`\n"
+                .. "EPERM\traw.open: protocol 6: not permitted\n"
+                .. "raw.open: protocol 6: not permitted\n")
+        end)
+    end)
+end)
+
+-- -- Keepalives --
+
+test.case("keepalives go out at once and then every so often, until stopped", function()
+    with_wire(function(a, b)
+        local reader = b:run(function() return assert(pcap.live("eth0", { filter = "tcp dst port 80" })) end)
+        local job = a:run(function()
+            return assert(raw.keepalive{ dst = "10.0.0.2", every = "20ms", build = function(k)
+                return pkt.ip{ src = k.src, dst = k.dst } / pkt.tcp{ dport = 80, seq = k.n, flags = "ack" }
+            end })
+        end)
+        test.eq(job.stats.sent, 1)
+        local n, first = 0, nil
+        for p in reader:packets() do
+            n = n + 1
+            first = first or p.time
+            test.eq(p.tcp.seq, n)
+            test.eq(p.ip.src, "10.0.0.1")
+            if n == 5 then
+                local took = tonumber(p.time - first) / 1e9
+                assert(took >= 0.06, took)
+                break
+            end
+        end
+        job:stop()
+        job:stop()
+        local sent = job.stats.sent
+        test.eq(job.stats.last.tcp.seq, sent)
+        timer.sleep "50ms"
+        test.eq(job.stats.sent, sent)
+        test.eq(job.stats.errors, 0)
+        reader:stop()
+    end)
+end)
+
+test.case("a keepalive counts what does not go out, and goes on", function()
+    with_wire(function(a)
+        local long = false
+        local job = a:run(function()
+            return assert(raw.keepalive{ dst = "10.0.0.2", every = "5ms", dev = "eth0", build = function()
+                return udp(1, long and ("x"):rep(2000) or "x")
+            end })
+        end)
+        long = true
+        for _ = 1, 1000 do
+            if job.stats.errors >= 2 then
+                break
+            end
+            timer.sleep "5ms"
+        end
+        assert(job.stats.errors >= 2)
+        test.eq(tostring(job.stats.error), "send: eth0: a packet of 2042 bytes is too long for the MTU of 1500")
+        local before = job.stats.sent
+        long = false
+        for _ = 1, 1000 do
+            if job.stats.sent > before then
+                break
+            end
+            timer.sleep "5ms"
+        end
+        assert(job.stats.sent > before)
+        job:stop()
+    end)
+end)
+
+test.case("keepalives that make no sense are refused", function()
+    with_wire(function(a)
+        a:run(function()
+            local function keepalive(options)
+                options.build = options.build or function() return "x" end
+                return raw.keepalive(options)
+            end
+            local _, err = keepalive{ dst = "nowhere" }
+            test.eq(tostring(err), "raw.keepalive: 'nowhere' is no IPv4 address")
+            _, err = keepalive{ dst = "192.0.2.1" }
+            test.eq(err.code, "ENETUNREACH")
+            test.raises(function() raw.keepalive{ dst = "10.0.0.2" } end, "bad argument 'build'")
+            test.raises(function() keepalive{} end, "bad argument 'dst'")
+            test.raises(function() keepalive{ dst = "10.0.0.2", every = "soon" } end, "every")
+            test.raises(function() keepalive{ dst = "10.0.0.2", build = function() error("mine", 0) end } end, "mine")
+        end)
+    end)
+end)
