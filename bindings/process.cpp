@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Children on the loop: uv_spawn, pipes read to their end, and whoever waits is woken.
+// Children on the loop: pipes read to their end, and whoever waits is woken.
 #include "bindings/process.h"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <optional>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/child.h"
 
 namespace mimicsh::lua {
 
@@ -30,25 +34,38 @@ struct Stream {
 } // namespace
 
 struct Process {
-    uv_process_t handle{};
+    std::optional<kernel::Child> child;
+    std::string name;
     std::shared_ptr<Process> self; ///< while the loop knows it
     std::string output;
     std::string errors;
-    int status = 0;
-    int open = 0; ///< streams and the process itself
+    std::string outcome; ///< what became of the command, as its child says it
+    int open = 0;        ///< streams
     std::optional<Wake> waiter;
     Loop* loop = nullptr;
     lua_State* main = nullptr;
 
+    /// Pushes exit status (128 + signal), output and errors.
     void push_outcome(lua_State* L) const {
-        lua_pushinteger(L, status);
+        std::string complaints = errors;
+        int status = SIGKILL; // what is killed as a whole says nothing
+        if (outcome.size() >= sizeof status) {
+            status = load<int>(outcome.data() + outcome.size() - sizeof status);
+        }
+        if (outcome.size() > sizeof status) { // it could not be started; why stands in front
+            complaints += errno_error(load<int>(outcome.data()), {}, name).text + "\n";
+        }
+        lua_pushinteger(L, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
         push_string(L, output);
-        push_string(L, errors);
+        push_string(L, complaints);
     }
 
     void part_ended() {
         if (--open > 0) {
             return;
+        }
+        if (outcome.empty()) {
+            child->reap(); // killed as a whole: its descriptors close before it is gone
         }
         if (waiter) {
             push_outcome(main);
@@ -81,19 +98,11 @@ void on_read(uv_stream_t* handle, ssize_t got, const uv_buf_t*) {
     });
 }
 
-void on_exit(uv_process_t* handle, int64_t status, int signal) {
-    auto* process = static_cast<Process*>(handle->data);
-    process->status = signal != 0 ? 128 + signal : static_cast<int>(status);
-    uv_close(reinterpret_cast<uv_handle_t*>(handle),
-             [](uv_handle_t* closed) { static_cast<Process*>(closed->data)->part_ended(); });
-}
-
 std::vector<std::string> check_arguments(lua_State* L, int index) {
     if (!lua_istable(L, index) || lua_objlen(L, index) == 0) {
         bad_argument(L, index, "args", "list of strings");
     }
-    // Whatever becomes of this process, its children end with it.
-    std::vector<std::string> args{"setpriv", "--pdeathsig", "KILL", "--"};
+    std::vector<std::string> args;
     for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
         lua_rawgeti(L, index, static_cast<int>(i));
         args.emplace_back(check_string(L, lua_gettop(L), "args"));
@@ -116,58 +125,45 @@ Expected<Fd> input_file(std::string_view input) {
 } // namespace
 
 int spawn_process(lua_State* L) {
-    std::vector<std::string> args = check_arguments(L, 1);
+    const std::vector<std::string> args = check_arguments(L, 1);
     const auto input = input_file(opt_string(L, 2, "input").value_or(""));
     if (!input) {
         return push_failure(L, input.error());
     }
+    std::array<Fd, 2> ours;
+    std::array<Fd, 2> theirs;
+    for (size_t i = 0; i < ours.size(); ++i) {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) != 0) {
+            return push_failure(L, errno_error(errno, "run", "pipe"));
+        }
+        ours.at(i) = Fd(ends[0]);
+        theirs.at(i) = Fd(ends[1]);
+    }
+    auto child = kernel::Child::start(args, input->get(), theirs[0].get(), theirs[1].get());
+    if (!child) {
+        return push_failure(L, child.error());
+    }
     Loop& loop = Loop::of(L);
     auto process = std::make_shared<Process>();
+    process->name = args.front();
     process->loop = &loop;
     process->main = loop.state();
-    process->handle.data = process.get();
-    std::vector<char*> pointers;
-    for (std::string& arg : args) {
-        pointers.push_back(arg.data());
-    }
-    pointers.push_back(nullptr);
-    std::array<std::unique_ptr<Stream>, 2> streams{std::make_unique<Stream>(), std::make_unique<Stream>()};
-    streams[0]->into = &process->output;
-    streams[1]->into = &process->errors;
-    std::array<uv_stdio_container_t, 3> stdio{};
-    stdio[0].flags = UV_INHERIT_FD;
-    stdio[0].data.fd = input->get();
-    for (size_t i = 0; i < streams.size(); ++i) {
-        uv_pipe_init(loop.uv(), &streams[i]->pipe, 0);
-        streams[i]->pipe.data = streams[i].get();
-        stdio[i + 1].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
-        stdio[i + 1].data.stream = reinterpret_cast<uv_stream_t*>(&streams[i]->pipe);
-    }
-    uv_process_options_t options{};
-    options.exit_cb = &on_exit;
-    options.file = pointers[0];
-    options.args = pointers.data();
-    options.stdio = stdio.data();
-    options.stdio_count = static_cast<int>(stdio.size());
-    const int failed = uv_spawn(loop.uv(), &process->handle, &options);
-    for (auto& stream : streams) {
-        auto* pipe = reinterpret_cast<uv_stream_t*>(&stream->pipe);
-        if (failed == 0) {
-            stream->process = process;
-            uv_read_start(pipe, &on_alloc, &on_read);
-        } else {
-            uv_close(reinterpret_cast<uv_handle_t*>(pipe),
-                     [](uv_handle_t* closed) { delete static_cast<Stream*>(closed->data); });
-        }
-        (void)stream.release(); // the loop's until it has closed it
-    }
     process->self = process;
-    process->open = failed == 0 ? 3 : 1;
-    if (failed != 0) {
-        uv_close(reinterpret_cast<uv_handle_t*>(&process->handle),
-                 [](uv_handle_t* closed) { static_cast<Process*>(closed->data)->part_ended(); });
-        return push_failure(L, errno_error(-failed, "run", args[4]));
-    }
+    const auto listen = [&](Fd from, std::string& into) {
+        auto* stream = new Stream; // the loop's until it has closed it
+        stream->into = &into;
+        stream->process = process;
+        uv_pipe_init(loop.uv(), &stream->pipe, 0);
+        stream->pipe.data = stream;
+        uv_pipe_open(&stream->pipe, from.release());
+        uv_read_start(reinterpret_cast<uv_stream_t*>(&stream->pipe), &on_alloc, &on_read);
+        ++process->open;
+    };
+    listen(std::move(ours[0]), process->output);
+    listen(std::move(ours[1]), process->errors);
+    listen(child->take_status(), process->outcome);
+    process->child = std::move(*child);
     push_owner(L, std::move(process));
     return 1;
 }
@@ -187,9 +183,7 @@ int wait_process(lua_State* L) {
 
 int kill_process(lua_State* L) {
     Process& process = check<Process>(L, 1, "process");
-    if (process.open > 0) {
-        (void)uv_process_kill(&process.handle, static_cast<int>(check_unsigned(L, 2, "signal", 1, 64)));
-    }
+    process.child->signal(static_cast<int>(check_unsigned(L, 2, "signal", 1, 64)));
     return 0;
 }
 

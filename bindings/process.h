@@ -19,7 +19,7 @@ inline constexpr const char* kTypeName<Process> = "process";
 int spawn_process(lua_State* L);
 /// wait(process) -> exit status (128 + signal), output, errors. Blocks the task.
 int wait_process(lua_State* L);
-/// kill(process, signal). Does nothing when it has ended.
+/// kill(process, signal): SIGKILL ends all that it has started too. Does nothing when it has ended.
 int kill_process(lua_State* L);
 
 } // namespace mimicsh::lua

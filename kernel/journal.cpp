@@ -44,7 +44,7 @@ std::string boot_id() {
     return first_line("/proc/sys/kernel/random/boot_id");
 }
 
-/// When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); empty when there is none.
+/// When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); empty when it has ended.
 std::string start_time(const std::string& pid) {
     const std::string line = first_line("/proc/" + pid + "/stat");
     const size_t name_end = line.rfind(')'); // the name may hold anything
@@ -55,6 +55,9 @@ std::string start_time(const std::string& pid) {
     std::string field;
     for (int i = 0; i < 20; ++i) {
         fields >> field;
+        if (i == 0 && (field == "Z" || field == "X")) {
+            return {}; // it has ended, only nobody has asked yet
+        }
     }
     return field;
 }
@@ -107,7 +110,8 @@ Status Journal::write() {
             return errno_error(failed.value(), "journal", where.string());
         }
         fs::permissions(where, fs::perms::owner_all, failed);
-        const std::string pid = std::to_string(getpid());
+        // As /proc shows it to those who clean up: in a process namespace getpid() says something else.
+        const std::string pid = fs::read_symlink("/proc/self", failed).string();
         path_ = (where / (pid + "-" + start_time(pid) + "-" + boot_id())).string();
     }
     if (entries_.empty()) {

@@ -265,7 +265,7 @@ while true do
     lab.scope(function(l)
         local a, b = l:ns "a", l:ns "b"
         l:veth(a, b)
-        a:start "sleep 1000"
+        a:start "sleep 98765432 & sleep 98765432; true"
         a:run(function() assert(xdp.attach(inst.progs.passer, "eth0")):detach() end)
     end)
     for i = #links, 1, -1 do
@@ -299,6 +299,8 @@ test.case("SIGKILL at 50 points leaves nothing that --cleanup does not remove", 
             assert(not left:find "clsact" and not left:find "bpf", left)
         end
         assert(found > 0, "no kill hit an attachment")
+        local sleepers = b:run{ "pgrep", "-fxc", "sleep 98765432" }
+        test.eq(sleepers.out, "0\n")
         test.eq(b:run{ shell, "--cleanup" }.out, "nothing to clean up\n")
         test.eq(before:detach(), true)
         os.remove(script)

@@ -109,6 +109,37 @@ test.case("commands: output, errors, status, input", function()
     end)
 end)
 
+test.case("commands end with the lab, and what they started with them", function()
+    local mark = ("98765%d"):format(math.random(1e6))
+    local function left()
+        local file = io.popen("pgrep -fxc 'sleep " .. mark .. "'")
+        local count = file:read "*a"
+        file:close()
+        return tonumber(count)
+    end
+    in_lab(function(l)
+        local host = l:ns "a"
+        test.eq(host:run("sleep " .. mark .. " </dev/null >/dev/null 2>&1 & echo started").out, "started\n")
+        host:start("sleep " .. mark .. " & sleep " .. mark .. "; true")
+        for _ = 1, 200 do
+            if left() == 3 then
+                break
+            end
+            timer.sleep(0.01)
+        end
+        test.eq(left(), 3)
+    end)
+    test.eq(left(), 0)
+end)
+
+test.case("a command that is not there", function()
+    in_lab(function(l)
+        local done = l:ns "a":run{ "no-such-command", "x" }
+        test.eq(done.code, 127)
+        test.eq(done.err, "no-such-command: no such file or directory\n")
+    end)
+end)
+
 test.case("a router between two networks, with routes and address translation", function()
     in_lab(function(l)
         local hosts = l:topology{
