@@ -111,6 +111,12 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
               {}, addr);
         return {};
     }
+    case RegionKind::KernelStruct:
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " through a pointer to the kernel's struct " +
+                  std::string(struct_name(static_cast<KernelStruct>(region.shift))),
+              {}, addr);
+        return {};
     default:
         fault(FaultKind::Permission,
               verb(access, size, what) + " through a pointer to a " + name(region.kind), {}, addr);
@@ -244,8 +250,7 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
     if (handle_of(addr) == kContextHandle) {
         return load_context(addr, size, value);
     }
-    if (const uint32_t handle = handle_of(addr);
-        handle < regions.size() && regions.at(handle).kind == RegionKind::KernelStruct) {
+    if (const uint32_t handle = handle_of(addr); handle < regions.size() && struct_of(regions.at(handle))) {
         uint8_t bytes[8] = {};
         const bool ok = read_kernel_struct(*this, regions.at(handle), offset_of(addr), ByteSpan(bytes, size));
         value = mimicsh::load<uint64_t>(bytes);
@@ -285,6 +290,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
             note_opened(handle);
             std::memcpy(region.host + q, &value, size);
             return true;
+        }
+        if (struct_of(region) == KernelStruct::Connection) {
+            return store_to_connection(*this, region, offset_of(addr), size, value);
         }
     }
     if (!aligned_for_stack(*this, addr, size, Access::Write)) {

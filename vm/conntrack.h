@@ -45,6 +45,19 @@ class ConntrackTable {
     [[nodiscard]] const World::Connection& operator[](uint32_t number) const {
         return entries_.at(number).connection;
     }
+    /// When it ends, in jiffies of the clock; of an entry that is not in the table yet, from then on.
+    [[nodiscard]] uint64_t expires(uint32_t number) const { return entries_.at(number).expires; }
+    /// Number of the newest entry whose time is not over and that `fits` takes; looks at all of them.
+    template <typename F>
+    [[nodiscard]] std::optional<uint32_t> newest(uint64_t clock_ns, const F& fits) const {
+        for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+            const Entry& one = entry->second;
+            if (is_listed(one) && one.expires > clock_ns / kJiffy && fits(one.connection)) {
+                return entry->first;
+            }
+        }
+        return std::nullopt;
+    }
     /// To change it; its tuples and zone only before it is in the table.
     [[nodiscard]] World::Connection& change(uint32_t number);
     [[nodiscard]] size_t size() const { return entries_.size(); }

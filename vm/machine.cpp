@@ -208,6 +208,9 @@ void Machine::report_open_reference() {
     } else if (left.kind == RegionKind::Connection || left.kind == RegionKind::NewConnection) {
         fault(FaultKind::Strict, "the program ends with a connection that was not given back",
               "call bpf_ct_release (of a new one bpf_ct_insert_entry) on what was found at " + where);
+    } else if (struct_of(left) == KernelStruct::XfrmState) {
+        fault(FaultKind::Strict, "the program ends with an IPsec state that was not released",
+              "call bpf_xdp_xfrm_state_release on what was found at " + where);
     } else {
         fault(FaultKind::Strict, "the program ends with a socket that was not released",
               "call bpf_sk_release on the socket that was found at " + where);

@@ -29,9 +29,9 @@ const char* name(RegionKind kind) {
     case RegionKind::Slice:
         return "dynptr slice";
     case RegionKind::Connection:
-        return "connection (struct nf_conn, whose fields are not emulated)";
+        return "connection";
     case RegionKind::NewConnection:
-        return "new connection (struct nf_conn, whose fields are not emulated)";
+        return "new connection";
     case RegionKind::FlowKeys:
         return "flow keys";
     case RegionKind::Memory:
@@ -44,7 +44,7 @@ const char* name(RegionKind kind) {
     case RegionKind::TcpSocket:
         return "tcp socket";
     case RegionKind::KernelStruct:
-        return "task";
+        return "struct of the kernel";
     case RegionKind::Callback:
         return "function";
     case RegionKind::Dead:

@@ -52,6 +52,9 @@ enum class RouteType : uint8_t {
 struct World {
     static constexpr uint32_t kMainTable = 254, kLocalTable = 255;
 
+    /// Fields of a kernel struct by name ("icsk_rto") or by path ("inet_conn.icsk_rto").
+    using KernelFields = std::map<std::string, uint64_t, std::less<>>;
+
     struct Interface {
         std::string name;
         uint32_t index = 0;
@@ -59,7 +62,8 @@ struct World {
         std::optional<MacAddress> mac;
         bool forwarding = true;
         std::optional<std::vector<IpPrefix>> addresses;
-        std::string path; ///< "world.interfaces[1]", for faults
+        std::string path;    ///< "world.interfaces[1]", for faults
+        KernelFields fields; ///< of struct net_device
     };
 
     struct Route {
@@ -85,9 +89,6 @@ struct World {
         uint16_t port = 0;
         friend bool operator==(const Endpoint&, const Endpoint&) = default;
     };
-
-    /// Fields of a kernel struct by name ("icsk_rto") or by path ("inet_conn.icsk_rto").
-    using KernelFields = std::map<std::string, uint64_t, std::less<>>;
 
     struct Cgroup {
         std::optional<uint64_t> id;
@@ -126,6 +127,9 @@ struct World {
         uint32_t timeout_ms = 0; ///< time left at the start
         uint16_t zone = 0;
         uint8_t zone_direction = 3; ///< 1 original, 2 reply, 3 both
+        uint32_t mark = 0;
+        KernelFields fields; ///< of struct nf_conn, beyond the above
+        std::string path;    ///< "world.conntrack[1]", for faults; empty: a program made it
     };
 
     struct Task {
@@ -155,6 +159,18 @@ struct World {
         IpAddress remote;
     };
 
+    /// An IPsec state of the machine's (ip xfrm state).
+    struct SecurityState {
+        IpAddress destination;
+        std::optional<IpAddress> source;
+        uint32_t spi = 0; ///< host order
+        uint8_t protocol = 0;
+        uint32_t reqid = 0;
+        uint32_t mark = 0, mask = 0; ///< found for marks that are `mark` under `mask`
+        KernelFields fields;         ///< of struct xfrm_state, beyond the above
+        std::string path;            ///< "world.xfrm_states[1]", for faults
+    };
+
     std::optional<std::vector<Interface>> interfaces; ///< with lo (index 1), given or not
     std::optional<std::vector<Route>> routes;         ///< with those that follow from addresses
     std::optional<std::vector<Neighbour>> neighbours;
@@ -166,6 +182,9 @@ struct World {
     std::optional<uint32_t> conntrack_max; ///< net.netfilter.nf_conntrack_max
     std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
     std::vector<XfrmState> xfrm;  ///< outermost first
+    std::optional<std::vector<SecurityState>> xfrm_states;
+    /// world.kernel: fields of structs of the kernel that nothing else says, by the struct's name.
+    std::map<std::string, KernelFields, std::less<>> kernel;
     /// What the card says of the packet; without it the card cannot say anything.
     struct Rx {
         std::optional<uint64_t> timestamp;

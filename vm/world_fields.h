@@ -239,8 +239,9 @@ class Fields {
     std::set<std::string> known_;
 };
 
-/// The table "fields" of a socket, task or cgroup.
-[[nodiscard]] World::KernelFields read_kernel_fields(Fields& above, Problem& problem);
+/// The table "fields" of a socket, task, interface or the like.
+[[nodiscard]] World::KernelFields read_kernel_fields(Fields& above, Problem& problem,
+                                                     const char* member = "fields");
 /// {id=, ancestors=, classid=, fields=}
 [[nodiscard]] World::Cgroup read_cgroup(Fields& fields, Problem& problem);
 /// What belongs to the packet of a run: its socket, tunnel and IPsec history, what the card says of it.

@@ -5,19 +5,19 @@
 
 namespace mimicsh::vm {
 
-World::KernelFields read_kernel_fields(Fields& above, Problem& problem) {
+World::KernelFields read_kernel_fields(Fields& above, Problem& problem, const char* member) {
     World::KernelFields all;
-    const json* given = above.find("fields");
+    const json* given = above.find(member);
     if (given == nullptr) {
         return all;
     }
     if (!given->is_object()) {
-        above.refuse("fields", "expected a table with named values");
+        above.refuse(member, "expected a table with named values");
         return all;
     }
     for (const auto& [name, value] : given->items()) {
         if (!value.is_number_integer()) {
-            problem.refuse(above.at("fields") + "." + name, "expected a number");
+            problem.refuse(above.at(member) + "." + name, "expected a number");
         } else {
             all[name] = value.is_number_unsigned() ? value.get<uint64_t>()
                                                    : static_cast<uint64_t>(value.get<int64_t>());
@@ -96,7 +96,7 @@ Tunnel read_tunnel(Fields& fields) {
     return tunnel;
 }
 
-World::Connection read_connection(Fields& fields) {
+World::Connection read_connection(Fields& fields, Problem& problem) {
     constexpr std::array<std::string_view, 2> kProtocols{"tcp", "udp"};
     constexpr uint8_t kTcp = 6, kUdp = 17;
     constexpr uint32_t kConfirmed = 8, kHour = 3'600'000;
@@ -109,6 +109,9 @@ World::Connection read_connection(Fields& fields) {
     one.status = fields.number("status").value_or(0) | kConfirmed;
     one.timeout_ms = fields.number("timeout_ms").value_or(kHour);
     one.zone = static_cast<uint16_t>(fields.number("zone", UINT16_MAX).value_or(0));
+    one.mark = fields.number("mark").value_or(0);
+    one.fields = read_kernel_fields(fields, problem);
+    one.path = fields.path();
     fields.finish();
     const bool v6 = one.original.source.address.v6;
     for (const World::Endpoint* end :
@@ -118,6 +121,39 @@ World::Connection read_connection(Fields& fields) {
         }
     }
     return one;
+}
+
+World::SecurityState read_security_state(Fields& fields, Problem& problem) {
+    constexpr std::array<std::string_view, 3> kProtocols{"esp", "ah", "comp"};
+    constexpr std::array<uint8_t, 3> kNumbers{50, 51, 108};
+    World::SecurityState one;
+    one.path = fields.path();
+    one.destination = fields.need("destination", fields.address("destination"));
+    one.source = fields.address("source");
+    one.spi = fields.need("spi", fields.number("spi"));
+    one.protocol = kNumbers[fields.need("proto", fields.word("proto", kProtocols))];
+    one.reqid = fields.number("reqid").value_or(0);
+    one.mark = fields.number("mark").value_or(0);
+    one.mask = fields.number("mask").value_or(one.mark == 0 ? 0 : UINT32_MAX);
+    one.fields = read_kernel_fields(fields, problem);
+    fields.finish();
+    if (one.source && one.source->v6 != one.destination.v6) {
+        fields.refuse("source", "of another family than 'destination'");
+    }
+    return one;
+}
+
+/// {sk_buff = {truesize = 768}}
+void read_kernel(Fields& top, World& world, Problem& problem) {
+    if (const json* value = top.find("kernel")) {
+        Fields structs(*value, "world.kernel", problem);
+        for (const char* name : {"net", "sk_buff", "skb_shared_info", "xdp_buff", "xdp_rxq_info"}) {
+            if (auto fields = read_kernel_fields(structs, problem, name); !fields.empty()) {
+                world.kernel[name] = std::move(fields);
+            }
+        }
+        structs.finish();
+    }
 }
 
 } // namespace
@@ -148,10 +184,18 @@ void read_packet_world(Fields& top, World& world, Problem& problem) {
     std::vector<World::Connection> connections;
     if (top.list("conntrack", [&](const json& value, const std::string& path) {
             Fields fields(value, path, problem);
-            connections.push_back(read_connection(fields));
+            connections.push_back(read_connection(fields, problem));
         })) {
         world.conntrack = std::move(connections);
     }
+    std::vector<World::SecurityState> states;
+    if (top.list("xfrm_states", [&](const json& value, const std::string& path) {
+            Fields fields(value, path, problem);
+            states.push_back(read_security_state(fields, problem));
+        })) {
+        world.xfrm_states = std::move(states);
+    }
+    read_kernel(top, world, problem);
     (void)top.list("xfrm", [&](const json& value, const std::string& path) {
         Fields fields(value, path, problem);
         World::XfrmState one;

@@ -39,7 +39,9 @@ const std::map<std::string, Exception>& exceptions() {
         {"tests/cases/parity/storage.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/syncookie.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/task.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/parity/kernel_context.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/world.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/parity/xfrm_state.bpf.c", Exception::NeedsWorld},
         {"tests/cases/programs/fib_router.bpf.c", Exception::NeedsWorld},
         {"tests/data/bpf/core.bpf.c", Exception::NoProgram},
         {"tests/data/bpf/externs.bpf.c", Exception::NotEmulated}, // addresses of kernel symbols

@@ -79,9 +79,9 @@ vm::Options new_namespace() {
     vm::Options options;
     const std::string ids =
         R"("pid": )" + std::to_string(syscall(SYS_gettid)) + R"(, "tgid": )" + std::to_string(getpid());
-    options.world =
-        *vm::parse_world(R"({"interfaces": [], "routes": [], "neighbours": [], "sockets": [], "task": {)" +
-                         ids + R"(, "uid": 0, "gid": 0, "comm": "kernel_selftest"}})");
+    options.world = *vm::parse_world(
+        R"({"interfaces": [], "routes": [], "neighbours": [], "sockets": [], "conntrack": [], "task": {)" +
+        ids + R"(, "uid": 0, "gid": 0, "comm": "kernel_selftest"}})");
     return options;
 }
 

@@ -79,6 +79,7 @@ uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args) {
         call.set_protocol(protocol);
     }
     set_card_tag(call, is_vlan(wanted) ? wanted : kVlan, static_cast<uint16_t>(args[2]));
+    machine.skb.mac_len = call.mac_length();
     return call.changed(0);
 }
 

@@ -161,7 +161,7 @@ bool is_socket(const Region& region) {
     return region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
            region.kind == RegionKind::TcpSocket ||
            (region.kind == RegionKind::KernelStruct &&
-            region.shift >= static_cast<uint8_t>(KernelStruct::TcpSock));
+            region.shift >= static_cast<uint8_t>(kFirstSocket));
 }
 
 /// The socket region that an argument points to; null = fault pending.

@@ -111,8 +111,7 @@ namespace {
 /// The struct of the kernel that an address leads into, or null.
 const Region* kernel_struct_at(const Machine& machine, uint64_t addr) {
     const uint32_t handle = handle_of(addr);
-    const bool is_one =
-        handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::KernelStruct;
+    const bool is_one = handle < machine.regions.size() && struct_of(machine.regions.at(handle));
     return is_one ? &machine.regions.at(handle) : nullptr;
 }
 

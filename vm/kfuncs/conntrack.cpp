@@ -5,9 +5,12 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/conntrack_entry.h"
 #include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
+
+using namespace conntrack;
 
 namespace {
 
@@ -16,15 +19,6 @@ constexpr uint32_t kNetns = 0, kError = 4, kProtocol = 8, kDirection = 9, kZone 
                    kReserved = 13, kOptsSize = 16, kOldOptsSize = 12;
 constexpr uint8_t kTcp = 6, kUdp = 17, kBothDirections = 3;
 
-/// IPS_* bits.
-enum Status : uint32_t {
-    kExpected = 1 << 0,
-    kSeenReply = 1 << 1,
-    kAssured = 1 << 2,
-    kConfirmed = 1 << 3,
-    kDying = 1 << 9,
-    kFixedTimeout = 1 << 10,
-};
 /// What a change of status leaves alone: NAT, expectation, confirmation, death, templates, offloads.
 constexpr uint32_t kUnchangeable = 0x1bf0 | 0xc000 | kExpected | kConfirmed;
 
@@ -58,6 +52,9 @@ bool parse_tuple(const uint8_t* bytes, uint64_t size, Tuple& tuple) {
 int64_t check_question(Question& question, const uint8_t* tuple, uint64_t tuple_size, bool looks_up,
                        KernelVersion kernel) {
     const uint8_t* opts = question.opts;
+    if (tuple == nullptr) {
+        return -EINVAL;
+    }
     const bool takes_zones = kernel >= KernelVersion::V6_12;
     if (question.opts_size != kOldOptsSize && (question.opts_size != kOptsSize || !takes_zones)) {
         return -EINVAL;
@@ -123,7 +120,8 @@ Question ask(Machine& machine, const uint64_t* args, const char* kfunc, bool loo
     question.opts =
         tuple == nullptr ? nullptr : machine.span(args[3], question.opts_size, Access::Write, "options");
     if (question.opts != nullptr) {
-        refusal = check_question(question, tuple, tuple_size, looks_up, machine.options.kernel);
+        refusal = check_question(question, args[1] == 0 ? nullptr : tuple, tuple_size, looks_up,
+                                 machine.options.kernel);
     }
     return question;
 }
@@ -186,19 +184,6 @@ uint64_t allocate(Machine& machine, const uint64_t* args, const char* kfunc) {
     machine.note_effect(sizeof(ConntrackTable::Entry));
     const auto number = machine.connections.add(made, machine.clock_ns, held);
     return number ? add_pointer(machine, RegionKind::NewConnection, *number) : refuse(question, -ENOMEM);
-}
-
-/// Number of the connection that an argument points to; nothing = fault pending.
-std::optional<uint32_t> connection_at(Machine& machine, uint64_t addr, RegionKind kind, const char* kfunc) {
-    const uint32_t handle = handle_of(addr);
-    if (handle < machine.regions.size() && offset_of(addr) == 0 && machine.regions.at(handle).kind == kind) {
-        return machine.regions.at(handle).owner;
-    }
-    machine.fault(FaultKind::BadCall,
-                  std::string(kfunc) + ": the argument is no " +
-                      (kind == RegionKind::Connection ? "connection" : "connection that was allocated"),
-                  {}, addr);
-    return std::nullopt;
 }
 
 void give_back(Machine& machine, uint64_t addr, const char* kfunc) {

@@ -33,8 +33,12 @@ constexpr std::array kRows{
     KfuncRow{"bpf_dynptr_is_rdonly", kfunc_dynptr_is_rdonly, "KfuncParity.DynptrBounds", ""},
     KfuncRow{"bpf_dynptr_size", kfunc_dynptr_size, "KfuncParity.DynptrBounds", ""},
     KfuncRow{"bpf_dynptr_clone", kfunc_dynptr_clone, "KfuncParity.DynptrBounds", ""},
+    KfuncRow{"bpf_cast_to_kern_ctx", kfunc_cast_to_kern_ctx, "WorldParity.KernelContext",
+             "fields from run and world; no bit fields"},
+    KfuncRow{"bpf_rdonly_cast", kfunc_rdonly_cast, "WorldParity.KernelContext",
+             "of the context, sockets and skb_shared_info; world.kernel"},
     KfuncRow{"bpf_xdp_ct_lookup", kfunc_xdp_ct_lookup, "ConntrackParity.EntriesOfConnections",
-             "world.conntrack; fields of struct nf_conn cannot be read"},
+             "world.conntrack; fields of struct nf_conn"},
     KfuncRow{"bpf_skb_ct_lookup", kfunc_skb_ct_lookup, "ConntrackParity.EntriesOfConnections", "as above"},
     KfuncRow{"bpf_xdp_ct_alloc", kfunc_xdp_ct_alloc, "WorldParity.Conntrack", "as above"},
     KfuncRow{"bpf_skb_ct_alloc", kfunc_skb_ct_alloc, "WorldParity.Conntrack", "as above"},
@@ -46,6 +50,11 @@ constexpr std::array kRows{
              "on the clock that advance moves"},
     KfuncRow{"bpf_ct_set_status", kfunc_ct_set_status, "WorldParity.Conntrack", ""},
     KfuncRow{"bpf_ct_change_status", kfunc_ct_change_status, "WorldParity.Conntrack", ""},
+    KfuncRow{"bpf_ct_set_nat_info", kfunc_ct_set_nat_info, "WorldParity.ConntrackFields",
+             "a source port that is taken is replaced at random"},
+    KfuncRow{"bpf_xdp_get_xfrm_state", kfunc_xdp_get_xfrm_state, "WorldParity.XfrmStates",
+             "world.xfrm_states"},
+    KfuncRow{"bpf_xdp_xfrm_state_release", kfunc_xdp_xfrm_state_release, "WorldParity.XfrmStates", ""},
     KfuncRow{"bpf_rcu_read_lock", kfunc_rcu_read_lock, "KfuncParity.Sections", ""},
     KfuncRow{"bpf_rcu_read_unlock", kfunc_rcu_read_unlock, "KfuncParity.Sections", ""},
     KfuncRow{"bpf_preempt_disable", kfunc_preempt_disable, "KfuncParity.Sections", ""},
@@ -95,11 +104,8 @@ constexpr std::array kRows{
     KfuncRow{"bpf_strnstr", kfunc_strnstr, "KfuncParity.Strings", ""},
 };
 
-constexpr std::string_view kNoKernelContext = "contexts have no layout of kernel structures";
 constexpr std::array kReasons{
     KfuncReason{"bpf_cpumask_*", "programs on packets may not call it"},
-    KfuncReason{"bpf_cast_to_kern_ctx", kNoKernelContext},
-    KfuncReason{"bpf_rdonly_cast", kNoKernelContext},
 };
 
 } // namespace

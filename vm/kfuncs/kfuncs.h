@@ -69,6 +69,10 @@ uint64_t kfunc_xdp_metadata_rx_timestamp(Machine& machine, const uint64_t* args)
 uint64_t kfunc_xdp_metadata_rx_hash(Machine& machine, const uint64_t* args);
 uint64_t kfunc_xdp_metadata_rx_vlan_tag(Machine& machine, const uint64_t* args);
 
+// kernel_context.cpp
+uint64_t kfunc_cast_to_kern_ctx(Machine& machine, const uint64_t* args);
+uint64_t kfunc_rdonly_cast(Machine& machine, const uint64_t* args);
+
 // conntrack.cpp
 uint64_t kfunc_xdp_ct_lookup(Machine& machine, const uint64_t* args);
 uint64_t kfunc_skb_ct_lookup(Machine& machine, const uint64_t* args);
@@ -80,6 +84,13 @@ uint64_t kfunc_ct_set_timeout(Machine& machine, const uint64_t* args);
 uint64_t kfunc_ct_change_timeout(Machine& machine, const uint64_t* args);
 uint64_t kfunc_ct_set_status(Machine& machine, const uint64_t* args);
 uint64_t kfunc_ct_change_status(Machine& machine, const uint64_t* args);
+
+// conntrack_entry.cpp
+uint64_t kfunc_ct_set_nat_info(Machine& machine, const uint64_t* args);
+
+// xfrm.cpp
+uint64_t kfunc_xdp_get_xfrm_state(Machine& machine, const uint64_t* args);
+uint64_t kfunc_xdp_xfrm_state_release(Machine& machine, const uint64_t* args);
 
 // sections.cpp
 uint64_t kfunc_rcu_read_lock(Machine& machine, const uint64_t* args);

@@ -49,6 +49,12 @@ struct percpu_holder { object_type __attribute__((btf_type_tag("percpu_kptr"))) 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
 	__type(value, struct percpu_holder); } percpu_holders SEC(".maps");
 struct large { __u64 numbers[65]; };
+extern void bpf_ct_release(struct nf_conn *ct) __ksym;
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+extern void *bpf_rdonly_cast(void *object, __u32 type) __ksym;
+struct xfrm_options { __s32 error, netns; __u32 mark, daddr[4], spi; __u8 proto; __u16 family; };
+extern struct xfrm_state *bpf_xdp_get_xfrm_state(struct xdp_md *ctx, struct xfrm_options *options, \
+	__u32 size) __ksym;
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, __u32); \
 	__type(value, struct value); __uint(map_flags, BPF_F_RDONLY_PROG); } fixed SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_SK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); \

@@ -14,6 +14,11 @@ constexpr const char* kFindSocket = "struct bpf_sock_tuple t = {};\nt.ipv4.daddr
                                     "t.ipv4.dport = 0x5000;\n"
                                     "struct bpf_sock *sk = bpf_sk_lookup_tcp(ctx, &t, 12, -1, 0);\n"
                                     "if (!sk) return 0;\n";
+constexpr const char* kFindConnection =
+    "struct bpf_sock_tuple t = {};\nt.ipv4.saddr = 0x0200000a;\nt.ipv4.daddr = 0x0100000a;\n"
+    "t.ipv4.sport = 0x0500;\nt.ipv4.dport = 0x5000;\n"
+    "struct ct_options o = {.netns_id = -1, .l4proto = 6};\n"
+    "void *ct = bpf_xdp_ct_lookup(ctx, &t, 12, &o, sizeof(o));\n";
 constexpr const char* kVisitKey =
     "static long visit(void *map, __u32 *key, struct value *value, void *other)\n"
     "{\n";
@@ -262,6 +267,28 @@ void permissions(std::vector<FaultCase>& all) {
           .body = "void *p = new_percpu(struct percpu_holder); // here\n"
                   "if (p) bpf_percpu_obj_drop_impl(p, 0);\nreturn 2;",
           .cause = "is no struct of numbers"},
+         {.name = "field of a connection written",
+          .kind = kPermission,
+          .body = std::string(kFindConnection) + "if (!ct) return 0;\nHIDE(ct);\n*(volatile __u64 *)ct = 1; "
+                                                 "// here\nbpf_ct_release(ct);\nreturn 2;",
+          .cause = "write of 8 bytes at struct nf_conn + 0: programs may write its field mark only",
+          .world = kConnection},
+         {.name = "connection that was given back",
+          .kind = FaultKind::BadPointer,
+          .body = std::string(kFindConnection) +
+                  "if (!ct) return 0;\nbpf_ct_release(ct);\nreturn *(volatile __u32 *)ct; // here",
+          .cause = "read of 4 bytes through a stale connection pointer: bpf_ct_release made it invalid",
+          .world = kConnection},
+         {.name = "struct behind the context written",
+          .kind = kPermission,
+          .body = "void *skb = bpf_cast_to_kern_ctx(ctx);\n*(volatile __u32 *)skb = 1; // here\nreturn 0;",
+          .cause = "write of 4 bytes through a pointer to the kernel's struct sk_buff",
+          .section = "tc"},
+         {.name = "cast to a number",
+          .kind = FaultKind::BadCall,
+          .body = "void *p = bpf_rdonly_cast(ctx, __builtin_btf_type_id(*(int *)0, 1)); // here\n"
+                  "return p ? 2 : 1;",
+          .cause = "is no struct of the kernel"},
          {.name = "map itself",
           .kind = kPermission,
           .body = "bpf_loop(1, visit, &array, 0);\nreturn 2;",
@@ -301,12 +328,13 @@ void left_open(std::vector<FaultCase>& all) {
         "the program ends inside a section without preemption", "leave the section that was entered at line");
     add("section without interrupts left open", "unsigned long f;\nbpf_local_irq_save(&f);\nreturn 2;",
         "the program ends inside a section without interrupts", "leave the section that was entered at line");
-    add("connection left open",
-        "struct bpf_sock_tuple t = {};\nt.ipv4.saddr = 0x0200000a;\nt.ipv4.daddr = 0x0100000a;\n"
-        "t.ipv4.sport = 0x0500;\nt.ipv4.dport = 0x5000;\nstruct ct_options o = {.netns_id = -1, .l4proto = "
-        "6};\n"
-        "void *ct = bpf_xdp_ct_lookup(ctx, &t, 12, &o, sizeof(o));\nreturn ct ? 2 : 1;",
+    add("connection left open", std::string(kFindConnection) + "return ct ? 2 : 1;",
         "the program ends with a connection that was not given back", "call bpf_ct_release", kConnection);
+    add("IPsec state left open",
+        "struct xfrm_options x = {.netns = -1, .daddr = {0x0100000a}, .spi = 0x05000000, .proto = 50, "
+        ".family = 2};\nvoid *state = bpf_xdp_get_xfrm_state(ctx, &x, sizeof(x));\nreturn state ? 2 : 1;",
+        "the program ends with an IPsec state that was not released", "call bpf_xdp_xfrm_state_release",
+        R"({"xfrm_states": [{"destination": "10.0.0.1", "spi": 5, "proto": "esp"}]})");
 }
 
 } // namespace

@@ -15,53 +15,64 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
         const char* text;
         const char* message;
     };
-    for (const Case& one : {
-             Case{"", "load: world: not JSON"},
-             Case{"[1]", "load: world: expected a table with named values"},
-             Case{R"({"route": []})",
-                  "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, interfaces, neighbours, "
-                  "netns_cookie, "
-                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
-                  "time, tunnel, xfrm)"},
-             Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
-             Case{R"({"interfaces": [{"name": "a"}]})", "load: world.interfaces[1].index: missing"},
-             Case{R"({"interfaces": [{"name": "a", "index": 0}]})",
-                  "load: world.interfaces[1].index: interfaces count from 1"},
-             Case{R"({"interfaces": [{"name": "a", "index": 2, "mtu": -1}]})",
-                  "load: world.interfaces[1].mtu: expected a whole number from 0 to 4294967295, got -1"},
-             Case{R"({"interfaces": [{"name": "a", "index": 2, "mac": "02:00"}]})",
-                  "load: world.interfaces[1].mac: not a MAC address: '02:00'"},
-             Case{R"({"interfaces": [{"name": "a", "index": 2}, {"name": "a", "index": 3}]})",
-                  "load: world.interfaces[2]: same name or index as world.interfaces[1]"},
-             Case{R"({"interfaces": [{"name": "a", "index": 2, "addresses": ["10.0.0.1/33"]}]})",
-                  "load: world.interfaces[1].addresses[1]: the length of a prefix is 0 to 32: '10.0.0.1/33'"},
-             Case{R"({"routes": [{"to": "10.0.0.0/8", "type": "blackhole"}, {"to": "default", "via": "x"}]})",
-                  "load: world.routes[2].via: not an address: 'x'"},
-             Case{R"({"routes": [{"to": "default", "dev": "eth7"}]})",
-                  "load: world.routes[1].dev: no interface \"eth7\" in world.interfaces"},
-             Case{R"({"routes": [{"to": "default"}]})",
-                  "load: world.routes[1].dev: a unicast route needs its interface"},
-             Case{R"({"routes": [{"to": "default", "type": "black"}]})",
-                  "load: world.routes[1].type: 'black' is none of unicast, local, broadcast, anycast, "
-                  "blackhole, "
-                  "unreachable, prohibit, throw"},
-             Case{R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1"}]})",
-                  "load: world.sockets[1].local: expected \"address:port\" or \"[address]:port\", got "
-                  "'10.0.0.1'"},
-             Case{R"({"sockets": [{"proto": "udp", "local": "10.0.0.1:53", "state": "listen"}]})",
-                  "load: world.sockets[1].state: only a TCP socket without a peer listens"},
-             Case{
-                 R"({"sockets": [{"proto": "tcp", "local": "[::]:80", "tcp": {"cwnd": 1}}]})",
+    for (
+        const Case& one : {
+            Case{"", "load: world: not JSON"},
+            Case{"[1]", "load: world: expected a table with named values"},
+            Case{R"({"route": []})",
+                 "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, interfaces, "
+                 "kernel, neighbours, "
+                 "netns_cookie, "
+                 "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
+                 "time, tunnel, xfrm, xfrm_states)"},
+            Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
+            Case{R"({"interfaces": [{"name": "a"}]})", "load: world.interfaces[1].index: missing"},
+            Case{R"({"interfaces": [{"name": "a", "index": 0}]})",
+                 "load: world.interfaces[1].index: interfaces count from 1"},
+            Case{R"({"interfaces": [{"name": "a", "index": 2, "mtu": -1}]})",
+                 "load: world.interfaces[1].mtu: expected a whole number from 0 to 4294967295, got -1"},
+            Case{R"({"interfaces": [{"name": "a", "index": 2, "mac": "02:00"}]})",
+                 "load: world.interfaces[1].mac: not a MAC address: '02:00'"},
+            Case{R"({"interfaces": [{"name": "a", "index": 2}, {"name": "a", "index": 3}]})",
+                 "load: world.interfaces[2]: same name or index as world.interfaces[1]"},
+            Case{R"({"interfaces": [{"name": "a", "index": 2, "addresses": ["10.0.0.1/33"]}]})",
+                 "load: world.interfaces[1].addresses[1]: the length of a prefix is 0 to 32: '10.0.0.1/33'"},
+            Case{R"({"routes": [{"to": "10.0.0.0/8", "type": "blackhole"}, {"to": "default", "via": "x"}]})",
+                 "load: world.routes[2].via: not an address: 'x'"},
+            Case{R"({"routes": [{"to": "default", "dev": "eth7"}]})",
+                 "load: world.routes[1].dev: no interface \"eth7\" in world.interfaces"},
+            Case{R"({"routes": [{"to": "default"}]})",
+                 "load: world.routes[1].dev: a unicast route needs its interface"},
+            Case{R"({"routes": [{"to": "default", "type": "black"}]})",
+                 "load: world.routes[1].type: 'black' is none of unicast, local, broadcast, anycast, "
+                 "blackhole, "
+                 "unreachable, prohibit, throw"},
+            Case{R"({"kernel": {"skb": {}}})",
+                 "load: world.kernel.skb: unknown word (known: net, sk_buff, skb_shared_info, xdp_buff, "
+                 "xdp_rxq_info)"},
+            Case{R"({"kernel": {"sk_buff": 1}})",
+                 "load: world.kernel.sk_buff: expected a table with named values"},
+            Case{R"({"xfrm_states": [{"destination": "10.0.0.1", "spi": 1, "proto": "udp"}]})",
+                 "load: world.xfrm_states[1].proto: 'udp' is none of esp, ah, comp"},
+            Case{
+                R"({"xfrm_states": [{"destination": "::1", "source": "10.0.0.1", "spi": 1, "proto": "ah"}]})",
+                "load: world.xfrm_states[1].source: of another family than 'destination'"},
+            Case{R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1"}]})",
+                 "load: world.sockets[1].local: expected \"address:port\" or \"[address]:port\", got "
+                 "'10.0.0.1'"},
+            Case{R"({"sockets": [{"proto": "udp", "local": "10.0.0.1:53", "state": "listen"}]})",
+                 "load: world.sockets[1].state: only a TCP socket without a peer listens"},
+            Case{R"({"sockets": [{"proto": "tcp", "local": "[::]:80", "tcp": {"cwnd": 1}}]})",
                  "load: world.sockets[1].tcp.cwnd: unknown word (known: bytes_acked, bytes_received, "
                  "data_segs_in, "
                  "data_segs_out, delivered, delivered_ce, dsack_dups, ecn_flags, icsk_retransmits, lost_out, "
                  "mss_cache, packets_out, rate_delivered, rate_interval_us, rcv_nxt, retrans_out, rtt_min, "
                  "sacked_out, segs_in, segs_out, snd_cwnd, snd_nxt, snd_ssthresh, snd_una, srtt_us, "
                  "total_retrans)"},
-             Case{R"({"task": {"comm": "a name that is too long"}})",
-                  "load: world.task.comm: a task's name has at most 15 characters"},
-             Case{R"({"time": {}})", "load: world.time.ns: missing"},
-         }) {
+            Case{R"({"task": {"comm": "a name that is too long"}})",
+                 "load: world.task.comm: a task's name has at most 15 characters"},
+            Case{R"({"time": {}})", "load: world.time.ns: missing"},
+        }) {
         const auto world = vm::parse_world(one.text);
         ASSERT_FALSE(world) << one.text;
         EXPECT_EQ(world.error().message(), one.message);
@@ -120,6 +131,93 @@ TEST(World, MissingValuesAreFaultsThatNameTheField) {
                           "routes": [{"to": "10.0.0.0/8", "dev": "a"}]})",
                          fib),
               "the scripted world has no world.neighbours");
+}
+
+TEST(World, FieldsOfKernelStructsComeFromTheWorldOrAreNamed) {
+    const auto skb = [](const char* world, const std::string& read) {
+        return outcome_in(world, R"(#define __core __attribute__((preserve_access_index))
+struct net_device { int ifindex; unsigned int mtu, flags; } __core;
+struct sock { int sk_rcvbuf; } __core;
+struct sk_buff { struct net_device *dev; struct sock *sk; unsigned int len, truesize; } __core;
+struct skb_shared_info { unsigned char nr_frags; } __core;
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+extern void *bpf_rdonly_cast(void *object, __u32 type) __ksym;
+#define id(type) __builtin_btf_type_id(*(struct type *)0, 1)
+SEC("tc") int filter(struct __sk_buff *ctx)
+{
+    struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
+    return )" + read + ";\n}");
+    };
+    EXPECT_EQ(skb("{}", "skb->len"), "returned 64");
+    EXPECT_EQ(skb("{}", "skb->truesize"), "the scripted world has no world.kernel.sk_buff[\"truesize\"]");
+    EXPECT_EQ(skb(R"({"kernel": {"sk_buff": {"truesize": 768}}})", "skb->truesize"), "returned 768");
+    EXPECT_EQ(skb("{}", "skb->dev->ifindex"), "returned 1");
+    EXPECT_EQ(skb("{}", "skb->dev->mtu"), "the scripted world has no world.interfaces with index 1");
+    EXPECT_EQ(skb(R"({"interfaces": []})", "skb->dev->mtu"), "returned 65536");
+    constexpr const char* kLo = R"({"interfaces": [{"name": "lo", "index": 1, "fields": {"flags": 9}}]})";
+    EXPECT_EQ(skb(kLo, "skb->dev->mtu"), "the scripted world has no world.interfaces[1].mtu");
+    EXPECT_EQ(skb(kLo, "skb->dev->flags"), "returned 9");
+    EXPECT_EQ(skb("{}", "skb->sk->sk_rcvbuf"), "the scripted world has no world.kernel.sk_buff[\"sk\"]");
+    constexpr const char* kSocket = R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1:80",
+        "fields": {"sk_rcvbuf": 77}}], "socket": {"is": 1}})";
+    EXPECT_EQ(skb(kSocket, "skb->sk->sk_rcvbuf"), "returned 77");
+    EXPECT_EQ(skb("{}", "((struct sk_buff *)bpf_rdonly_cast(ctx, id(sk_buff)))->len"), "returned 64");
+    EXPECT_EQ(skb("{}", "((struct skb_shared_info *)bpf_rdonly_cast(skb, id(skb_shared_info)))->nr_frags"),
+              "bpf_rdonly_cast: no struct skb_shared_info is known at this address");
+}
+
+TEST(World, FieldsOfConnectionsAndIpsecStatesAreNamed) {
+    const std::string program = R"(#define __core __attribute__((preserve_access_index))
+struct nf_conn { unsigned int mark, secmark; } __core;
+struct xfrm_state { unsigned int if_id; struct { unsigned int reqid; } props; } __core;
+struct ct_options { __s32 netns, error; __u8 proto, dir; __u16 zone; __u8 zone_dir, reserved[3]; };
+struct xfrm_options { __s32 error, netns; __u32 mark, daddr[4], spi; __u8 proto; __u16 family; };
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size,
+    struct ct_options *options, __u32 options_size) __ksym;
+extern void bpf_ct_release(struct nf_conn *ct) __ksym;
+extern struct xfrm_state *bpf_xdp_get_xfrm_state(struct xdp_md *ctx, struct xfrm_options *options,
+    __u32 size) __ksym;
+extern void bpf_xdp_xfrm_state_release(struct xfrm_state *state) __ksym;
+SEC("xdp") int filter(struct xdp_md *ctx)
+{
+    struct bpf_sock_tuple t = { .ipv4 = { 0x0200000a, 0x0100000a, 0x0500, 0x5000 } };
+    struct ct_options o = { .netns = -1, .proto = 6 };
+    struct xfrm_options x = { .netns = -1, .daddr = { 0x0100000a }, .spi = 0x05000000, .proto = 50, .family = 2 };
+    int result;
+#ifdef IPSEC
+    struct xfrm_state *state = bpf_xdp_get_xfrm_state(ctx, &x, sizeof(x));
+    if (!state)
+        return 1000;
+    result = state->FIELD;
+    bpf_xdp_xfrm_state_release(state);
+#else
+    struct nf_conn *ct = bpf_xdp_ct_lookup(ctx, &t, 12, &o, sizeof(o));
+    if (!ct)
+        return 1000;
+    result = ct->FIELD;
+    bpf_ct_release(ct);
+#endif
+    return result;
+})";
+    const auto ct = [&](const std::string& fields, const std::string& read) {
+        const std::string world = R"({"conntrack": [{"proto": "tcp", "source": "10.0.0.2:5",
+            "destination": "10.0.0.1:80")" +
+                                  fields + "}]}";
+        return outcome_in(world.c_str(), "#define FIELD " + read + "\n" + program);
+    };
+    EXPECT_EQ(ct(R"(, "mark": 42)", "mark"), "returned 42");
+    EXPECT_EQ(ct("", "mark"), "returned 0");
+    EXPECT_EQ(ct("", "secmark"), "the scripted world has no world.conntrack[1].fields[\"secmark\"]");
+    EXPECT_EQ(ct(R"(, "fields": {"secmark": 6})", "secmark"), "returned 6");
+    const auto ipsec = [&](const char* world, const std::string& read) {
+        return outcome_in(world, "#define IPSEC\n#define FIELD " + read + "\n" + program);
+    };
+    constexpr const char* kState = R"({"xfrm_states": [{"destination": "10.0.0.1", "spi": 5, "proto": "esp",
+        "reqid": 9}]})";
+    EXPECT_EQ(ipsec("{}", "props.reqid"), "the scripted world has no world.xfrm_states");
+    EXPECT_EQ(ipsec(R"({"xfrm_states": []})", "props.reqid"), "returned 1000");
+    EXPECT_EQ(ipsec(kState, "props.reqid"), "returned 9");
+    EXPECT_EQ(ipsec(kState, "if_id"), "the scripted world has no world.xfrm_states[1].fields[\"if_id\"]");
 }
 
 TEST(World, AnswersAreTheScriptedValues) {
