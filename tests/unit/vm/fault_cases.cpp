@@ -52,6 +52,17 @@ struct large { __u64 numbers[65]; };
 extern void bpf_ct_release(struct nf_conn *ct) __ksym;
 extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
 extern void *bpf_rdonly_cast(void *object, __u32 type) __ksym;
+extern int bpf_xdp_pull_data(struct xdp_md *ctx, __u32 length) __ksym;
+struct cgroup;
+struct css_set { struct cgroup *dfl_cgrp; } __attribute__((preserve_access_index));
+struct task_struct { struct css_set *cgroups; } __attribute__((preserve_access_index));
+struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); \
+	__type(value, __u64); } of_task SEC(".maps");
+/* Newer than Debian's headers. */
+static void *(*const cgrp_storage_get)(void *map, struct cgroup *cgroup, void *value, __u64 flags) = (void *)210;
+struct { __uint(type, 32); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); \
+	__type(value, __u64); } of_cgroup SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_USER_RINGBUF); __uint(max_entries, 4096); } samples SEC(".maps");
 struct xfrm_options { __s32 error, netns; __u32 mark, daddr[4], spi; __u8 proto; __u16 family; };
 extern struct xfrm_state *bpf_xdp_get_xfrm_state(struct xdp_md *ctx, struct xfrm_options *options, \
 	__u32 size) __ksym;

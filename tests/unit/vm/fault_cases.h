@@ -35,6 +35,9 @@ struct FaultCase {
 /// Accesses to the first and last bytes of the same memory; part of clean_cases().
 [[nodiscard]] std::vector<FaultCase> region_clean_cases();
 
+/// Length of the one sample that waits in the map `samples` when a case runs.
+inline constexpr size_t kSample = 16;
+
 /// The whole C text of a case.
 [[nodiscard]] std::string fault_source(const FaultCase& one);
 

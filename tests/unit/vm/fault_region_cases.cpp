@@ -25,6 +25,17 @@ constexpr const char* kVisitKey =
 /// A callback that gets at its argument without the analysis knowing what it is.
 constexpr const char* kLoop = "static long visit(__u32 i, char *given)\n{\n";
 
+constexpr const char* kTcpSocket =
+    R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1:80", "peer": "10.0.0.2:5",
+        "tcp": {"snd_cwnd": 10, "icsk_retransmits": 2}}], "socket": {"is": 1}})";
+constexpr const char* kOwnSocket = "struct bpf_sock *sk = ctx->sk;\nif (!sk) return 0;\n"
+                                   "sk = bpf_sk_fullsock(sk);\nif (!sk) return 0;\n";
+/// A callback that is shown a sample as a dynptr.
+constexpr const char* kSampleVisit = "static long visit(struct bpf_dynptr *sample, void *other)\n{\n";
+constexpr const char* kSampleData =
+    "char *p = bpf_dynptr_data(sample, 0, 16);\nif (!p) return 0;\nHIDE(p);\n";
+constexpr const char* kDrain = "return bpf_user_ringbuf_drain(&samples, visit, 0, 0) == 1 ? 2 : 0;";
+
 /// A per-CPU object that a map value has, as `char *p`.
 constexpr const char* kStorePercpu =
     "struct percpu_holder *h = bpf_map_lookup_elem(&percpu_holders, &key);\nif (!h) return 0;\n"
@@ -34,7 +45,7 @@ constexpr const char* kStorePercpu =
 /// Read and write one byte past the end, read one byte before the start, through `p`.
 struct Edges {
     const char* name;
-    const char* pointer; ///< statements that make `char *p`
+    std::string pointer; ///< statements that make `char *p`
     int size;
     const char* region; ///< as messages name it
     const char* after = "";
@@ -59,11 +70,20 @@ const Edges kEdges[] = {
     {"record", "char *p = bpf_ringbuf_reserve(&ring, 16, 0);\nif (!p) return 0;\n", 16, "ring-buffer record",
      "bpf_ringbuf_discard(p, 0);\n"},
     {"object", "char *p = new_object();\nif (!p) return 0;\n", 16, "object", "bpf_obj_drop_impl(p, 0);\n"},
-    {"copy of a per-CPU object", kPercpuCopy.c_str(), 16, "object"},
+    {"copy of a per-CPU object", kPercpuCopy, 16, "object"},
     {"socket storage",
-     "struct bpf_sock *sk = ctx->sk;\nif (!sk) return 0;\nsk = bpf_sk_fullsock(sk);\nif (!sk) return 0;\n"
-     "char *p = bpf_sk_storage_get(&storage, sk, 0, 1);\nif (!p) return 0;\n",
-     8, "value of map storage", "", "tc"},
+     std::string(kOwnSocket) + "char *p = bpf_sk_storage_get(&storage, sk, 0, 1);\nif (!p) return 0;\n", 8,
+     "value of map storage", "", "tc"},
+    {"task storage",
+     "struct task_struct *me = bpf_get_current_task_btf();\n"
+     "char *p = bpf_task_storage_get(&of_task, me, 0, 1);\nif (!p) return 0;\n",
+     8, "value of map of_task"},
+    {"cgroup storage",
+     "struct task_struct *me = bpf_get_current_task_btf();\n"
+     "char *p = cgrp_storage_get(&of_cgroup, me->cgroups->dfl_cgrp, 0, 1);\nif (!p) return 0;\n",
+     8, "value of map of_cgroup"},
+    {"tcp socket", std::string(kOwnSocket) + "char *p = (void *)bpf_tcp_sock(sk);\nif (!p) return 0;\n", 112,
+     "tcp socket", "", "tc", kTcpSocket, false},
     {"dynptr data",
      "struct bpf_dynptr d;\nbpf_dynptr_from_mem(bytes, 32, 0, &d);\nchar *p = bpf_dynptr_data(&d, 4, 8);\n"
      "if (!p) return 0;\n",
@@ -76,7 +96,7 @@ const Edges kEdges[] = {
 
 void edges(std::vector<FaultCase>& all) {
     for (const Edges& one : kEdges) {
-        const std::string made = std::string(one.pointer) + "HIDE(p);\n";
+        const std::string made = one.pointer + "HIDE(p);\n";
         const std::string size = std::to_string(one.size);
         const std::string end = ", 1 byte past its end (length " + size + ")";
         const auto add = [&](const char* how, const std::string& access, const std::string& cause) {
@@ -91,8 +111,10 @@ void edges(std::vector<FaultCase>& all) {
             "read of 1 byte at " + std::string(one.region) + "+" + size + end);
         add(": read across the end", "keep(*(volatile __u32 *)(p + " + std::to_string(one.size - 3) + "));",
             "read of 4 bytes at " + std::string(one.region) + "+" + std::to_string(one.size - 3) + end);
-        add(": write past the end", "p[" + size + "] = 1;",
-            "write of 1 byte at " + std::string(one.region) + "+" + size + end);
+        if (one.writable) {
+            add(": write past the end", "p[" + size + "] = 1;",
+                "write of 1 byte at " + std::string(one.region) + "+" + size + end);
+        }
         add(": before the start", "keep(*(volatile __u8 *)(p - 1));",
             "read of 1 byte at " + std::string(one.region) + "-1, 1 byte before its start");
     }
@@ -127,6 +149,35 @@ void regions(std::vector<FaultCase>& all) {
           .body = "bpf_for_each_map_elem(&array, visit, 0, 0);\nreturn 2;",
           .cause = "read of 1 byte at value of map array+12, 1 byte past its end (length 12)",
           .before = std::string(kVisitKey) + "return *((volatile __u8 *)value + 12); // here\n}\n"},
+         {.name = "sample: read past the end",
+          .kind = kBounds,
+          .body = kDrain,
+          .cause = "read of 1 byte at dynptr slice+16, 1 byte past its end (length 16)",
+          .before = std::string(kSampleVisit) + kSampleData +
+                    "keep(*(volatile __u8 *)(p + 16)); // here\nreturn 0;\n}\n"},
+         {.name = "sample: read across the end",
+          .kind = kBounds,
+          .body = kDrain,
+          .cause = "read of 4 bytes at dynptr slice+13, 1 byte past its end (length 16)",
+          .before = std::string(kSampleVisit) + kSampleData +
+                    "keep(*(volatile __u32 *)(p + 13)); // here\nreturn 0;\n}\n"},
+         {.name = "sample: write past the end",
+          .kind = kBounds,
+          .body = kDrain,
+          .cause = "write of 1 byte at dynptr slice+16, 1 byte past its end (length 16)",
+          .before = std::string(kSampleVisit) + kSampleData + "p[16] = 1; // here\nreturn 0;\n}\n"},
+         {.name = "sample: before the start",
+          .kind = kBounds,
+          .body = kDrain,
+          .cause = "read of 1 byte at dynptr slice-1, 1 byte before its start",
+          .before = std::string(kSampleVisit) + kSampleData +
+                    "keep(*(volatile __u8 *)(p - 1)); // here\nreturn 0;\n}\n"},
+         {.name = "dynptr of a sample past its end",
+          .kind = kBounds,
+          .body = kDrain,
+          .cause = "read of 1 byte at ring-buffer sample+16, 1 byte past its end (length 16)",
+          .before =
+              std::string(kSampleVisit) + "keep(*((volatile __u8 *)sample + 16)); // here\nreturn 0;\n}\n"},
          {.name = "context behind its end",
           .kind = FaultKind::Permission,
           .body = "bpf_loop(1, visit, ctx, 0);\nreturn 2;",
@@ -180,6 +231,8 @@ void stale_pointers(std::vector<FaultCase>& all) {
         const char* args; ///< after the context
     };
     for (const Mover& one : {Mover{"xdp", "bpf_xdp_adjust_head", ", 4"},
+                             {"xdp", "bpf_xdp_pull_data", ", 20"},
+                             {"xdp", "bpf_xdp_pull_data", ", 1000"},
                              {"xdp", "bpf_xdp_adjust_meta", ", -4"},
                              {"xdp", "bpf_xdp_adjust_tail", ", -4"},
                              {"tc", "bpf_skb_pull_data", ", 0"},
@@ -341,17 +394,63 @@ void left_open(std::vector<FaultCase>& all) {
 
 std::vector<FaultCase> region_clean_cases() {
     std::vector<FaultCase> all;
+    const auto add = [&](const std::string& name, const std::string& body, const std::string& section = "xdp",
+                         const std::string& before = "", const char* world = "") {
+        all.push_back({.name = name + ": first and last byte",
+                       .kind = FaultKind::Strict,
+                       .body = body,
+                       .cause = "",
+                       .section = section,
+                       .before = before,
+                       .world = world});
+    };
     for (const Edges& one : kEdges) {
         const std::string last = std::to_string(one.size - 1);
-        all.push_back({.name = std::string(one.name) + ": first and last byte",
-                       .kind = FaultKind::Strict,
-                       .body = std::string(one.pointer) + "HIDE(p);\np[0] = 5;\np[" + last +
-                               "] = 6;\nkeep(*(volatile __u8 *)p + *(volatile __u8 *)(p + " + last + "));\n" +
-                               one.after + "return 2;",
-                       .cause = "",
-                       .section = one.section,
-                       .world = one.world});
+        const std::string word = std::to_string(one.size - 4);
+        add(one.name,
+            one.pointer + "HIDE(p);\n" +
+                (one.writable
+                     ? "p[0] = 5;\np[" + last + "] = 6;\nkeep(*(volatile __u8 *)p + *(volatile __u8 *)(p + " +
+                           last + "));\n"
+                     : "keep(*(volatile __u32 *)p + *(volatile __u32 *)(p + " + word + "));\n") +
+                one.after + "return 2;",
+            one.section, "", one.world);
     }
+    const std::string packet = "if (data + 64 > end) return 0;\ndata[0] = 5;\ndata[63] = 6;\n"
+                               "keep(*(volatile __u8 *)data + *(volatile __u32 *)(data + 60));\nreturn 2;";
+    add("packet", packet);
+    add("packet of a classifier", packet, "tc");
+    add("metadata",
+        "if (bpf_xdp_adjust_meta(ctx, -8)) return 0;\nchar *meta = (void *)(long)ctx->data_meta;\n"
+        "data = (void *)(long)ctx->data;\nif (meta + 8 > data) return 0;\nmeta[0] = 1;\nmeta[7] = 2;\n"
+        "keep(*(volatile __u8 *)meta + *(volatile __u8 *)(meta + 7));\nreturn 2;");
+    add("packet after bpf_xdp_pull_data",
+        "if (bpf_xdp_pull_data(ctx, 20)) return 0;\ndata = (void *)(long)ctx->data;\n"
+        "end = (void *)(long)ctx->data_end;\n" +
+            packet);
+    add("stack",
+        "asm volatile(\"r1 = 1; *(u8 *)(r10 - 1) = r1; *(u8 *)(r10 - 512) = r1; "
+        "r0 = *(u8 *)(r10 - 1); r0 = *(u8 *)(r10 - 512)\" ::: \"r0\", \"r1\", \"memory\");\nreturn 2;");
+    add("context", "keep(ctx->data_end - ctx->data + ctx->rx_queue_index);\nreturn 2;");
+    add("context of a classifier", "keep(ctx->len + ctx->hwtstamp);\nreturn 2;", "tc");
+    add("key and value of a callback", "return bpf_for_each_map_elem(&array, visit, 0, 0) == 4 ? 2 : 0;",
+        "xdp",
+        std::string(kVisitKey) +
+            "keep(*(volatile __u8 *)key + *((volatile __u8 *)key + 3));\n*(volatile __u8 *)value = 1;\n"
+            "keep(*((volatile __u8 *)value + 11));\nreturn 0;\n}\n");
+    add("flow keys",
+        "struct bpf_flow_keys *keys = ctx->flow_keys;\nkeys->nhoff = 14;\n"
+        "keep(keys->nhoff + keys->flow_label);\nreturn 0;",
+        "flow_dissector");
+    add("socket", std::string(kOwnSocket) + "keep(sk->bound_dev_if + sk->rx_queue_mapping);\nreturn 2;",
+        "tc");
+    add("memory", "ctx[0] = 1;\nreturn *(volatile __u8 *)(ctx + 63) ? 2 : 2;", "memory");
+    add("sample", kDrain, "xdp",
+        std::string(kSampleVisit) + kSampleData +
+            "p[0] = 1;\np[15] = 2;\nkeep(*(volatile __u8 *)(p + 15));\nreturn 0;\n}\n");
+    add("map that programs may only read", "struct value *v = bpf_map_lookup_elem(&fixed, &key);\nif (!v) "
+                                           "return 0;\nkeep(v->a + v->c);\nreturn 2;");
+    add("constant data", "keep(constants[0] + constants[3]);\nreturn 2;");
     return all;
 }
 
