@@ -70,7 +70,8 @@ void Flow::pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation
         set(dst, {Kind::Scalar, 0});
         return;
     }
-    if (operation == op::kSub && dst.kind == Kind::Unknown) {
+    const bool by_register = (insn.code & op::kX) != 0;
+    if (operation == op::kSub && (dst.kind == Kind::Unknown || (by_register && src.kind == Kind::Unknown))) {
         set(dst, {Kind::Unknown, 0}); // a pointer on some ways, and the difference of two is a number
         return;
     }
