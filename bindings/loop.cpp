@@ -110,6 +110,9 @@ Loop::~Loop() {
         uv_close(reinterpret_cast<uv_handle_t*>(wakeup_.get()), nullptr);
     }
     ready_.clear();
+    for (const auto& task : blocked_) {
+        task->waits_on.reset(); // Lua may hold the task itself for longer; workers stop with this
+    }
     blocked_.clear();
     current_.reset();
     // Handles whose owners are gone close themselves; what is still open was left by a program that ended
@@ -122,7 +125,7 @@ Loop::~Loop() {
             }
         },
         nullptr);
-    uv_run(&uv_, UV_RUN_NOWAIT);
+    uv_run(&uv_, UV_RUN_DEFAULT); // until handles are closed and workers done
     uv_loop_close(&uv_);
 }
 

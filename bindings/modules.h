@@ -18,6 +18,7 @@ void open_tc(lua_State* L);
 void open_cgroup(lua_State* L);
 void open_link(lua_State* L);
 void open_kernel(lua_State* L);
+void open_traffic(lua_State* L);
 void open_raw(lua_State* L);
 void open_lab(lua_State* L);
 

@@ -133,6 +133,8 @@ int close_reader(lua_State* L) {
 
 // -- Live capture --
 
+constexpr uint64_t kSmallestBuffer = 1 << 20; ///< below that one packet may not fit
+
 constexpr std::pair<const char*, net::CaptureDirection> kDirections[] = {
     {"inout", net::CaptureDirection::kInOut},
     {"in", net::CaptureDirection::kIn},
@@ -145,6 +147,8 @@ int live(lua_State* L) {
     wanted.filter = options.string("filter").value_or("");
     wanted.snaplen = static_cast<uint32_t>(
         options.number("snaplen", 1, net::kMaxCapturedPacket).value_or(net::kMaxCapturedPacket));
+    wanted.buffer =
+        static_cast<uint32_t>(options.number("buffer", kSmallestBuffer, INT32_MAX).value_or(wanted.buffer));
     wanted.direction = choose(L, options, "direction", kDirections);
     wanted.is_promiscuous = options.boolean("promisc").value_or(false);
     options.finish();

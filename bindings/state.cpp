@@ -22,6 +22,7 @@ constexpr Module kModules[] = {
     {"pkt", &open_pkt, false, "packets: build, parse, show, compare"},
     {"pcap", &open_pcap, true, "captures: read and write pcap and pcapng, live from devices"},
     {"raw", &open_raw, true, "packets past the stack: sockets of devices and protocols, keepalives"},
+    {"traffic", &open_traffic, true, "many packets out of a device, at a rate or as fast as it goes"},
     {"context", nullptr, true, "files of contexts: load, save, from captures"},
     {"xdp", &open_xdp, false, "attach XDP programs to interfaces"},
     {"tc", &open_tc, false, "attach classifiers to interfaces"},

@@ -111,6 +111,7 @@ Status LiveCapture::activate(const CaptureOptions& options) {
     std::array<char, PCAP_ERRBUF_SIZE> reason{};
     snaplen_ = options.snaplen;
     pcap_set_snaplen(handle, static_cast<int>(std::min(snaplen_ + kSnaplenSlack, kMaxCapturedPacket)));
+    pcap_set_buffer_size(handle, static_cast<int>(options.buffer));
     pcap_set_promisc(handle, options.is_promiscuous ? 1 : 0);
     pcap_set_immediate_mode(handle, 1);
     pcap_set_tstamp_precision(handle, PCAP_TSTAMP_PRECISION_NANO);

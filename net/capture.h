@@ -41,6 +41,9 @@ enum class CaptureDirection : uint8_t { kInOut, kIn, kOut };
 struct CaptureOptions {
     std::string filter = {}; ///< empty = everything
     uint32_t snaplen = kMaxCapturedPacket;
+    /// Of the kernel, bytes. Every packet takes a place of snaplen or the device's MTU; with GRO on the
+    /// device that is 64 KiB.
+    uint32_t buffer = uint32_t{16} << 20;
     CaptureDirection direction = CaptureDirection::kInOut;
     bool is_promiscuous = false; ///< what the device hears for others too
 };

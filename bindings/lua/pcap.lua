@@ -33,7 +33,7 @@ function Live.__index(reader, name)
 end
 
 core.doc("pcap.live", pcap.live, [[
-pcap.live(device, {filter=, snaplen=, direction="inout"|"in"|"out", promisc=false}) -> reader | nil, err
+pcap.live(device, {filter=, snaplen=, direction="inout"|"in"|"out", promisc=, buffer=}) -> reader | nil, err
 Packets of a device ("any": of all) as they pass, in the task's network namespace; r.stats counts: {received=, dropped=}.
 local _, err = pcap.live "no-such-device"
 print(err) --> pcap.live: no-such-device: no such interface]])

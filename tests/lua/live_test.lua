@@ -196,6 +196,21 @@ test.case("waiting for packets holds up nobody, and stop ends it", function()
     end)
 end)
 
+test.case("a burst on a device with GRO, whose packets take 64 KiB each, is all there", function()
+    with_wire(function(a, b)
+        assert(b:run "ethtool -K eth0 gro on".ok)
+        local reader = open(b, { filter = "udp" })
+        local sock = a:run(function() return assert(raw.open "eth0") end)
+        local many = {}
+        for i = 1, 200 do
+            many[i] = udp(i)
+        end
+        sock:send(many)
+        collect(reader, 200):join()
+        test.eq(reader.stats, { received = 200, dropped = 0 })
+    end)
+end)
+
 test.case("packets that come faster than they are read let others run", function()
     with_wire(function(a, b)
         local reader = open(b)

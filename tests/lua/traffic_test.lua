@@ -1,0 +1,291 @@
+-- SPDX-License-Identifier: MIT
+-- Traffic in labs: what arrives is what was asked for, by every way, and the report says no more than the counters.
+local test = require "test"
+local lab, pcap, pkt, task, timer, traffic = require "lab", require "pcap", require "pkt", require "task", require "timer",
+    require "traffic"
+
+local binary = os.getenv "MIMICSH" or "mimicsh"
+
+--- Two hosts and a wire without packets of their own; skipped where that is not allowed.
+local function with_wire(fn)
+    local ok, err = pcall(lab.scope, function(l)
+        local a, b = l:ns "a", l:ns "b"
+        for _, host in ipairs{ a, b } do
+            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        end
+        l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24", offloads = false })
+        fn(a, b, l)
+    end)
+    if not ok then
+        if type(err) ~= "string" and tostring(err.code) == "EPERM" and tostring(err):find "namespace" then
+            test.skip(tostring(err))
+        end
+        error(err, 0)
+    end
+end
+
+--- A wire whose far end takes XDP frames: a veth does with GRO on, or with a program of its own.
+local function take_frames(host)
+    assert(host:run "ethtool -K eth0 gro on".ok)
+end
+
+local function udp(port, payload)
+    return pkt.eth{ src = "02:00:00:00:00:01", dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ src = "10.0.0.1", dst = "10.0.0.9" }
+        / pkt.udp{ sport = 1000, dport = port } / (payload or "x")
+end
+
+local function received(host)
+    return tonumber((host:run "cat /proc/net/dev".out:match "eth0:%s*%d+%s+(%d+)"))
+end
+
+--- Captures on a host while fn runs, until `count` packets are there; gives them.
+local function captured(host, count, fn)
+    local reader = host:run(function() return assert(pcap.live("eth0", { direction = "in", snaplen = 400 })) end)
+    local reading = task.spawn(function()
+        local late = timer.after(10, function() reader:stop() end)
+        local got = {}
+        for p in reader:packets() do
+            got[#got + 1] = p
+            if #got == count then
+                break
+            end
+        end
+        late:stop()
+        return got
+    end)
+    fn()
+    local got = reading:join()
+    reader:stop()
+    return got
+end
+
+local function send(host, options)
+    options.dev = options.dev or "eth0"
+    return host:run(function() return traffic.send(options) end)
+end
+
+test.case("a list goes out once, or so many times, or so many packets of it", function()
+    with_wire(function(a, b)
+        local list = { udp(1), udp(2), udp(3) }
+        local function ports(options)
+            options.packets = list
+            local expected = options.expected
+            options.expected = nil
+            local got = captured(b, #expected, function()
+                local report = assert(send(a, options))
+                test.eq(report.sent, #expected)
+                test.eq(report.how, "sendmmsg")
+            end)
+            local seen = {}
+            for i, p in ipairs(got) do
+                seen[i] = p.udp.dport
+            end
+            test.eq(table.concat(seen), expected)
+        end
+        ports{ expected = "123" }
+        ports{ loop = 2, expected = "123123" }
+        ports{ loop = 2, count = 5, expected = "12312" }
+        ports{ loop = true, count = 7, expected = "1231231" }
+        ports{ count = 2, expected = "12" }
+        test.eq(received(b), 3 + 6 + 5 + 7 + 2)
+    end)
+end)
+
+test.case("a capture is sent as it is, in order", function()
+    with_wire(function(a, b)
+        local path = os.tmpname()
+        local writer = assert(pcap.create(path))
+        for i = 1, 300 do
+            writer:write(udp(i, ("z"):rep(i)))
+        end
+        writer:close()
+        local got = captured(b, 600, function()
+            test.eq(assert(send(a, { pcap = path, loop = 2 })).sent, 600)
+        end)
+        for i, p in ipairs(got) do
+            local n = (i - 1) % 300 + 1
+            assert(p == udp(n, ("z"):rep(n)), "packet " .. i)
+        end
+        os.remove(path)
+        test.eq(received(b), 600)
+    end)
+end)
+
+test.case("a rate is kept, and reported as it was", function()
+    with_wire(function(a, b)
+        local report = assert(send(a, { template = udp(1), count = 200, rate = 1000 }))
+        test.eq(report.sent, 200)
+        test.eq(received(b), 200)
+        assert(report.seconds >= 0.199, report.seconds)
+        assert(report.pps <= 1006, report.pps)
+        test.near(report.pps, report.sent / report.seconds, 0.001)
+        test.eq(report.how, "sendmmsg")
+    end)
+end)
+
+-- The same in user space and in XDP: the fields, and checksums that the dissector and the stack find right.
+local VARY = {
+    ["udp.sport"] = { from = 2000, to = 2004 },
+    ["udp.dport"] = { 53, 80, 443 },
+    ["ip.src"] = { from = "10.1.0.250", to = "10.1.1.5", step = 3 },
+    ["ip.ttl"] = { from = 10, to = 20, random = true },
+    ["ip.id"] = "random",
+}
+
+for _, how in ipairs{ "sendmmsg", "live" } do
+    test.case("a template's fields vary, checksums with them: " .. how, function()
+        with_wire(function(a, b)
+            take_frames(b)
+            local refused
+            local got = captured(b, 100, function()
+                local report, err = send(a, { template = udp(1, "odd"), vary = VARY, count = 100, how = how })
+                refused = err
+                if report then
+                    test.eq(report.sent, 100)
+                    test.eq(report.how, how)
+                    test.eq(report.note, nil)
+                end
+            end)
+            if refused and (refused.code == "EPERM" or refused.code == "ENOTSUP") then
+                test.skip(tostring(refused))
+            end
+            test.eq(refused, nil)
+            local ids = {}
+            for i, p in ipairs(got) do
+                local n = i - 1
+                test.eq(p.udp.sport, 2000 + n % 5)
+                test.eq(p.udp.dport, VARY["udp.dport"][n % 3 + 1])
+                local last = 250 + n * 3 % 12
+                test.eq(p.ip.src, ("10.1.%d.%d"):format(math.floor(last / 256), last % 256))
+                assert(p.ip.ttl >= 10 and p.ip.ttl <= 20, p.ip.ttl)
+                ids[p.ip.id] = true
+                assert(p == p:wire(), "wrong checksum: " .. p:show())
+            end
+            test.eq(#got, 100)
+            local different = 0
+            for _ in pairs(ids) do
+                different = different + 1
+            end
+            assert(different > 80, different)
+        end)
+    end)
+end
+
+test.case("auto takes live frames for a template where the device does, and says otherwise", function()
+    with_wire(function(a, b)
+        local report = assert(send(a, { template = udp(1), count = 1000 }))
+        test.eq(report.sent, 1000)
+        test.eq(received(b), 1000)
+        test.eq(report.how, "sendmmsg") -- the far end has neither GRO nor a program
+        assert(report.note:find "live frames: ", report.note)
+        take_frames(b)
+        report = assert(send(a, { template = udp(1), count = 1000 }))
+        if not (report.note or ""):find "live frames" then
+            test.eq(report.how, "live")
+            test.eq(report.note, nil)
+        end
+        test.eq(report.sent, 1000)
+        test.eq(received(b), 2000)
+    end)
+end)
+
+test.case("live frames that a device does not take are not counted as sent", function()
+    with_wire(function(a, b)
+        local report, err = send(a, { template = udp(1), count = 500, how = "live" })
+        if not report then
+            test.skip(tostring(err))
+        end
+        test.eq(report.sent, received(b))
+        test.eq(report.sent, 0)
+        test.eq(report.note, "the device counted 0 of 500 frames")
+    end)
+end)
+
+test.case("sending holds up nobody, and ends with its task", function()
+    with_wire(function(a, b)
+        local ticks = 0
+        local beat = timer.every(0.005, function() ticks = ticks + 1 end)
+        assert(send(a, { template = udp(1), count = 50, rate = 500 }))
+        assert(ticks >= 5, ticks)
+        beat:stop()
+        -- An endless sender in a process of its own ends with the first ^C, and nothing is sent any more.
+        local process = a:start{ binary, "-e",
+            [[traffic.send{ dev = "eth0", packets = { pkt.eth{}/"endless" }, loop = true, rate = 1000 }]] }
+        local before = received(b)
+        while received(b) < before + 10 do
+            timer.sleep "2ms"
+        end
+        test.eq(process:stop(2).code, 130)
+        local after = received(b)
+        timer.sleep "50ms"
+        test.eq(received(b), after)
+    end)
+end)
+
+test.case("a script that fails or leaves ends its senders", function()
+    with_wire(function(a)
+        for ending, code in pairs{ ["error 'x'"] = 1, ["os.exit(3)"] = 3 } do
+            local done = a:run{ "timeout", "10", binary, "-e", [[
+                sender = task.spawn(function()
+                    traffic.send{ dev = "eth0", packets = { pkt.eth{}/"x" }, loop = true }
+                end)
+                timer.sleep(0.02) ]] .. ending }
+            test.eq(done.code, code)
+        end
+    end)
+end)
+
+test.case("a device that goes during a run ends it with what was sent", function()
+    with_wire(function(a)
+        local sending = task.spawn(function()
+            return send(a, { template = udp(1), loop = true, rate = 2000, how = "sendmmsg" })
+        end)
+        timer.sleep "20ms"
+        a:up("eth0", false)
+        local report, err = sending:join()
+        test.eq(report, nil)
+        assert(tostring(err):find "^traffic.send: eth0: the interface is down; %d+ packets were sent before$", tostring(err))
+        test.eq(err.code, "ENETDOWN")
+    end)
+end)
+
+test.case("what cannot be sent says why", function()
+    with_wire(function(a)
+        local function refused(options)
+            local report, err = send(a, options)
+            test.eq(report, nil)
+            return tostring(err), err.code
+        end
+        test.eq(refused{ dev = "nope", packets = { "x" } }, "traffic.send: nope: no such interface")
+        test.eq(refused{ packets = { udp(1), udp(2, ("x"):rep(2000)) } },
+            "traffic.send: eth0: a packet of 2042 bytes is too long for the MTU of 1500; 1 packets were sent before")
+        test.eq(refused{ pcap = "/nonexistent.pcap" }, "open capture: /nonexistent.pcap: no such file or directory")
+        test.eq(refused{ packets = { udp(1) }, how = "live" }, "traffic.send: live frames are copies of one packet")
+        test.eq(refused{ packets = { udp(1) }, how = "xsk" }, "traffic.send: AF_XDP sockets are not supported")
+        test.eq(refused{ template = udp(1, ("x"):rep(5000)), how = "live" },
+            "traffic.send: eth0: live frames: a packet of 5042 bytes (14 to 3400 can be)")
+        for text, options in pairs{
+            ["one of them"] = { packets = { "x" }, pcap = "x" },
+            ["bad argument 'how'"] = { packets = { "x" }, how = "fast" },
+            ["bad argument 'rate'"] = { packets = { "x" }, rate = -1 },
+            ["bad argument 'count'"] = { packets = { "x" }, count = 0 },
+            ["unknown option 'devise'"] = { packets = { "x" }, devise = "eth0" },
+            ["vary goes with template="] = { packets = { "x" }, vary = {} },
+            ["vary udp.port: udp has no such field"] = { template = udp(1), vary = { ["udp.port"] = "random" } },
+            ["vary tcp.sport: the packet has no such layer"] = { template = udp(1), vary = { ["tcp.sport"] = "random" } },
+            ["vary eth.src: only whole fields of 8, 16 and 32 bits"] = { template = udp(1), vary = { ["eth.src"] = "random" } },
+            ["vary udp.checksum: lengths and checksums do not"] = { template = udp(1), vary = { ["udp.checksum"] = "random" } },
+            ["vary udp.sport: from is above to"] = { template = udp(1), vary = { ["udp.sport"] = { from = 2, to = 1 } } },
+            ["vary ip.src: "] = { template = udp(1), vary = { ["ip.src"] = { from = "10.0.0.300" } } },
+            ["vary ip.ttl: "] = { template = udp(1), vary = { ["ip.ttl"] = { to = 300 } } },
+        } do
+            local ok, err = pcall(send, a, options)
+            test.eq(ok, false)
+            assert(tostring(err):find(text, 1, true), ("%s, not %s"):format(tostring(err), text))
+        end
+        local done = a:run{ "setpriv", "--bounding-set", "-net_raw", binary, "-e",
+            [[local _, e = traffic.send{ dev = "eth0", packets = { "x" } }; print(e.code, e, e.hint)]] }
+        test.eq(done.out, "EPERM\ttraffic.send: eth0: not permitted\t"
+            .. "raw sockets need CAP_NET_RAW: run as root, or inside `unshare -Urn`\n")
+    end)
+end)
