@@ -64,7 +64,8 @@ for name in lines_of("ls '" .. root_path .. "/examples'"):gmatch "[%w_]+\n" do
 end
 
 test.case("the examples of the README are there", function()
-    for _, name in ipairs{ "drop_dns", "port_rewrite", "first_fault", "count_flows", "promote_drop_dns", "chain" } do
+    for _, name in ipairs{ "drop_dns", "port_rewrite", "first_fault", "count_flows", "promote_drop_dns", "chain",
+                          "keepalive_lab", "live_top_talkers", "tc_mark" } do
         assert(io.open(("%s/examples/%s/README.md"):format(root_path, name))):close()
     end
 end)
