@@ -117,15 +117,44 @@ Status change(const std::string& device, const std::function<void(NetlinkRequest
 
 } // namespace
 
+namespace {
+
+/// An index above all that a namespace has.
+Expected<uint32_t> free_index(const std::shared_ptr<NetNs>& where) {
+    const NetNsScope scope(where);
+    if (!scope.status()) {
+        return scope.status().error();
+    }
+    const auto all = interfaces(kOp);
+    if (!all) {
+        return all.error();
+    }
+    uint32_t highest = 0;
+    for (const Interface& one : *all) {
+        highest = std::max(highest, one.index);
+    }
+    return highest + 1;
+}
+
+} // namespace
+
 Status create_veth(const VethEnd& a, const VethEnd& b, uint32_t mtu) {
+    const auto free_a = free_index(a.where);
+    const auto free_b = free_index(b.where);
+    if (!free_a || !free_b) {
+        return free_a ? free_b.error() : free_a.error();
+    }
+    // Two ends with the same index look like one device to the kernel's link watch, which then takes up to a
+    // second to start them (net/core/link_watch.c, linkwatch_urgent_event).
+    const auto index = static_cast<int>(std::max(*free_a, *free_b));
     NetlinkRequest request(RTM_NEWLINK, kNew);
-    request.header<ifinfomsg>();
+    request.header<ifinfomsg>().ifi_index = index;
     if (auto ok = put_end(request, a, mtu); !ok) {
         return ok;
     }
     request.begin_nest(IFLA_LINKINFO).put(IFLA_INFO_KIND, std::string_view("veth"));
     request.begin_nest(IFLA_INFO_DATA).begin_nest(VETH_INFO_PEER);
-    request.header<ifinfomsg>();
+    request.header<ifinfomsg>().ifi_index = index + 1;
     if (auto ok = put_end(request, b, mtu); !ok) {
         return ok;
     }
@@ -162,7 +191,7 @@ Expected<bool> is_running(const std::string& device) {
     if (!index || !netlink) {
         return index ? netlink.error() : index.error();
     }
-    // Since Linux 6.8 this question alone starts the queues; before, that takes up to a second.
+    // Since Linux 6.8 this question alone starts the queues.
     NetlinkRequest request(RTM_GETLINK, 0);
     request.header<ifinfomsg>().ifi_index = static_cast<int>(*index);
     bool running = false;
