@@ -69,7 +69,8 @@ Expected<std::unique_ptr<TrafficSender>> TrafficSender::create(const std::string
     } else if (way == SendWay::kLive) {
         return live.error();
     } else {
-        sender->note_ = live.error().text;
+        sender->note_ =
+            live.error().code == EPERM ? "live frames need CAP_BPF and CAP_NET_ADMIN" : live.error().text;
     }
     return sender;
 }

@@ -189,6 +189,16 @@ test.case("auto takes live frames for a template where the device does, and says
     end)
 end)
 
+test.case("auto without the capabilities for live frames takes the socket", function()
+    with_wire(function(a, b)
+        local done = a:run{ "setpriv", "--bounding-set", "+net_raw,-bpf,-sys_admin,-net_admin", binary, "-e",
+            [[print((traffic.send{ dev = "eth0", template = pkt.eth{}/pkt.ip{}, count = 10 }))]] }
+        assert(done.out:find("^10 packets in .* by sendmmsg %(live frames need CAP_BPF and CAP_NET_ADMIN%)\n$"),
+            done.out .. done.err)
+        test.eq(received(b), 10)
+    end)
+end)
+
 test.case("live frames that a device does not take are not counted as sent", function()
     with_wire(function(a, b)
         local report, err = send(a, { template = udp(1), count = 500, how = "live" })
