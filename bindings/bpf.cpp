@@ -379,7 +379,7 @@ int object_load(lua_State* L) {
 
 int instance_close(lua_State* L) {
     InstanceOwner& owner = check<InstanceOwner>(L, 1, "instance");
-    wake_ring_waits(owner); // first: their polls use descriptors of the instance
+    owner.waits.wake();
     owner.instance.reset();
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/fd_wait.h"
 #include "bindings/inputs.h"
 #include "bindings/lua_glue.h"
 #include "kernel/compare.h"
@@ -14,16 +15,14 @@
 
 namespace mimicsh::lua {
 
-struct RingWait;
-
 /// A loaded instance. Closing it ends its programs and maps for every holder.
 struct InstanceOwner {
     std::unique_ptr<Target> target;
-    std::unique_ptr<Instance> instance;         ///< null when closed
-    LoadOptions load;                           ///< as it was loaded
-    kernel::LoadOnVm load_on_vm;                ///< loads an object as this one would be on the vm
-    std::map<std::string, InputLog> inputs;     ///< of the vm's programs, by name
-    std::vector<std::weak_ptr<RingWait>> waits; ///< tasks that wait for records of its ring buffers
+    std::unique_ptr<Instance> instance;     ///< null when closed
+    LoadOptions load;                       ///< as it was loaded
+    kernel::LoadOnVm load_on_vm;            ///< loads an object as this one would be on the vm
+    std::map<std::string, InputLog> inputs; ///< of the vm's programs, by name
+    FdWaiters waits; ///< for records of its ring buffers: woken by runs on the vm, and before it closes
 };
 
 struct ProgramRef {
@@ -61,10 +60,6 @@ inline constexpr const char* kTypeName<MapCursor> = "map cursor";
 
 /// Pushes an object, or nil and the error; returns how many values.
 int push_object(lua_State* L, Expected<Object> object);
-
-/// Wakes the tasks that wait for records of the instance's ring buffers: they look again. After each run on
-/// the vm, whose rings have no descriptor to poll, and before the instance closes.
-void wake_ring_waits(InstanceOwner& owner);
 
 /// Pushes a type as nested tables that lua/types.lua builds ctypes from; raises on types that have no layout.
 void push_btf_type(lua_State* L, const Btf& btf, uint32_t id);

@@ -198,7 +198,7 @@ int program_replay(lua_State* L) {
     }
     replay_options.stop = &interrupt_flag();
     auto report = replay(*owner->instance, program, *source, replay_options);
-    wake_ring_waits(*owner);
+    owner->waits.wake();
     if (!report) {
         return push_failure(L, report.error());
     }

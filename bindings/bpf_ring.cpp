@@ -1,54 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Records of ring buffers and perf event arrays: taking those that are there, waiting on the loop for more.
-#include <cmath>
+#include <optional>
 #include <utility>
 
-#include <fcntl.h>
-
-#include "base/fd.h"
 #include "bindings/bpf.h"
-#include "bindings/loop.h"
 
 namespace mimicsh::lua {
-
-/// One blocked events:each(). The task owns it; it ends with the block.
-struct RingWait {
-    lua_State* main = nullptr;
-    Wake wake;
-    Fd fd;                       ///< kernel rings: an own copy, as the loop takes each descriptor once
-    uv_poll_t* poll = nullptr;   ///< of fd
-    uv_timer_t* timer = nullptr; ///< with a timeout
-
-    RingWait() = default;
-    RingWait(const RingWait&) = delete;
-    RingWait& operator=(const RingWait&) = delete;
-    ~RingWait() {
-        if (poll != nullptr) {
-            uv_poll_stop(poll);
-            close_and_delete(poll);
-        }
-        if (timer != nullptr) {
-            uv_timer_stop(timer);
-            close_and_delete(timer);
-        }
-    }
-
-    /// Ends the block, and with it this object.
-    void end(bool look_again) {
-        const Wake target = wake;
-        lua_State* L = main;
-        lua_pushboolean(L, look_again);
-        Loop::of(L).wake(target, L, 1);
-    }
-};
-
-void wake_ring_waits(InstanceOwner& owner) {
-    for (const auto& weak : std::exchange(owner.waits, {})) {
-        if (const auto wait = weak.lock()) {
-            wait->end(true);
-        }
-    }
-}
 
 namespace {
 
@@ -92,37 +49,11 @@ int map_lost(lua_State* L) {
 /// ring_wait(map [, seconds]) -> true to look again | false after that time. Blocks the task.
 int ring_wait(lua_State* L) {
     Map& map = check_map(L, 1);
-    const bool is_timed = !lua_isnoneornil(L, 2);
-    const double seconds = is_timed ? check_duration(L, 2, "timeout") : 0;
-    Loop& loop = Loop::of(L);
-    auto wait = std::make_shared<RingWait>();
-    wait->main = loop.state();
-    wait->wake = loop.prepare_block(L, "events:each");
-    if (const int fd = map.event_fd(); fd >= 0) {
-        wait->fd = Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-        auto poll = std::make_unique<uv_poll_t>();
-        if (const int code = uv_poll_init(loop.uv(), poll.get(), wait->fd.get()); code != 0) {
-            return push_failure(L, errno_error(-code, "events", map.info().name));
-        }
-        wait->poll = poll.release();
-        wait->poll->data = wait.get();
-        uv_poll_start(wait->poll, UV_READABLE,
-                      [](uv_poll_t* handle, int, int) { static_cast<RingWait*>(handle->data)->end(true); });
-    }
-    if (is_timed) {
-        wait->timer = new uv_timer_t;
-        uv_timer_init(loop.uv(), wait->timer);
-        wait->timer->data = wait.get();
-        uv_update_time(loop.uv());
-        uv_timer_start(
-            wait->timer, [](uv_timer_t* handle) { static_cast<RingWait*>(handle->data)->end(false); },
-            static_cast<uint64_t>(std::ceil(seconds * 1e3)), 0);
-    }
-    auto& waits = check<MapRef>(L, 1, "map").owner->waits;
-    std::erase_if(waits, [](const auto& weak) { return weak.expired(); });
-    waits.push_back(wait);
-    loop.current()->waits_on = std::move(wait);
-    return loop.block(L);
+    const auto seconds =
+        lua_isnoneornil(L, 2) ? std::nullopt : std::optional(check_duration(L, 2, "timeout"));
+    // Rings of the vm have no descriptor: runs wake those who wait.
+    return check<MapRef>(L, 1, "map")
+        .owner->waits.wait(L, map.event_fd(), UV_READABLE, "events:each", seconds);
 }
 
 /// ring_clock() -> seconds since some start, for timeouts.
@@ -134,7 +65,7 @@ int ring_clock(lua_State* L) {
 /// ring_wake(map): whoever waits for records of its instance looks again.
 int ring_wake(lua_State* L) {
     (void)check_map(L, 1);
-    wake_ring_waits(*check<MapRef>(L, 1, "map").owner);
+    check<MapRef>(L, 1, "map").owner->waits.wake();
     return 0;
 }
 

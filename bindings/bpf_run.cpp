@@ -147,7 +147,7 @@ int instance_advance(lua_State* L) {
         fail(L, "bad argument 'ns': expected a number of nanoseconds");
     }
     const auto result = instance.advance(*ns);
-    wake_ring_waits(check<InstanceOwner>(L, 1, "instance"));
+    check<InstanceOwner>(L, 1, "instance").waits.wake();
     if (!result) {
         return push_failure(L, result.error());
     }
@@ -235,7 +235,7 @@ int program_run(lua_State* L) {
         (void)vm::set_replay(instance, nullptr);
     }
     InstanceOwner& owner = *check<ProgramRef>(L, 1, "program").owner;
-    wake_ring_waits(owner);
+    owner.waits.wake();
     if (!result) {
         return push_failure(L, result.error());
     }

@@ -48,18 +48,20 @@ int FdWaiters::wait(lua_State* L, int fd, int events, const char* op, std::optio
     auto wait = std::make_shared<Wait>();
     wait->main = loop.state();
     wait->target = loop.prepare_block(L, op);
-    wait->fd = Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!wait->fd.valid()) {
-        fail(L, errno_error(errno, op, "wait").message());
+    if (fd >= 0) {
+        wait->fd = Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        if (!wait->fd.valid()) {
+            fail(L, errno_error(errno, op, "wait").message());
+        }
+        auto poll = std::make_unique<uv_poll_t>();
+        if (const int code = uv_poll_init(loop.uv(), poll.get(), wait->fd.get()); code != 0) {
+            fail(L, errno_error(-code, op, "wait").message());
+        }
+        wait->poll = poll.release();
+        wait->poll->data = wait.get();
+        uv_poll_start(wait->poll, events,
+                      [](uv_poll_t* handle, int, int) { static_cast<Wait*>(handle->data)->end(true); });
     }
-    auto poll = std::make_unique<uv_poll_t>();
-    if (const int code = uv_poll_init(loop.uv(), poll.get(), wait->fd.get()); code != 0) {
-        fail(L, errno_error(-code, op, "wait").message());
-    }
-    wait->poll = poll.release();
-    wait->poll->data = wait.get();
-    uv_poll_start(wait->poll, events,
-                  [](uv_poll_t* handle, int, int) { static_cast<Wait*>(handle->data)->end(true); });
     if (seconds) {
         wait->timer = new uv_timer_t;
         uv_timer_init(loop.uv(), wait->timer);

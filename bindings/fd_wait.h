@@ -14,7 +14,7 @@ class FdWaiters {
   public:
     /// `return waiters.wait(...)` from a bound function: blocks the task. Its result is true to look again,
     /// false after `seconds`. The loop polls a copy of the descriptor, so that the owner may close it
-    /// meanwhile.
+    /// meanwhile; with -1 only time and `wake` end the wait.
     int wait(lua_State* L, int fd, int events, const char* op, std::optional<double> seconds);
     /// All of them look again.
     void wake();

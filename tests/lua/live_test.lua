@@ -1,34 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- Live capture in labs, beside tcpdump and the interfaces' counters; filters of captures, beside tcpdump.
 local test = require "test"
-local lab, pcap, pkt, raw, task, timer = require "lab", require "pcap", require "pkt", require "raw", require "task",
-    require "timer"
+local pcap, pkt, raw, task, timer = require "pcap", require "pkt", require "raw", require "task", require "timer"
+local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
+local with_wire, udp = wire.with_wire, wire.udp
 
 local binary = os.getenv "MIMICSH" or "mimicsh"
 local captures = (arg[0]:match "^(.*/)" or "./") .. "../data/captures/"
-
---- Two hosts and a wire; skipped where that is not allowed. No packets of the hosts' own (IPv6's router searches).
-local function with_wire(fn)
-    local ok, err = pcall(lab.scope, function(l)
-        local a, b = l:ns "a", l:ns "b"
-        for _, host in ipairs{ a, b } do
-            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        end
-        l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24", offloads = false })
-        fn(a, b, l)
-    end)
-    if not ok then
-        if type(err) ~= "string" and tostring(err.code) == "EPERM" and tostring(err):find "namespace" then
-            test.skip(tostring(err))
-        end
-        error(err, 0)
-    end
-end
-
-local function udp(port, payload)
-    return pkt.eth{ src = "02:00:00:00:00:01", dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ src = "10.0.0.1", dst = "10.0.0.9" }
-        / pkt.udp{ sport = 1000, dport = port } / (payload or "x")
-end
 
 local function open(host, options)
     return host:run(function() return assert(pcap.live("eth0", options)) end)

@@ -1,39 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- Raw sockets in labs: what leaves is what tcpdump and the counters of the other end see; keepalives.
 local test = require "test"
-local bpf, lab, pcap, pkt, raw, task, timer = require "bpf", require "lab", require "pcap", require "pkt", require "raw",
-    require "task", require "timer"
+local bpf, pcap, pkt, raw, task, timer = require "bpf", require "pcap", require "pkt", require "raw", require "task",
+    require "timer"
+local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
+local with_wire, udp = wire.with_wire, wire.udp
 
 local binary = os.getenv "MIMICSH" or "mimicsh"
-
---- Two hosts and a wire without packets of their own; skipped where that is not allowed.
-local function with_wire(fn, options)
-    local ok, err = pcall(lab.scope, function(l)
-        local a, b = l:ns "a", l:ns "b"
-        for _, host in ipairs{ a, b } do
-            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        end
-        options = options or {}
-        options.a_ip, options.b_ip, options.offloads = "10.0.0.1/24", "10.0.0.2/24", false
-        l:veth(a, b, options)
-        fn(a, b, l)
-    end)
-    if not ok then
-        if type(err) ~= "string" and tostring(err.code) == "EPERM" and tostring(err):find "namespace" then
-            test.skip(tostring(err))
-        end
-        error(err, 0)
-    end
-end
 
 local function open(host, ...)
     local arguments = { ... }
     return host:run(function() return assert(raw.open(unpack(arguments))) end)
-end
-
-local function udp(port, payload)
-    return pkt.eth{ src = "02:00:00:00:00:01", dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ src = "10.0.0.1", dst = "10.0.0.9" }
-        / pkt.udp{ sport = 1000, dport = port } / (payload or "x")
 end
 
 local function received(host)

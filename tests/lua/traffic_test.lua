@@ -1,37 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- Traffic in labs: what arrives is what was asked for, by every way, and the report says no more than the counters.
 local test = require "test"
-local lab, pcap, pkt, task, timer, traffic = require "lab", require "pcap", require "pkt", require "task", require "timer",
-    require "traffic"
+local pcap, task, timer, traffic = require "pcap", require "task", require "timer", require "traffic"
+local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
+local with_wire, udp = wire.with_wire, wire.udp
 
 local binary = os.getenv "MIMICSH" or "mimicsh"
-
---- Two hosts and a wire without packets of their own; skipped where that is not allowed.
-local function with_wire(fn)
-    local ok, err = pcall(lab.scope, function(l)
-        local a, b = l:ns "a", l:ns "b"
-        for _, host in ipairs{ a, b } do
-            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        end
-        l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24", offloads = false })
-        fn(a, b, l)
-    end)
-    if not ok then
-        if type(err) ~= "string" and tostring(err.code) == "EPERM" and tostring(err):find "namespace" then
-            test.skip(tostring(err))
-        end
-        error(err, 0)
-    end
-end
 
 --- A wire whose far end takes XDP frames: a veth does with GRO on, or with a program of its own.
 local function take_frames(host)
     assert(host:run "ethtool -K eth0 gro on".ok)
-end
-
-local function udp(port, payload)
-    return pkt.eth{ src = "02:00:00:00:00:01", dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ src = "10.0.0.1", dst = "10.0.0.9" }
-        / pkt.udp{ sport = 1000, dport = port } / (payload or "x")
 end
 
 local function received(host)
