@@ -20,6 +20,7 @@ void open_link(lua_State* L);
 void open_kernel(lua_State* L);
 void open_traffic(lua_State* L);
 void open_raw(lua_State* L);
+void open_trace(lua_State* L);
 void open_lab(lua_State* L);
 
 } // namespace mimicsh::lua

@@ -29,6 +29,7 @@ constexpr Module kModules[] = {
     {"cgroup", &open_cgroup, false, "attach programs to the sockets of a cgroup"},
     {"link", &open_link, false, "what is attached, ours or not"},
     {"kernel", &open_kernel, false, "what the running kernel can do"},
+    {"trace", &open_trace, true, "what programs in the kernel print"},
     {"lab", &open_lab, true, "hosts in network namespaces, joined by wires"},
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},
