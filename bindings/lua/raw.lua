@@ -60,10 +60,14 @@ function methods.send(socket, packets)
     return sent
 end
 
-function methods.recv(socket, timeout)
+local function check_reading(socket, what)
     if not c.socket_is_reading(socket) then
-        core.fail "recv: this socket drops what arrives; open it with read=true"
+        core.fail(what .. ": this socket drops what arrives; open it with read=true")
     end
+end
+
+function methods.recv(socket, timeout)
+    check_reading(socket, "recv")
     local deadline = timeout and c.clock() + core.duration(timeout, "timeout")
     while true do
         local packet, err = c.socket_recv(socket)
@@ -79,7 +83,12 @@ function methods.recv(socket, timeout)
     end
 end
 
-methods.attach = c.socket_attach
+--- The program would take the place of the filter that drops everything, for nobody to read.
+function methods.attach(socket, prog)
+    check_reading(socket, "attach")
+    return c.socket_attach(socket, prog)
+end
+
 methods.close = c.socket_close
 
 function Socket.__index(socket, name)
