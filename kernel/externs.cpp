@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Resolving externs against vmlinux BTF and /proc/kallsyms.
+// Resolving externs against the BTF of vmlinux and of modules, and /proc/kallsyms.
 #include "kernel/externs.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 
+#include "kernel/module_btf.h"
 #include "object/kernel_btf.h"
 
 namespace mimicsh::kernel {
@@ -45,9 +47,48 @@ void put_wide(std::span<Insn> insns, uint32_t slot, uint64_t value) {
     insns[slot + 1].imm = static_cast<int32_t>(value >> 32);
 }
 
+/// Where a function or variable is: its BTF id, and the place of its module's BTF (0 = vmlinux).
+struct Place {
+    uint32_t btf_id = 0;
+    uint32_t module = 0;
+};
+
+Expected<std::optional<Place>> find_place(const std::string& name, BtfKind kind, ModuleBtfs& modules) {
+    auto btf = running_kernel_btf();
+    if (!btf) {
+        return btf.error();
+    }
+    if (const auto id = (*btf)->find(name, kind)) {
+        return std::optional(Place{*id, 0});
+    }
+    auto found = find_in_modules(name, kind);
+    if (!found) {
+        return found.error();
+    }
+    if (!*found) {
+        return std::optional<Place>();
+    }
+    const auto known = std::ranges::find(modules.objects, (*found)->object);
+    const auto place = static_cast<uint32_t>(known - modules.objects.begin());
+    if (known == modules.objects.end()) {
+        modules.objects.push_back((*found)->object);
+        modules.fds.push_back(std::move((*found)->btf));
+    }
+    return std::optional(Place{(*found)->btf_id, place + 1});
+}
+
 } // namespace
 
-Status resolve_externs(const LinkedProgram& program, std::span<Insn> insns) {
+std::vector<int> ModuleBtfs::fd_array() const {
+    std::vector<int> all;
+    for (const Fd& fd : fds) {
+        all.resize(std::max<size_t>(all.size(), 1));
+        all.push_back(fd.get());
+    }
+    return all;
+}
+
+Status resolve_externs(const LinkedProgram& program, std::span<Insn> insns, ModuleBtfs& modules) {
     for (const LinkedRef& ref : program.refs) {
         if (ref.kind != RelocKind::Extern) {
             continue;
@@ -62,27 +103,28 @@ Status resolve_externs(const LinkedProgram& program, std::span<Insn> insns) {
             put_wide(insns, ref.insn, address);
             continue;
         }
-        auto btf = running_kernel_btf();
-        if (!btf) {
-            return btf.error();
-        }
         const bool is_call = wanted.kind == ExternKind::Kfunc;
-        const auto id = (*btf)->find(wanted.name, is_call ? BtfKind::Func : BtfKind::Var);
-        if (!id && !wanted.is_weak) {
+        const auto place = find_place(wanted.name, is_call ? BtfKind::Func : BtfKind::Var, modules);
+        if (!place) {
+            return place.error();
+        }
+        const std::optional<Place>& at = *place;
+        if (!at && !wanted.is_weak) {
             return missing(program, ref, wanted, ESRCH,
-                           is_call ? "is no function that this kernel gives to programs"
+                           is_call ? "is no function that this kernel or a module of it gives to programs"
                                    : "is no variable of this kernel's BTF");
         }
         Insn& insn = insns[ref.insn];
         if (insn.code == (op::kJmp | op::kCall)) {
-            insn.src = id ? op::kCallKfunc & 0xf : 0;
-            insn.imm = id ? static_cast<int32_t>(*id) : kPoisonedCall;
-        } else if (!id) {
+            insn.src = at ? op::kCallKfunc & 0xf : 0;
+            insn.imm = at ? static_cast<int32_t>(at->btf_id) : kPoisonedCall;
+            insn.off = at ? static_cast<int16_t>(at->module) : int16_t{0};
+        } else if (!at) {
             put_wide(insns, ref.insn, 0);
         } else {
             insn.src = op::kBtfId & 0xf;
-            insn.imm = static_cast<int32_t>(*id);
-            insns[ref.insn + 1].imm = 0;
+            insn.imm = static_cast<int32_t>(at->btf_id);
+            insns[ref.insn + 1].imm = at->module == 0 ? 0 : modules.fds[at->module - 1].get();
         }
     }
     return {};

@@ -20,7 +20,8 @@ constexpr size_t kLogSize = size_t{4} << 20;
 
 /// Instructions with the descriptors of this instance's maps and the kernel's numbers of externs.
 Expected<std::vector<Insn>> with_descriptors(const LinkedProgram& program,
-                                             std::span<const std::unique_ptr<KernelMap>> maps) {
+                                             std::span<const std::unique_ptr<KernelMap>> maps,
+                                             ModuleBtfs& modules) {
     std::vector<Insn> insns = program.insns;
     for (const LinkedRef& ref : program.refs) {
         if (ref.kind == RelocKind::Extern) {
@@ -30,7 +31,7 @@ Expected<std::vector<Insn>> with_descriptors(const LinkedProgram& program,
         insns[ref.insn].src = ref.kind == RelocKind::Map ? op::kMapFd : op::kMapValue;
         insns[ref.insn + 1].imm = ref.kind == RelocKind::Map ? 0 : static_cast<int32_t>(ref.offset);
     }
-    if (auto ok = resolve_externs(program, insns); !ok) {
+    if (auto ok = resolve_externs(program, insns, modules); !ok) {
         return ok.error();
     }
     return insns;
@@ -62,7 +63,8 @@ KernelProgram::load(LinkedProgram linked, std::span<const std::unique_ptr<Kernel
     if (linked.spec.type == abi::ProgType::Memory) {
         return Error{ENOTSUP, "load", linked.name + ": programs on plain memory run on the vm only", {}, {}};
     }
-    auto insns = with_descriptors(linked, maps);
+    ModuleBtfs modules;
+    auto insns = with_descriptors(linked, maps, modules);
     if (!insns) {
         return insns.error();
     }
@@ -72,6 +74,8 @@ KernelProgram::load(LinkedProgram linked, std::span<const std::unique_ptr<Kernel
     }
     opts.prog_flags = linked.spec.flags;
     opts.kern_version = linked.object->kernel_version;
+    const std::vector<int> fd_array = modules.fd_array();
+    opts.fd_array = fd_array.empty() ? nullptr : fd_array.data();
     const std::vector<bpf_func_info> functions = func_info(linked);
     const std::vector<bpf_line_info> lines = line_info(linked);
     if (btf_fd >= 0 && !functions.empty()) {

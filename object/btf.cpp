@@ -214,6 +214,33 @@ Expected<Btf> Btf::parse(ByteView bytes, const std::string& origin) {
     return Btf(std::move(impl));
 }
 
+// Ids and string offsets go on from the base's, so that both after each other are plain BTF, which is then
+// checked as such.
+Expected<Btf> Btf::parse_split(ByteView bytes, const Btf& base, const std::string& origin) {
+    const auto own = btf_raw::split(bytes, origin, true);
+    if (!own) {
+        return own.error();
+    }
+    const btf_raw::Sections& first = base.impl_->sections;
+    const size_t types = first.types.size() + own->types.size();
+    const size_t strings = first.strings.size() + own->strings.size();
+    if (types + strings > UINT32_MAX) {
+        return Error{EFBIG, "read btf", origin + ": too large", "", ""};
+    }
+    ByteVec joined(btf_raw::kHeaderSize);
+    joined.reserve(joined.size() + types + strings);
+    store(&joined[0], btf_raw::kMagic);
+    joined[2] = 1;
+    store(&joined[4], btf_raw::kHeaderSize);
+    store(&joined[12], static_cast<uint32_t>(types));
+    store(&joined[16], static_cast<uint32_t>(types));
+    store(&joined[20], static_cast<uint32_t>(strings));
+    for (const ByteView part : {first.types, own->types, first.strings, own->strings}) {
+        joined.insert(joined.end(), part.begin(), part.end());
+    }
+    return parse(joined, origin);
+}
+
 uint32_t Btf::type_count() const {
     return static_cast<uint32_t>(impl_->cache.size());
 }

@@ -92,6 +92,11 @@ class Btf {
     /// `bytes`.
     [[nodiscard]] static Expected<Btf> parse(ByteView bytes, const std::string& origin);
 
+    /// Parses BTF that goes on where `base` ends, as a kernel module's does: its first id is
+    /// base.type_count(), and what comes out has the types of both. Keeps a copy of both.
+    [[nodiscard]] static Expected<Btf> parse_split(ByteView bytes, const Btf& base,
+                                                   const std::string& origin);
+
     Btf(Btf&&) noexcept;
     Btf& operator=(Btf&&) noexcept;
     ~Btf();

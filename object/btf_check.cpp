@@ -22,7 +22,7 @@ Error bad(const std::string& origin, const std::string& text, int code = EINVAL)
 
 } // namespace
 
-Expected<Sections> split(ByteView bytes, const std::string& origin) {
+Expected<Sections> split(ByteView bytes, const std::string& origin, bool is_continued) {
     if (bytes.size() < kHeaderSize) {
         return bad(origin, "header truncated (" + std::to_string(bytes.size()) + " bytes)");
     }
@@ -48,6 +48,9 @@ Expected<Sections> split(ByteView bytes, const std::string& origin) {
     }
     if (!strings) {
         return bad(origin, "string section leaves the file");
+    }
+    if (is_continued && (strings->empty() || strings->back() == 0)) {
+        return Sections{*types, *strings};
     }
     if (strings->empty() || strings->front() != 0 || strings->back() != 0) {
         return bad(origin, "string section does not start and end with NUL");

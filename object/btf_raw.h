@@ -23,8 +23,9 @@ struct Sections {
     ByteView strings; ///< starts and ends with NUL
 };
 
-/// Checks the header and the string section. `origin` names the input in errors.
-[[nodiscard]] Expected<Sections> split(ByteView bytes, const std::string& origin);
+/// Checks the header and the string section. `origin` names the input in errors. The strings of a module go
+/// on where the kernel's end (`is_continued`), and need no empty one at their start.
+[[nodiscard]] Expected<Sections> split(ByteView bytes, const std::string& origin, bool is_continued = false);
 
 /// The three words every record starts with.
 struct Record {

@@ -65,3 +65,34 @@ find_headers() {
         ln -s "$root_of/usr/lib/$kbuild/tools" "$headers/tools"
     fi
 }
+
+# Sets kernel_types to the BTF of the kernel that find_kernel found: the kernel itself gives it out. Or problem.
+find_kernel_types() {
+    kernel_types=$module_root/btf
+    [ -s "$kernel_types" ] || {
+        "$root/scripts/guest" -k "$1" -o "$kernel_types.new" -- cp /sys/kernel/btf/vmlinux /out/ &&
+            mv "$kernel_types.new/vmlinux" "$kernel_types" && rmdir "$kernel_types.new"
+    } || not_offered "kernel $release shows no BTF"
+}
+
+# build_module LINE SOURCE NAME OUT: NAME.ko of a folder of sources, with BTF, as OUT; or problem and build.log in OUT's
+# folder. Debian's headers of 6.1 lack the kernel's types and the tool that numbers what a module refers to; the
+# types come from the kernel, the tool is that of 6.12.
+build_module() {
+    local line=$1 source=$2 name=$3 out=$4 tree=${4%/*}/build-$3-$1 resolve
+    find_kernel "$line" && find_headers || return
+    rm -rf "$tree" && cp -r "$source" "$tree" || die "$tree: cannot be written"
+    make -C "$headers" M="$tree" modules >"${out%/*}/build.log" 2>&1 || die "module $name: make failed, see ${out%/*}/build.log"
+    if [ ! -e "$headers/vmlinux" ]; then
+        find_kernel_types "$line" || return
+        local types=$kernel_types
+        find_kernel 6.12 && find_headers || return
+        resolve=$headers/tools/bpf/resolve_btfids/resolve_btfids
+        [ -x "$resolve" ] || not_offered "the headers of 6.12 have no resolve_btfids" || return
+        pahole -J --btf_gen_floats -j --lang_exclude=rust --btf_base "$types" "$tree/$name.ko" &&
+            "$resolve" -b "$types" "$tree/$name.ko" || die "module $name: BTF cannot be made"
+        find_kernel "$line"
+    fi
+    strip -g -o "$out" "$tree/$name.ko" # after BTF, which is made of debug information
+    rm -rf "$tree"
+}

@@ -125,6 +125,59 @@ TEST(Btf, FindsTypesByNameAndKind) {
     EXPECT_EQ(btf->resolve(b), a);
 }
 
+/// BTF of one function that goes on from a base: a prototype returning type 1, and "toy" of that prototype.
+ByteVec module_btf(uint32_t base_ids, uint32_t base_strings) {
+    ByteVec bytes(btf_raw::kHeaderSize);
+    const std::string strings("toy\0", 4);
+    store(&bytes[0], btf_raw::kMagic);
+    bytes[2] = 1;
+    store(&bytes[4], btf_raw::kHeaderSize);
+    store(&bytes[12], uint32_t{24});
+    store(&bytes[16], uint32_t{24});
+    store(&bytes[20], static_cast<uint32_t>(strings.size()));
+    for (const uint32_t word : {uint32_t{0}, make_info(BtfKind::FuncProto, 0), uint32_t{1}, base_strings,
+                                make_info(BtfKind::Func, 0), base_ids}) {
+        bytes.resize(bytes.size() + 4);
+        store(&bytes[bytes.size() - 4], word);
+    }
+    bytes.insert(bytes.end(), strings.begin(), strings.end());
+    return bytes;
+}
+
+TEST(Btf, ModuleGoesOnWhereTheKernelEnds) {
+    BtfEditor edit;
+    add_int(edit, "int", 4);
+    const Btf base = std::move(*parse(edit));
+    const uint32_t ids = base.type_count();
+    constexpr uint32_t kStrings = 5; // "", "int"
+    const auto both = Btf::parse_split(module_btf(ids, kStrings), base, "module");
+    ASSERT_TRUE(both) << both.error().message();
+    EXPECT_EQ(both->find("toy", BtfKind::Func), ids + 1);
+    EXPECT_EQ(both->find("int", BtfKind::Int), base.find("int", BtfKind::Int));
+    EXPECT_EQ(both->type_name(both->type(ids + 1).type), "int(void)");
+}
+
+TEST(Btf, RefusesModulesThatAreDamaged) {
+    BtfEditor edit;
+    add_int(edit, "int", 4);
+    const Btf base = std::move(*parse(edit));
+    const ByteVec whole = module_btf(base.type_count(), 5);
+    for (size_t size = 0; size < whole.size(); ++size) {
+        EXPECT_FALSE(Btf::parse_split(ByteView(whole).first(size), base, "module")) << size;
+    }
+    EXPECT_FALSE(Btf::parse_split(module_btf(base.type_count() + 2, 5), base, "module"))
+        << "no such prototype";
+    EXPECT_FALSE(Btf::parse_split(module_btf(base.type_count(), 9), base, "module")) << "no such name";
+    std::mt19937 random(7);
+    for (int i = 0; i < 20000; ++i) {
+        ByteVec bytes = whole;
+        for (int n = 0; n < 3; ++n) {
+            bytes[random() % bytes.size()] = static_cast<uint8_t>(random());
+        }
+        (void)Btf::parse_split(bytes, base, "module").has_value();
+    }
+}
+
 TEST(Btf, SplitsFlavoursAsLibbpfDoes) {
     const std::pair<const char*, const char*> cases[] = {
         {"task_struct", "task_struct"},
