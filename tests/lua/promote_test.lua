@@ -290,8 +290,8 @@ for path in io.popen("ls " .. root .. "/tests/cases/programs/*.bpf.c"):lines() d
     test.case("promotes: " .. name, function()
         local obj = assert(bpf.compile{ file = path })
         local probe, err = obj:load "kernel"
-        if not probe and err.code == "EPERM" then
-            test.skip(tostring(err))
+        if not probe and (err.code == "EPERM" or os.getenv "MIMICSH_TEST_OLDER_KERNEL" and err.log ~= "") then
+            test.skip(tostring(err)) -- the corpus is written for the newest verifier
         end
         assert(probe, err):close()
         promote_all(name, obj)

@@ -154,7 +154,7 @@ TEST(Btf, ModuleGoesOnWhereTheKernelEnds) {
     ASSERT_TRUE(both) << both.error().message();
     EXPECT_EQ(both->find("toy", BtfKind::Func), ids + 1);
     EXPECT_EQ(both->find("int", BtfKind::Int), base.find("int", BtfKind::Int));
-    EXPECT_EQ(both->type_name(both->type(ids + 1).type), "int(void)");
+    EXPECT_EQ(both->type_name(both->type(ids + 1).type), "int (void)");
 }
 
 TEST(Btf, RefusesModulesThatAreDamaged) {
