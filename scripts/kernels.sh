@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Debian's kernels in the cache: images, modules and headers, downloaded and unpacked, never installed. Sourced by bash
 # after lib.sh, with `cache` set; nothing runs on sourcing.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 :
 
 # Sets problem and returns 1: what apt does not offer is no failure of ours.
