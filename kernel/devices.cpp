@@ -159,6 +159,12 @@ Status create_veth(const VethEnd& a, const VethEnd& b, uint32_t mtu) {
         return ok;
     }
     request.end_nest().end_nest().end_nest();
+    // Before 6.15 a new device's name has to be free in the namespace of who asks, too: ask from where it
+    // goes.
+    const NetNsScope inside(a.where);
+    if (!inside.status()) {
+        return inside.status();
+    }
     return send(request, "veth " + a.name + " - " + b.name);
 }
 

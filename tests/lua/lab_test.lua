@@ -60,6 +60,21 @@ test.case("a wire joins two hosts", function()
     end)
 end)
 
+test.case("a wire is made wherever the lab is: devices of the caller may have the same name", function()
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        l:veth(a, b)
+        a:run(function()
+            lab.scope(function(inner)
+                local c, d = inner:ns "c", inner:ns "d"
+                inner:veth(c, d)
+                test.eq(devices_of(c), "eth0 lo")
+            end)
+        end)
+        test.eq(devices_of(a), "eth0 lo")
+    end)
+end)
+
 test.case("a function runs in the host's namespace, across waits, and others stay outside", function()
     in_lab(function(l)
         local outside, a = devices(), l:ns "a"
