@@ -304,9 +304,10 @@ end
 ]]
 
 local function uptime()
-    for line in io.lines "/proc/uptime" do
-        return tonumber(line:match "%S+")
-    end
+    local file = assert(io.open "/proc/uptime")
+    local seconds = file:read "*n"
+    file:close()
+    return seconds
 end
 
 -- An emulated machine is some twenty times as slow: fewer do there.
