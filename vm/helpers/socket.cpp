@@ -160,8 +160,7 @@ uint64_t look_up(Machine& machine, const uint64_t* args, bool tcp, bool full) {
 bool is_socket(const Region& region) {
     return region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon ||
            region.kind == RegionKind::TcpSocket ||
-           (region.kind == RegionKind::KernelStruct &&
-            region.shift >= static_cast<uint8_t>(kFirstSocket));
+           (region.kind == RegionKind::KernelStruct && region.shift >= static_cast<uint8_t>(kFirstSocket));
 }
 
 /// The socket region that an argument points to; null = fault pending.
