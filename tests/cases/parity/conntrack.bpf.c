@@ -152,8 +152,8 @@ static __always_inline void show(struct nf_conn *ct, int at, int inserted)
 	io.out[at + 1] = ct->mark;
 	io.out[at + 2] = ct->zone.id;
 	io.out[at + 3] = ct->zone.dir;
-	/* In seconds: the kernel's clock goes on. */
-	io.out[at + 4] = inserted ? ((__u32)(ct->timeout - (__u32)bpf_jiffies64()) + 25) / 250 : ct->timeout;
+	/* In units of 16 s, rounded: the kernel's clock goes on while the emulator's stands still. */
+	io.out[at + 4] = inserted ? ((__u32)(ct->timeout - (__u32)bpf_jiffies64()) + 2000) / 4000 : ct->timeout;
 	SHOW_TUPLE(ct, 0, at + 5);
 	SHOW_TUPLE(ct, 1, at + 13);
 }
