@@ -226,7 +226,7 @@ TEST(Prompt, InterruptsAtTheEmptyPromptDoNotLeave) {
     }
     terminal.until(kPrompt);
     terminal.type("1 + 1\n");
-    EXPECT_NE(terminal.until(kPrompt).find("2\r\n"), std::string::npos);
+    EXPECT_NE(terminal.until("2\r\n").find("2\r\n"), std::string::npos);
 }
 
 TEST(Prompt, TimersFireWhileItWaitsForInput) {
