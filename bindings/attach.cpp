@@ -101,14 +101,6 @@ int link_list(lua_State* L) {
     return 1;
 }
 
-int push_done(lua_State* L, const Status& status) {
-    if (!status) {
-        return push_failure(L, status.error());
-    }
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 int link_detach(lua_State* L) {
     return push_done(L, check<LinkRef>(L, 1, "link").link->detach());
 }

@@ -26,14 +26,6 @@ std::shared_ptr<NetNs> check_namespace(lua_State* L, int index) {
     return *test_owner<NetNs>(L, index);
 }
 
-int push_done(lua_State* L, const Status& status) {
-    if (!status) {
-        return push_failure(L, status.error());
-    }
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 /// Runs `act` inside the namespace at index 1.
 template <typename Act>
 int inside(lua_State* L, Act act) {

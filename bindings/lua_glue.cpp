@@ -143,6 +143,14 @@ int push_failure(lua_State* L, const Error& error) {
     return 2;
 }
 
+int push_done(lua_State* L, const Status& status) {
+    if (!status) {
+        return push_failure(L, status.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 bool is_error(lua_State* L, int index) {
     if (!lua_istable(L, index) || lua_getmetatable(L, index) == 0) {
         return false;

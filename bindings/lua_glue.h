@@ -41,6 +41,8 @@ namespace mimicsh::lua {
 void push_error(lua_State* L, const Error& error);
 /// Pushes nil and the error object; returns 2, so that `return push_failure(L, e)` ends a function.
 int push_failure(lua_State* L, const Error& error);
+/// Pushes true, or nil and the error object; returns how many values.
+int push_done(lua_State* L, const Status& status);
 /// True when the value at index is an error object.
 [[nodiscard]] bool is_error(lua_State* L, int index);
 /// String field of the error object at index; "" when missing.
