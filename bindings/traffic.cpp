@@ -91,6 +91,7 @@ int run(lua_State* L, Expected<std::unique_ptr<kernel::TrafficSender>> sender,
         [](uv_work_t* work) {
             auto* own = static_cast<Job*>(work->data);
             own->outcome = own->sender->run(own->options);
+            own->sender.reset(); // takes a while: not the loop's
         },
         &finish);
     if (code != 0) {

@@ -6,8 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "kernel/link.h"
+#include "kernel/netns.h"
 #include "net/traffic.h"
-#include "object/target.h"
 
 namespace mimicsh::kernel {
 
@@ -33,11 +34,14 @@ class LiveSender {
   private:
     LiveSender(std::string device, ByteVec packet) : device_(std::move(device)), packet_(std::move(packet)) {}
     [[nodiscard]] Status run(uint64_t frames);
+    void keep();
 
     std::string device_;
     ByteVec packet_;
     std::unique_ptr<Instance> instance_;
-    int program_fd_ = -1; ///< the instance's
+    int program_fd_ = -1;          ///< the instance's
+    std::shared_ptr<NetNs> aside_; ///< where nothing arrives
+    std::unique_ptr<Link> kept_;   ///< the program, attached there
 };
 
 } // namespace mimicsh::kernel

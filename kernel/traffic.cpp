@@ -12,8 +12,7 @@ namespace {
 constexpr const char* kOp = "traffic.send";
 /// Live frames that `auto` tries first, to see whether the device takes them.
 constexpr uint64_t kTrial = 64;
-/// Packets per second up to which `auto` uses the socket: a test run takes up to 25 ms to set up and end, so
-/// that low rates come in bursts.
+/// Packets per second up to which `auto` uses the socket, which keeps them without live frames' preparation.
 constexpr double kSocketRate = 200'000;
 
 std::string joined(const std::string& a, const std::string& b) {

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Traffic in labs: what arrives is what was asked for, by every way, and the report says no more than the counters.
 local test = require "test"
-local pcap, task, timer, traffic = require "pcap", require "task", require "timer", require "traffic"
+local bpf, pcap, task, timer, traffic = require "bpf", require "pcap", require "task", require "timer", require "traffic"
+local xdp = require "xdp"
 local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
 local with_wire, udp = wire.with_wire, wire.udp
 
@@ -174,6 +175,62 @@ test.case("auto without the capabilities for live frames takes the socket", func
         assert(done.out:find("^10 packets in .* by sendmmsg %(live frames need CAP_BPF and CAP_NET_ADMIN%)\n$"),
             done.out .. done.err)
         test.eq(received(b), 10)
+    end)
+end)
+
+-- Counts by destination port, and takes nothing.
+local COUNTER = [[
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1024);
+} ports SEC(".maps");
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct udphdr *udp = data + sizeof(struct ethhdr) + sizeof(struct iphdr);
+
+	if ((void *)(udp + 1) > end)
+		return XDP_DROP;
+	__u32 port = __builtin_bswap16(udp->dest);
+	__u64 *seen = bpf_map_lookup_elem(&ports, &port);
+
+	if (seen)
+		++*seen;
+	return XDP_DROP;
+}
+char _license[] SEC("license") = "GPL";
+]]
+
+test.case("a program at the far end counts every live frame, however many calls they took", function()
+    with_wire(function(a, b)
+        local inst, err = assert(bpf.compile{ source = COUNTER }):load "kernel"
+        if not inst and err.code == "EPERM" then
+            test.skip(tostring(err))
+        end
+        local link = b:run(function() return assert(xdp.attach(assert(inst, err).progs.count, "eth0", { mode = "native" })) end)
+        local function seen(port)
+            return tonumber(inst.maps.ports[port]:sum())
+        end
+        local report = assert(send(a, { template = udp(7), count = 150001, how = "live" }))
+        test.eq(report.sent, 150001)
+        test.eq(report.note, nil)
+        test.eq(seen(7), 150001)
+        report = assert(send(a, { template = udp(7), vary = { ["udp.dport"] = { 100, 200, 300 } }, count = 300000 }))
+        test.eq(report.how, "live")
+        test.eq(report.sent, 300000)
+        for port = 100, 300, 100 do
+            test.eq(seen(port), 100000)
+        end
+        test.eq(seen(7), 150001)
+        link:detach()
+        inst:close()
     end)
 end)
 
