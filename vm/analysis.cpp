@@ -18,8 +18,6 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
       context_(context_kind(program.spec.type)) {
     result_.slots.resize(insns_.size());
     refs_.resize(insns_.size());
-    state_at_.resize(insns_.size(), kNoState);
-    queued_.resize(insns_.size());
     result_.forms.resize(insns_.size());
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
         result_.forms[slot] = classify(insns_[slot]);
@@ -27,6 +25,7 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
     for (const LinkedRef& ref : program.refs) {
         refs_[ref.insn] = &ref;
     }
+    find_blocks();
     note_locking();
     values_point_ = std::ranges::any_of(program.object->maps, [&](const MapDef& map) {
         return std::ranges::any_of(hidden_fields(*program.object, map), mimicsh::is_pointer);
@@ -50,23 +49,81 @@ Analysis Flow::run() {
     }
     while (!work_.empty()) {
         std::ranges::pop_heap(work_, std::greater{}); // in order of slots few are walked twice
-        const uint32_t slot = work_.back();
+        Block& block = blocks_[work_.back()];
         work_.pop_back();
-        queued_[slot] = false;
-        walk(slot, states_[state_at_[slot]]);
+        block.queued = false;
+        walk(block);
+    }
+    collect();
+    return std::move(result_);
+}
+
+// -- Blocks --
+
+/// First slot of what an instruction can go on with, beside the next one: where it jumps, the function that
+/// it calls or whose address it takes. Outside the program in programs that were not checked.
+std::optional<int64_t> Flow::target(uint32_t slot) const {
+    const Insn& insn = insns_[slot];
+    const int64_t after = int64_t{slot} + 1;
+    switch (result_.forms[slot]->kind) {
+    case InsnKind::Goto:
+        return after + (insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off);
+    case InsnKind::Jump:
+    case InsnKind::MayGoto:
+        return after + insn.off;
+    case InsnKind::CallLocal:
+        return after + insn.imm;
+    case InsnKind::LoadImm64:
+        return insn.src == op::kFunc ? std::optional(after + insn.imm) : std::nullopt;
+    default:
+        return std::nullopt;
+    }
+}
+
+void Flow::find_blocks() {
+    block_at_.resize(insns_.size(), kNoBlock);
+    constexpr uint32_t kBegins = 0; // numbered below
+    const auto begins = [&](int64_t slot) {
+        if (slot >= 0 && slot < std::ssize(insns_)) {
+            block_at_[static_cast<size_t>(slot)] = kBegins;
+        }
+    };
+    begins(0);
+    begins(program_.exception_callback);
+    for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
+        if (result_.forms[slot] == nullptr) {
+            continue;
+        }
+        if (const auto to = target(slot)) {
+            begins(*to);
+            has_callbacks_ |= result_.forms[slot]->kind == InsnKind::LoadImm64;
+        }
+    }
+    uint32_t count = 0;
+    for (uint32_t& block : block_at_) {
+        block = block == kBegins ? count++ : kNoBlock;
+    }
+    blocks_ = std::vector<Block>(count);
+    for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
+        if (block_at_[slot] != kNoBlock) {
+            blocks_[block_at_[slot]].slot = slot;
+        }
+    }
+}
+
+/// What all blocks say together.
+void Flow::collect() {
+    for (Block& block : blocks_) {
+        result_.tracks_bounds &= !block.loses_bounds;
+        result_.async_callbacks.insert(result_.async_callbacks.end(), block.async_callbacks.begin(),
+                                       block.async_callbacks.end());
+        if (block.refusal && !result_.refusal) {
+            result_.refusal = std::move(block.refusal);
+        }
     }
     if (!result_.refusal) {
-        // The facts are read off once the states stand still; on the way there they may have been too
-        // certain.
-        finished_ = true;
-        for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
-            if (state_at_[slot] != kNoState) {
-                walk(slot, states_[state_at_[slot]]);
-            }
-        }
         account_for_unreached();
     }
-    return std::move(result_);
 }
 
 // -- Joining --
@@ -94,26 +151,26 @@ void Flow::enter_function(uint32_t slot, State state) {
 }
 
 void Flow::enter(uint32_t slot, const State& state) {
-    if (slot >= insns_.size() || finished_) {
+    if (slot >= insns_.size()) {
         return;
     }
-    if (state_at_[slot] == kNoState) {
-        state_at_[slot] = static_cast<uint32_t>(states_.size());
-        states_.push_back(state);
-    } else if (!states_[state_at_[slot]].merge(state, join)) {
+    Block& block = blocks_[block_at_[slot]];
+    if (!block.reached) {
+        block.reached = true;
+        block.entry = state;
+    } else if (!block.entry.merge(state, join)) {
         return;
     }
-    if (!queued_[slot]) {
-        queued_[slot] = true;
-        work_.push_back(slot);
+    if (!block.queued) {
+        block.queued = true;
+        work_.push_back(block_at_[slot]);
         std::ranges::push_heap(work_, std::greater{});
     }
 }
 
 void Flow::refuse(uint32_t slot, std::string text) {
-    // Only what is certain when the states stand still may refuse, so this counts in the last pass only.
-    if (finished_ && !result_.refusal) {
-        result_.refusal = Refusal{slot, std::move(text)};
+    if (!current_->refusal) {
+        current_->refusal = Refusal{slot, std::move(text)};
     }
 }
 
@@ -132,7 +189,7 @@ void Flow::account_for_unreached() {
             by_edges = reached_by_edges();
         }
         if (!(*by_edges)[slot]) {
-            refuse(slot, "nothing reaches this instruction");
+            result_.refusal = Refusal{slot, "nothing reaches this instruction"};
             return;
         }
         result_.slots[slot].dead = true;
@@ -149,23 +206,15 @@ std::vector<bool> Flow::reached_by_edges() {
             continue;
         }
         seen[slot] = true;
-        const Insn& insn = insns_[slot];
         const InsnForm* form = result_.forms[slot];
         if (form == nullptr || form->kind == InsnKind::Exit) {
             continue;
         }
-        const int64_t after = int64_t{slot} + 1;
-        const bool far_goto = insn.code == (op::kJmp32 | op::kJa);
-        if (form->kind == InsnKind::Goto) {
-            open.push_back(after + (far_goto ? insn.imm : insn.off));
-            continue;
+        if (form->kind != InsnKind::Goto) {
+            open.push_back(int64_t{slot} + slot_count(insns_[slot]));
         }
-        open.push_back(int64_t{slot} + slot_count(insn));
-        if (form->kind == InsnKind::Jump || form->kind == InsnKind::MayGoto) {
-            open.push_back(after + insn.off);
-        } else if (form->kind == InsnKind::CallLocal ||
-                   (form->kind == InsnKind::LoadImm64 && insn.src == op::kFunc)) {
-            open.push_back(after + insn.imm);
+        if (const auto to = target(slot)) {
+            open.push_back(*to);
         }
     }
     return seen;
@@ -173,11 +222,16 @@ std::vector<bool> Flow::reached_by_edges() {
 
 // -- Walking a straight line --
 
-void Flow::walk(uint32_t slot, State state) {
-    while (slot < insns_.size()) {
+void Flow::walk(Block& block) {
+    current_ = &block;
+    block.loses_bounds = false;
+    block.refusal.reset();
+    block.async_callbacks.clear();
+    State state = block.entry;
+    uint32_t slot = block.slot;
+    do {
         const Insn& insn = insns_[slot];
         result_.slots[slot].reached = true;
-        const uint32_t next = slot + slot_count(insn);
         const InsnForm* form = result_.forms[slot];
         if (form == nullptr) {
             return;
@@ -186,36 +240,31 @@ void Flow::walk(uint32_t slot, State state) {
         switch (form->kind) {
         case InsnKind::Exit:
             if (may_be_end(state.regs[0].kind)) {
-                result_.tracks_bounds = false;
+                block.loses_bounds = true;
             }
             return;
-        case InsnKind::Goto: {
-            const int64_t distance = insn.code == (op::kJmp32 | op::kJa) ? insn.imm : insn.off;
-            enter(static_cast<uint32_t>(int64_t{slot} + 1 + distance), state);
+        case InsnKind::Goto:
+            enter(static_cast<uint32_t>(*target(slot)), state);
             return;
-        }
         case InsnKind::Jump:
         case InsnKind::MayGoto: {
             note_proof(slot, insn, *form, state);
             const auto jumps = form->kind == InsnKind::Jump ? constants_.decided(insn, state) : std::nullopt;
             if (jumps.value_or(true)) {
-                enter(static_cast<uint32_t>(int64_t{slot} + 1 + insn.off), state);
+                enter(static_cast<uint32_t>(*target(slot)), state);
             }
-            if (!jumps.value_or(false)) {
-                enter(next, state);
+            if (jumps.value_or(false)) {
+                return;
             }
-            return;
+            break;
         }
         default:
             step(slot, insn, *form, state);
             break;
         }
-        slot = next;
-        if (slot < insns_.size() && state_at_[slot] != kNoState) {
-            enter(slot, state);
-            return;
-        }
-    }
+        slot += slot_count(insn);
+    } while (slot < insns_.size() && block_at_[slot] == kNoBlock);
+    enter(slot, state);
 }
 
 /// The register named in the instruction that it writes, or none.
@@ -337,7 +386,7 @@ void Flow::step(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
         call_helper(slot, insn, state);
         break;
     case InsnKind::CallLocal:
-        call_local(slot, insn, state);
+        call_local(slot, state);
         break;
     case InsnKind::CallKfunc:
         call_kfunc(slot, state);
@@ -374,7 +423,7 @@ void Flow::note_proof(uint32_t slot, const Insn& insn, const InsnForm& form, con
         facts.end = insn.dst;
     } else if (may_be_end(state.regs[insn.dst].kind) || may_be_end(state.regs[insn.src].kind)) {
         // data_end compared with something that is not known to be a packet pointer.
-        result_.tracks_bounds = false;
+        current_->loses_bounds = true;
     }
 }
 

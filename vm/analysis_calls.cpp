@@ -73,17 +73,17 @@ const std::string& Flow::kfunc_name(uint32_t slot) const {
     return refs_[slot] != nullptr ? program_.object->externs[refs_[slot]->target].name : kNone;
 }
 
-void Flow::want_no_lock(uint32_t slot, const State& state, const std::string& name) {
+void Flow::want_no_lock(uint32_t slot, const State& state, std::string_view prefix, std::string_view name) {
     result_.slots[slot].guard = state.lock == Lock::Free ? SlotFacts::Guard::None : SlotFacts::Guard::NoLock;
     if (state.lock == Lock::Held) {
-        refuse(slot, name + " is called while a lock is held");
+        refuse(slot, std::string(prefix).append(name) + " is called while a lock is held");
     }
 }
 
-void Flow::want_nothing_open(uint32_t slot, const State& state, const std::string& name) {
+void Flow::want_nothing_open(uint32_t slot, const State& state, std::string_view name) {
     result_.slots[slot].guard = opens_ ? SlotFacts::Guard::NothingOpen : SlotFacts::Guard::None;
     if (state.lock == Lock::Held) {
-        refuse(slot, name + " while a lock is held");
+        refuse(slot, std::string(name) + " while a lock is held");
     }
 }
 
@@ -92,12 +92,11 @@ void Flow::check_helper_under_lock(uint32_t slot, uint32_t id, State& state) {
         state.lock = resilient_locks_ ? Lock::Maybe : Lock::Free;
         return;
     }
-    const std::string name = "bpf_" + std::string(abi::helper_name(id));
     if (id == kTailCall) {
-        want_nothing_open(slot, state, name);
+        want_nothing_open(slot, state, "bpf_tail_call");
         return;
     }
-    want_no_lock(slot, state, name);
+    want_no_lock(slot, state, "bpf_", abi::helper_name(id));
     if (id == kSpinLock) {
         state.lock = Lock::Held;
     }
@@ -128,9 +127,11 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
     }
     const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
     if (passes_stack(state) && !only_reads) {
+        // A callback gets at the caller's stack through its context argument; what was spilled there may be
+        // data_end.
         if (has_callbacks_ &&
             std::ranges::any_of(state.spills(), [](Value v) { return may_be_end(v.kind); })) {
-            result_.tracks_bounds = false;
+            current_->loses_bounds = true;
         }
         for (Value& spill : state.spills()) {
             if (!may_be_end(spill.kind)) {
@@ -148,7 +149,7 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
         note_async(state.regs[2]);
     }
     if (!allowed_under_lock(name)) {
-        want_no_lock(slot, state, name);
+        want_no_lock(slot, state, "", name);
     } else if (name.starts_with(kResilientLock)) {
         state.lock = Lock::Maybe;
     }
@@ -158,8 +159,8 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
 
 /// The function of a callback argument does not run below its caller.
 void Flow::note_async(Value callback) {
-    if (finished_ && callback.kind == Kind::Callback && callback.value > 0) {
-        result_.async_callbacks.push_back(static_cast<uint32_t>(callback.value));
+    if (callback.kind == Kind::Callback && callback.value > 0) {
+        current_->async_callbacks.push_back(static_cast<uint32_t>(callback.value));
     }
 }
 
@@ -192,7 +193,7 @@ Kind Flow::returned(uint32_t id) {
     }
 }
 
-void Flow::call_local(uint32_t slot, const Insn& insn, State& state) {
+void Flow::call_local(uint32_t slot, State& state) {
     State entry;
     entry.lock = state.lock;
     for (size_t reg = 1; reg <= 5; ++reg) {
@@ -204,7 +205,7 @@ void Flow::call_local(uint32_t slot, const Insn& insn, State& state) {
     if (passes_stack(state)) {
         forget_spills(state);
     }
-    enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
+    enter_function(static_cast<uint32_t>(*target(slot)), entry);
     if (subprograms_lock_) {
         state.lock = Lock::Maybe;
     }

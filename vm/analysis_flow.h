@@ -2,7 +2,6 @@
 // The data flow behind `analyse`: one walk over a program's instructions, by subject in analysis*.cpp.
 #pragma once
 
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +15,19 @@
 
 namespace mimicsh::vm::flow {
 
+/// Instructions from one where ways meet, or a function begins, up to the next such place.
+struct Block {
+    uint32_t slot = 0; ///< of the first instruction
+    bool reached = false;
+    bool queued = false;
+    // What the last walk said. A block is walked again whenever its entry state changes, so once all states
+    // stand still this is what holds; on the way there it may be too certain.
+    bool loses_bounds = false; ///< data_end was used in a way that is not followed
+    std::optional<Refusal> refusal;
+    std::vector<uint32_t> async_callbacks;
+    State entry;
+};
+
 /// A kind of value in a message.
 [[nodiscard]] const char* describe(Kind kind);
 
@@ -28,12 +40,15 @@ class Flow {
   private:
     // -- analysis.cpp: joining and walking --
     static Value join(Value a, Value b);
+    void find_blocks();
+    void collect();
     void enter_function(uint32_t slot, State state);
     void enter(uint32_t slot, const State& state);
+    [[nodiscard]] std::optional<int64_t> target(uint32_t slot) const;
     void refuse(uint32_t slot, std::string text);
     void account_for_unreached();
     std::vector<bool> reached_by_edges();
-    void walk(uint32_t slot, State state);
+    void walk(Block& block);
     static std::optional<uint8_t> written_register(const Insn& insn, const InsnForm& form);
     void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
     void step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
@@ -62,14 +77,14 @@ class Flow {
     void call_kfunc(uint32_t slot, State& state);
     void note_async(Value callback);
     static Kind returned(uint32_t id);
-    void call_local(uint32_t slot, const Insn& insn, State& state);
+    void call_local(uint32_t slot, State& state);
     void note_locking();
     [[nodiscard]] const std::string& kfunc_name(uint32_t slot) const;
     void check_helper_under_lock(uint32_t slot, uint32_t id, State& state);
-    void want_no_lock(uint32_t slot, const State& state, const std::string& name);
-    void want_nothing_open(uint32_t slot, const State& state, const std::string& name);
+    void want_no_lock(uint32_t slot, const State& state, std::string_view prefix, std::string_view name);
+    void want_nothing_open(uint32_t slot, const State& state, std::string_view name);
 
-    static constexpr uint32_t kNoState = UINT32_MAX;
+    static constexpr uint32_t kNoBlock = UINT32_MAX;
 
     const LinkedProgram& program_;
     const UserHelpers& own_;
@@ -77,18 +92,17 @@ class Flow {
     Constants constants_;
     const ContextKind* context_;
     std::vector<const LinkedRef*> refs_; ///< by slot
-    std::vector<uint32_t> state_at_;     ///< by slot: index in `states_`
-    std::deque<State> states_;           ///< where ways meet
-    std::vector<bool> queued_;           ///< by slot: in `work_`
-    std::vector<uint32_t> work_;         ///< heap, the lowest slot on top
+    std::vector<uint32_t> block_at_;     ///< by slot: the block that begins there
+    std::vector<Block> blocks_;          ///< in order of slots
+    std::vector<uint32_t> work_;         ///< heap of blocks to walk, the first on top
+    Block* current_ = nullptr;           ///< the block being walked
     Analysis result_;
-    bool has_callbacks_ = false;
+    bool has_callbacks_ = false;    ///< takes a function's address
     bool locks_ = false;            ///< takes locks somewhere
     bool subprograms_lock_ = false; ///< takes or gives back locks below the entry function
     bool resilient_locks_ = false;  ///< of the kind that several of can be held
     bool opens_ = false;            ///< takes anything that it has to give back
-    bool finished_ = false;
-    bool values_point_ = false; ///< values of maps have pointers to objects
+    bool values_point_ = false;     ///< values of maps have pointers to objects
 };
 
 } // namespace mimicsh::vm::flow

@@ -46,7 +46,7 @@ void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
         return;
     }
     if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
-        result_.tracks_bounds = false;
+        current_->loses_bounds = true;
     }
     if (operation == op::kSub && is_pointer(dst.kind) && is_pointer(src.kind)) {
         set(dst, {Kind::Scalar, 0});
@@ -109,16 +109,14 @@ void Flow::pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation
 void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
     const LinkedRef* ref = refs_[slot];
     if (insn.src == op::kFunc) {
-        set(dst, {Kind::Callback, static_cast<int32_t>(int64_t{slot} + 1 + insn.imm)});
+        const auto function = static_cast<uint32_t>(*target(slot));
+        set(dst, {Kind::Callback, static_cast<int32_t>(function)});
         State entry;
         for (size_t reg = 1; reg <= 5; ++reg) {
             entry.regs[reg] = {Kind::Unknown, 0};
         }
         entry.lock = locks_ ? Lock::Maybe : Lock::Free;
-        enter_function(static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm), entry);
-        // A callback gets at the caller's stack through its context argument; what was spilled there may
-        // be data_end.
-        has_callbacks_ = true;
+        enter_function(function, entry);
     } else if (ref != nullptr && ref->kind == RelocKind::Map) {
         set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
     } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
@@ -251,7 +249,7 @@ void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& s
     const auto place = stack_place(base, insn);
     if (!place) {
         if (may_be_end(value.kind)) {
-            result_.tracks_bounds = false;
+            current_->loses_bounds = true;
         }
         if (base.kind == Kind::Stack || base.kind == Kind::Unknown) {
             forget_spills(state);
@@ -266,7 +264,7 @@ void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& s
         return;
     }
     if (may_be_end(value.kind)) {
-        result_.tracks_bounds = false;
+        current_->loses_bounds = true;
     }
     for (uint32_t byte = *place; byte < *place + size; byte += 1) {
         state.set_spill(byte / 8, {Kind::Scalar, 0});
@@ -294,7 +292,7 @@ void Flow::atomic(uint32_t slot, const Insn& insn, State& state) {
 void Flow::forget_spills(State& state) {
     for (const Value& spill : state.spills()) {
         if (may_be_end(spill.kind)) {
-            result_.tracks_bounds = false;
+            current_->loses_bounds = true;
         }
     }
     state.forget_spills();

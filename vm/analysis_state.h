@@ -34,9 +34,10 @@ constexpr int32_t kNoOffset = INT32_MIN;
 /// Whether the program holds a lock.
 enum class Lock : uint8_t { Free, Maybe, Held };
 
+/// `Value{}` is uninitialised in the program's sense; a Value that is only declared has no content.
 struct Value {
-    Kind kind = Kind::Uninit;
-    int32_t value = 0;
+    Kind kind;
+    int32_t value;
     friend bool operator==(const Value&, const Value&) = default;
 };
 

@@ -2,9 +2,9 @@
 // Call chains before a run: depth, stack and recursion (kernel/bpf/verifier.c, check_max_stack_depth).
 #include <algorithm>
 #include <cerrno>
-#include <map>
-#include <set>
+#include <vector>
 
+#include "vm/analysis.h"
 #include "vm/decode.h"
 
 namespace mimicsh::vm {
@@ -16,8 +16,8 @@ constexpr uint32_t kStackUnit = 16;
 
 class Chains {
   public:
-    Chains(const LinkedProgram& program, const std::vector<uint32_t>& async)
-        : program_(program), async_(async.begin(), async.end()) {
+    Chains(const LinkedProgram& program, const Analysis& analysis)
+        : program_(program), analysis_(analysis), functions_(program.functions.size()) {
         for (uint32_t slot = 0; slot < program.insns.size(); slot += slot_count(program.insns[slot])) {
             note(slot, program.insns[slot]);
         }
@@ -30,20 +30,20 @@ class Chains {
                                     ? "function " + program_.functions[function].name + " calls itself"
                                     : "call chain deeper than 8 frames");
         }
-        const uint32_t own = round_up(depth_[function], kStackUnit);
+        Function& here = functions_[function];
+        const uint32_t own = round_up(here.depth, kStackUnit);
         if (stack + own > abi::kStackSize) {
             return load_refusal(program_, call_slot, EACCES,
                                 "the functions of this call chain use " + std::to_string(stack + own) +
                                     " bytes of stack together, at most 512 are allowed");
         }
-        uint32_t& deepest = seen_[function];
-        if (deepest >= stack + own && frames <= seen_frames_[function]) {
+        if (here.seen_stack >= stack + own && frames <= here.seen_frames) {
             return {}; // was reached with as much before
         }
-        deepest = std::max(deepest, stack + own);
-        seen_frames_[function] = std::max(seen_frames_[function], frames);
+        here.seen_stack = std::max(here.seen_stack, stack + own);
+        here.seen_frames = std::max(here.seen_frames, frames);
         path_.push_back(function);
-        for (const auto& [slot, callee] : calls_[function]) {
+        for (const auto& [slot, callee] : here.calls) {
             if (auto ok = walk(callee, frames + 1, stack + own, slot); !ok) {
                 return ok;
             }
@@ -53,16 +53,22 @@ class Chains {
     }
 
   private:
+    struct Function {
+        std::vector<std::pair<uint32_t, uint32_t>> calls; ///< slot and function called
+        uint32_t depth = 0;                               ///< bytes of its frame
+        uint32_t seen_stack = 0;                          ///< most bytes in use when it was walked
+        uint32_t seen_frames = 0;
+    };
+
     void note(uint32_t slot, const Insn& insn) {
-        const uint32_t function = program_.function_at(slot);
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
-            if (local || !async_.contains(target)) {
-                calls_[function].emplace_back(slot, program_.function_at(target));
+            if (local || std::ranges::count(analysis_.async_callbacks, target) == 0) {
+                functions_[program_.function_at(slot)].calls.emplace_back(slot, program_.function_at(target));
             }
         }
-        const InsnForm* form = insn.dst == 10 || insn.src == 10 ? classify(insn) : nullptr;
+        const InsnForm* form = insn.dst == 10 || insn.src == 10 ? analysis_.forms[slot] : nullptr;
         if (form == nullptr) {
             return;
         }
@@ -71,39 +77,38 @@ class Chains {
                             form->kind == InsnKind::Atomic;
         const bool loads = form->kind == InsnKind::Load || form->kind == InsnKind::LoadSx;
         if ((stores && insn.dst == 10) || (loads && insn.src == 10)) {
-            use(function, insn.off);
+            use(slot, insn.off);
         }
         const bool copies = insn.code == (op::kAlu64 | op::kMov | op::kX) && insn.src == 10;
         if (copies && slot + 1 < program_.insns.size()) {
             const Insn& next = program_.insns[slot + 1];
             if (next.code == (op::kAlu64 | op::kAdd) && next.dst == insn.dst) {
-                use(function, next.imm);
+                use(slot, next.imm);
             }
         }
     }
 
-    void use(uint32_t function, int32_t offset) {
+    void use(uint32_t slot, int32_t offset) {
         if (offset < 0 && offset >= -int32_t{abi::kStackSize}) {
-            depth_[function] = std::max(depth_[function], static_cast<uint32_t>(-offset));
+            uint32_t& depth = functions_[program_.function_at(slot)].depth;
+            depth = std::max(depth, static_cast<uint32_t>(-offset));
         }
     }
 
     const LinkedProgram& program_;
-    std::set<uint32_t> async_;
-    std::map<uint32_t, std::vector<std::pair<uint32_t, uint32_t>>> calls_;
-    std::map<uint32_t, uint32_t> depth_;
-    std::map<uint32_t, uint32_t> seen_;
-    std::map<uint32_t, uint32_t> seen_frames_;
+    const Analysis& analysis_;
+    std::vector<Function> functions_;
     std::vector<uint32_t> path_;
 };
 
 } // namespace
 
-Status check_stack(const LinkedProgram& program, const std::vector<uint32_t>& async_callbacks) {
-    Chains chains(program, async_callbacks);
+Status check_stack(const LinkedProgram& program, const Analysis& analysis) {
+    Chains chains(program, analysis);
     Status ok = chains.walk(0, 1, 0, 0);
-    for (size_t i = 0; ok && i < async_callbacks.size(); ++i) {
-        ok = chains.walk(program.function_at(async_callbacks[i]), 1, 0, async_callbacks[i]);
+    for (size_t i = 0; ok && i < analysis.async_callbacks.size(); ++i) {
+        const uint32_t slot = analysis.async_callbacks[i];
+        ok = chains.walk(program.function_at(slot), 1, 0, slot);
     }
     return ok;
 }

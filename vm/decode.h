@@ -20,7 +20,7 @@ namespace mimicsh::vm {
 
 /// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, and no recursion. Functions
 /// that run later (first slots) have chains of their own.
-[[nodiscard]] Status check_stack(const LinkedProgram& program, const std::vector<uint32_t>& async_callbacks);
+[[nodiscard]] Status check_stack(const LinkedProgram& program, const Analysis& analysis);
 
 struct DecodeOptions {
     bool traced = false;  ///< one operation per instruction, for the traced interpreter

@@ -88,7 +88,7 @@ Status LoadedProgram::prepare() {
         return load_refusal(linked_, analysis_.refusal->slot, EACCES, analysis_.refusal->text);
     }
     if (machine_.options.mode == Mode::Strict) {
-        if (auto ok = check_stack(linked_, analysis_.async_callbacks); !ok) {
+        if (auto ok = check_stack(linked_, analysis_); !ok) {
             return ok;
         }
     }

@@ -336,6 +336,7 @@ void FunctionBuilder::statement() {
         Choice{3, &FunctionBuilder::helper_call},     Choice{3, &FunctionBuilder::more_call},
         Choice{2, &FunctionBuilder::packet_length},   Choice{4, &FunctionBuilder::local_call},
         Choice{2, &FunctionBuilder::loop_call},       Choice{10, &FunctionBuilder::move},
+        Choice{1, &FunctionBuilder::either_access},
     };
     constexpr uint32_t kAll = 128;
     uint32_t at = rng_.below(kAll);

@@ -132,6 +132,7 @@ class FunctionBuilder {
     void memory_access();
     void access(int base, Place place);
     void out_access();
+    void either_access();
     void atomic();
     void atomic_at(int base, int32_t offset, bool wide);
     void packet_length();

@@ -129,6 +129,10 @@ Fd KernelSide::load(const LinkedProgram& linked, const std::vector<MapId>& maps,
     }
     if (!loaded.valid()) {
         const int code = errno;
+        if (code == E2BIG) { // a second walk up to the verifier's limits would take as long as the first
+            refusal = "too much for the verifier to walk";
+            return loaded;
+        }
         log_[0] = '\0';
         opts.log_buf = log_.data();
         opts.log_size = static_cast<uint32_t>(log_.size());

@@ -331,6 +331,60 @@ void FunctionBuilder::out_access() {
     access(base, place);
 }
 
+/// One instruction on memory of two kinds: the base points to the stack on one way there and to a map's value
+/// on the other, the ways being a branch or the turns of a loop.
+void FunctionBuilder::either_access() {
+    const int chooser = rng_.between(6, 9);
+    const int sum = find(Kind::Scalar, pinned_ | 1u << chooser);
+    const bool possible = loops_ == 0 && nesting_ < 2 && held_ == 0 && writable(chooser) && sum >= 0;
+    const int slot = possible ? init_run(1) : -1;
+    if (slot < 0) {
+        return out_access();
+    }
+    const uint32_t taken = 1u << chooser | 1u << sum;
+    const int base = any_target(true, taken);
+    const int loaded = any_target(false, taken | 1u << base);
+    const bool stack_first = rng_.one_in(2);
+    const auto point = [&](bool to_stack) {
+        if (to_stack) {
+            stack_argument(base, slot);
+        } else {
+            load_out(base, kOutInput + 8 * rng_.below(12));
+        }
+    };
+    const auto use = [&] {
+        const int size = rng_.one_in(3) ? op::kDw : rng_.pick(kSizes);
+        if (rng_.one_in(3)) {
+            emit(test::store_reg(size, base, 0, sum));
+        }
+        emit(test::load(size, loaded, base, 0));
+        emit(insn(op::kAlu64 | (rng_.one_in(2) ? op::kAdd : op::kXor) | op::kX, sum, loaded, 0, 0));
+    };
+    set(base, {});
+    set(loaded, {});
+    if (rng_.one_in(2)) {
+        emit(test::mov(chooser, rng_.between(1, 3)));
+        point(stack_first);
+        const uint32_t head = here();
+        use();
+        point(!stack_first);
+        emit(test::add(chooser, -1));
+        emit(insn(op::kJmp | op::kJne, chooser, 0, static_cast<int>(head) - static_cast<int>(here()) - 1, 0));
+        draft_.note(Feature::Loop);
+    } else {
+        point(stack_first);
+        const uint32_t other = here();
+        emit(insn(op::kJmp | op::kJset, sum, 0, 0, 1));
+        point(!stack_first);
+        land(other);
+        use();
+        emit(test::mov(chooser, 0));
+    }
+    set(chooser, {Kind::Scalar});
+    set(base, {});
+    set(loaded, {Kind::Scalar});
+}
+
 // -- Atomics --
 
 void FunctionBuilder::atomic() {
