@@ -28,6 +28,35 @@ TEST_F(IsaParity, FormsComputeWhatTheKernelComputes) {
     }
 }
 
+// Number of turns in r9: r1 points to the stack in the first and to a map's value in the later ones, or the
+// other way round. What is known of r1 where the turns meet is neither.
+TEST_F(IsaParity, OneInstructionReachesTwoKindsOfMemory) {
+    for (const bool stack_first : {true, false}) {
+        RawObject raw;
+        const uint32_t data = raw.add_data(16);
+        store(raw.object.maps[0].contents.data(), uint64_t{5});
+        const auto point_to = [&](bool stack) {
+            if (stack) {
+                raw.add({mov_reg(1, 10), add(1, -16)});
+            } else {
+                raw.load_value(1, data);
+            }
+        };
+        raw.add({store_imm(op::kDw, 10, -16, 7), mov(9, 2), mov(0, 0)});
+        point_to(stack_first);
+        const auto head = static_cast<int>(raw.object.functions[0].insns.size());
+        raw.add({load(op::kDw, 2, 1, 0), insn(op::kAlu64 | op::kMul, 0, 0, 0, 10),
+                 insn(op::kAlu64 | op::kAdd | op::kX, 0, 2, 0, 0), store_imm(op::kDw, 1, 0, 3)});
+        point_to(!stack_first);
+        raw.add(add(9, -1));
+        const int back = head - static_cast<int>(raw.object.functions[0].insns.size()) - 1;
+        raw.add({insn(op::kJmp | op::kJne, 9, 0, back, 0), exit_insn()});
+        open(raw.share());
+        ASSERT_TRUE(ready());
+        EXPECT_EQ(run_both("main", packet_of(64)).ret, stack_first ? 75u : 57u);
+    }
+}
+
 // -- Random programs --
 
 /// Straight-line arithmetic over r0-r8 with loads, stores and jumps forward mixed in, which is what the
