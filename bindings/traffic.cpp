@@ -115,6 +115,7 @@ kernel::SendWay check_way(lua_State* L, int index) {
     const auto name = check_string(L, index, "how");
     return name == "live"       ? kernel::SendWay::kLive
            : name == "sendmmsg" ? kernel::SendWay::kSendmmsg
+           : name == "xsk"      ? kernel::SendWay::kXsk
                                 : kernel::SendWay::kAuto;
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "kernel/xsk.h"
+
 namespace mimicsh::kernel {
 
 namespace {
@@ -12,8 +14,11 @@ namespace {
 constexpr const char* kOp = "traffic.send";
 /// Live frames that `auto` tries first, to see whether the device takes them.
 constexpr uint64_t kTrial = 64;
-/// Packets per second up to which `auto` uses the socket, which keeps them without live frames' preparation.
+/// Packets per second up to which `auto` uses the socket, which keeps them without any preparation.
 constexpr double kSocketRate = 200'000;
+/// Packets from which on `auto` takes AF_XDP: opening and closing it takes 10 to 30 ms, which some 100,000
+/// packets win back.
+constexpr uint64_t kMany = 200'000;
 
 std::string joined(const std::string& a, const std::string& b) {
     return a.empty() || b.empty() ? a + b : a + "; " + b;
@@ -33,7 +38,8 @@ Status TrafficSender::open(const std::string& device) {
         error.op = kOp;
         return error;
     }
-    socket_ = std::move(*socket);
+    socket_ = net::sink_socket(std::move(*socket));
+    device_ = device;
     return {};
 }
 
@@ -43,6 +49,7 @@ TrafficSender::create(const std::string& device, std::unique_ptr<net::PacketSupp
         return Error{ENOTSUP, kOp, "live frames are copies of one packet", "give template= instead", {}};
     }
     std::unique_ptr<TrafficSender> sender(new TrafficSender);
+    sender->way_ = way;
     sender->supply_ = std::move(supply);
     if (auto ok = sender->open(device); !ok) {
         return ok.error();
@@ -59,7 +66,7 @@ Expected<std::unique_ptr<TrafficSender>> TrafficSender::create(const std::string
     if (auto ok = sender->open(device); !ok) {
         return ok.error();
     }
-    if (way == SendWay::kSendmmsg) {
+    if (way != SendWay::kAuto && way != SendWay::kLive) {
         return sender;
     }
     auto live = LiveSender::create(packet, device);
@@ -90,6 +97,22 @@ net::TrafficReport TrafficSender::try_live(const net::TrafficOptions& options) {
     return *report;
 }
 
+Expected<net::TrafficReport> TrafficSender::send_supply(const net::TrafficOptions& options) {
+    const uint64_t expected = options.count != 0 ? options.count : supply_->expected();
+    const bool is_slow = options.rate != 0 && options.rate <= kSocketRate;
+    if (way_ == SendWay::kXsk || (way_ == SendWay::kAuto && !is_slow && expected >= kMany)) {
+        auto xsk = open_xsk(device_);
+        if (xsk) {
+            return net::send_batches(**xsk, *supply_, options);
+        }
+        if (way_ == SendWay::kXsk) {
+            return xsk.error();
+        }
+        note_ = joined(note_, xsk.error().text);
+    }
+    return net::send_batches(*socket_, *supply_, options);
+}
+
 Expected<net::TrafficReport> TrafficSender::run(net::TrafficOptions options) {
     const NetNsScope scope(where_);
     if (!scope.status()) {
@@ -107,7 +130,7 @@ Expected<net::TrafficReport> TrafficSender::run(net::TrafficOptions options) {
         }
         options.count -= options.count == 0 ? 0 : first.sent;
     }
-    auto rest = live_ != nullptr ? live_->send(options) : net::send_batches(*socket_, *supply_, options);
+    auto rest = live_ != nullptr ? live_->send(options) : send_supply(options);
     if (rest) {
         rest->sent += first.sent;
         rest->seconds += live_ != nullptr ? first.seconds : 0; // a failed trial says nothing of the rate

@@ -35,4 +35,13 @@ uint32_t device_mtu(int socket, const std::string& device) {
     return ioctl(socket, SIOCGIFMTU, &asked) == 0 ? static_cast<uint32_t>(asked.ifr_mtu) : 0;
 }
 
+Error too_long(const std::string& device, size_t size, uint32_t mtu, const std::string& op) {
+    return Error{EMSGSIZE,
+                 op,
+                 device + ": a packet of " + std::to_string(size) + " bytes is too long for the MTU of " +
+                     std::to_string(mtu),
+                 {},
+                 {}};
+}
+
 } // namespace mimicsh::net

@@ -111,9 +111,9 @@ Expected<std::unique_ptr<RawSocket>> RawSocket::open_device(const std::string& d
 }
 
 Status RawSocket::bind_device(uint32_t ifindex) {
-    if (!set_option(fd(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) ||
-        !set_option(fd(), SOL_PACKET, PACKET_AUXDATA, 1) ||
-        !set_option(fd(), SOL_SOCKET, SO_TIMESTAMPNS, 1)) {
+    if (is_reading_ && (!set_option(fd(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) ||
+                        !set_option(fd(), SOL_PACKET, PACKET_AUXDATA, 1) ||
+                        !set_option(fd(), SOL_SOCKET, SO_TIMESTAMPNS, 1))) {
         return open_error(errno, device_);
     }
     sockaddr_ll address{};
@@ -147,16 +147,11 @@ Error RawSocket::send_error(int code, ByteView packet) const {
             return usable.error();
         }
     }
-    const std::string size = std::to_string(packet.size()) + " bytes";
     if (code == EMSGSIZE && !device_.empty()) {
-        return Error{code,
-                     kSendOp,
-                     device_ + ": a packet of " + size + " is too long for the MTU of " +
-                         std::to_string(device_mtu(fd(), device_)),
-                     {},
-                     {}};
+        return too_long(device_, packet.size(), device_mtu(fd(), device_), kSendOp);
     }
-    return errno_error(code, kSendOp, device_.empty() ? "packet of " + size : device_);
+    return errno_error(code, kSendOp,
+                       device_.empty() ? "packet of " + std::to_string(packet.size()) + " bytes" : device_);
 }
 
 Status RawSocket::send(std::span<const ByteView> packets, size_t& sent) {

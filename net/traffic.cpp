@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include <poll.h>
 
@@ -18,6 +18,9 @@ constexpr size_t kBatch = 64;
 constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kLongestSleep = kSecond / 50; ///< a stop is noticed after that
 constexpr uint64_t kShortestSleep = kSecond / 10'000;
+/// Bytes of a capture that is gone through more than once, up to which it is kept in memory.
+constexpr size_t kKept = 64 << 20;
+constexpr size_t kRecordHeader = 16; ///< of pcap; pcapng's is longer
 
 uint64_t now_ns() {
     timespec time{};
@@ -28,6 +31,11 @@ uint64_t now_ns() {
 void sleep_ns(uint64_t nanoseconds) {
     const timespec time{static_cast<time_t>(nanoseconds / kSecond), static_cast<long>(nanoseconds % kSecond)};
     (void)nanosleep(&time, nullptr);
+}
+
+/// `times` as often as `size`, 0 times = without end.
+uint64_t times_over(uint64_t size, uint64_t times) {
+    return times == 0 || (size != 0 && times > UINT64_MAX / size) ? UINT64_MAX : size * times;
 }
 
 class ListSupply final : public PacketSupply {
@@ -47,6 +55,7 @@ class ListSupply final : public PacketSupply {
         }
         return {};
     }
+    uint64_t expected() const override { return times_over(packets_.size(), loops_); }
 
   private:
     std::vector<ByteVec> packets_;
@@ -55,16 +64,25 @@ class ListSupply final : public PacketSupply {
     size_t next_ = 0;
 };
 
+/// Reads the file once, and again for each time it does not fit into memory.
 class CaptureSupply final : public PacketSupply {
   public:
-    CaptureSupply(std::string path, std::unique_ptr<PcapReader> reader, uint64_t loops)
-        : path_(std::move(path)), reader_(std::move(reader)), loops_(loops) {}
+    CaptureSupply(std::string path, std::unique_ptr<PcapReader> reader, uint64_t loops, uint64_t expected)
+        : path_(std::move(path)), reader_(std::move(reader)), loops_(loops), expected_(expected),
+          is_keeping_(loops != 1) {}
     Status next(std::vector<ByteView>& packets, size_t limit) override {
+        if (memory_ != nullptr) {
+            return memory_->next(packets, limit);
+        }
         packets.clear();
         if (auto ok = reader_->read(records_, limit); !ok) {
             return ok;
         }
         if (records_.empty() && (loops_ == 0 || ++done_ < loops_)) {
+            if (is_keeping_) {
+                memory_ = supply_list(std::move(kept_), loops_ == 0 ? 0 : loops_ - done_);
+                return memory_->next(packets, limit);
+            }
             auto again = PcapReader::open(path_);
             if (!again) {
                 return again.error();
@@ -77,16 +95,54 @@ class CaptureSupply final : public PacketSupply {
         for (const PacketRecord& record : records_) {
             packets.push_back(record.data);
         }
+        keep();
         return {};
     }
+    uint64_t expected() const override { return expected_; }
 
   private:
+    void keep() {
+        for (size_t i = 0; is_keeping_ && i < records_.size(); ++i) {
+            const ByteView bytes = records_[i].data;
+            kept_.emplace_back(bytes.begin(), bytes.end());
+            kept_bytes_ += bytes.size() + sizeof(ByteVec);
+            is_keeping_ = kept_bytes_ <= kKept;
+        }
+        if (!is_keeping_) {
+            kept_ = {};
+        }
+    }
+
     std::string path_;
     std::unique_ptr<PcapReader> reader_;
     uint64_t loops_;
+    uint64_t expected_;
     uint64_t done_ = 0;
     std::vector<PacketRecord> records_;
+    bool is_keeping_; ///< of the first time through
+    std::vector<ByteVec> kept_;
+    size_t kept_bytes_ = 0;
+    std::unique_ptr<PacketSupply> memory_; ///< the rest, once all is kept
 };
+
+/// Packets in a file, from its size and its first packets; 0 for what is no file.
+uint64_t count_about(const std::string& path) {
+    std::error_code code;
+    if (!std::filesystem::is_regular_file(path, code)) {
+        return 0; // what a pipe gives can be read only once
+    }
+    const uint64_t size = std::filesystem::file_size(path, code);
+    auto reader = PcapReader::open(path);
+    std::vector<PacketRecord> first;
+    if (code || !reader || !(*reader)->read(first, kBatch) || first.empty()) {
+        return 0;
+    }
+    size_t bytes = 0;
+    for (const PacketRecord& record : first) {
+        bytes += record.data.size() + kRecordHeader;
+    }
+    return std::max<uint64_t>(size * first.size() / bytes, 1);
+}
 
 class TemplateSupply final : public PacketSupply {
   public:
@@ -103,6 +159,7 @@ class TemplateSupply final : public PacketSupply {
         }
         return {};
     }
+    uint64_t expected() const override { return UINT64_MAX; }
 
   private:
     PacketTemplate template_;
@@ -111,12 +168,28 @@ class TemplateSupply final : public PacketSupply {
     std::vector<ByteVec> copies_;
 };
 
+class SocketSink final : public PacketSink {
+  public:
+    explicit SocketSink(std::unique_ptr<RawSocket> socket) : socket_(std::move(socket)) {}
+    std::string name() const override { return "sendmmsg"; }
+    Status send(std::span<const ByteView> packets, size_t& sent) override {
+        return socket_->send(packets, sent);
+    }
+    void wait() override {
+        pollfd wanted{socket_->fd(), POLLOUT, 0};
+        (void)poll(&wanted, 1, static_cast<int>(kLongestSleep / 1'000'000));
+    }
+
+  private:
+    std::unique_ptr<RawSocket> socket_;
+};
+
 /// Sends all of the packets, waiting for room as often as it takes. Counts the waits for a full device queue.
-Status send_all(RawSocket& socket, std::span<const ByteView> packets, const TrafficOptions& options,
+Status send_all(PacketSink& sink, std::span<const ByteView> packets, const TrafficOptions& options,
                 TrafficReport& report, uint64_t& full) {
     while (!packets.empty() && !options.is_stopped()) {
         size_t sent = 0;
-        const auto done = socket.send(packets, sent);
+        const auto done = sink.send(packets, sent);
         report.sent += sent;
         packets = packets.subspan(sent);
         if (!done && done.error().code == ENOBUFS) {
@@ -125,11 +198,10 @@ Status send_all(RawSocket& socket, std::span<const ByteView> packets, const Traf
         } else if (!done) {
             Error error = done.error();
             error.op = kOp;
-            error.text += "; " + std::to_string(report.sent) + " packets were sent before";
+            error.text += "; " + std::to_string(report.sent - sink.finish()) + " packets were sent before";
             return error;
         } else if (!packets.empty()) {
-            pollfd wanted{socket.fd(), POLLOUT, 0};
-            (void)poll(&wanted, 1, static_cast<int>(kLongestSleep / 1'000'000));
+            sink.wait();
         }
     }
     return {};
@@ -173,7 +245,9 @@ Expected<std::unique_ptr<PacketSupply>> supply_capture(const std::string& path, 
     if (!reader) {
         return reader.error();
     }
-    return std::unique_ptr<PacketSupply>(std::make_unique<CaptureSupply>(path, std::move(*reader), loops));
+    const uint64_t expected = loops == 0 ? UINT64_MAX : times_over(count_about(path), loops);
+    return std::unique_ptr<PacketSupply>(
+        std::make_unique<CaptureSupply>(path, std::move(*reader), loops, expected));
 }
 
 std::unique_ptr<PacketSupply> supply_template(PacketTemplate packet, uint64_t seed) {
@@ -182,8 +256,12 @@ std::unique_ptr<PacketSupply> supply_template(PacketTemplate packet, uint64_t se
 
 // -- Sending --
 
-Expected<TrafficReport> send_batches(RawSocket& socket, PacketSupply& supply, const TrafficOptions& options) {
-    TrafficReport report{.how = "sendmmsg"};
+std::unique_ptr<PacketSink> sink_socket(std::unique_ptr<RawSocket> socket) {
+    return std::make_unique<SocketSink>(std::move(socket));
+}
+
+Expected<TrafficReport> send_batches(PacketSink& sink, PacketSupply& supply, const TrafficOptions& options) {
+    TrafficReport report{.how = sink.name()};
     std::vector<ByteView> packets;
     uint64_t full = 0;
     const Pacer pacer(options);
@@ -199,13 +277,17 @@ Expected<TrafficReport> send_batches(RawSocket& socket, PacketSupply& supply, co
         if (packets.empty()) {
             break;
         }
-        if (auto ok = send_all(socket, packets, options, report, full); !ok) {
+        if (auto ok = send_all(sink, packets, options, report, full); !ok) {
             return ok.error();
         }
     }
+    const uint64_t lost = sink.finish();
     report.seconds = pacer.seconds();
+    report.sent -= lost;
     if (full != 0) {
         report.note = "the queue of the device was full " + std::to_string(full) + " times";
+    } else if (lost != 0) {
+        report.note = "the device dropped " + std::to_string(lost);
     }
     return report;
 }

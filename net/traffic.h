@@ -25,7 +25,7 @@ struct TrafficOptions {
 struct TrafficReport {
     uint64_t sent = 0;
     double seconds = 0;
-    std::string how = {};  ///< "sendmmsg", "live"
+    std::string how = {};  ///< "sendmmsg", "xsk", "live"
     std::string note = {}; ///< why this way, and what did not go as asked; empty when nothing is to be said
 };
 
@@ -49,6 +49,8 @@ class PacketSupply {
     /// Replaces `packets` with up to `limit` (at least 1) more; none at the end. The views die with the next
     /// call.
     [[nodiscard]] virtual Status next(std::vector<ByteView>& packets, size_t limit) = 0;
+    /// How many there will be, about; UINT64_MAX without end, 0 when nobody knows.
+    [[nodiscard]] virtual uint64_t expected() const = 0;
 };
 
 /// A list, so many times over (0 = without end).
@@ -58,9 +60,26 @@ class PacketSupply {
 /// Copies of a template without end.
 [[nodiscard]] std::unique_ptr<PacketSupply> supply_template(PacketTemplate packet, uint64_t seed);
 
-/// Sends by sendmmsg until the source ends, `count` packets are out, or `stop` is set. A packet that the
-/// device refuses ends it with an error that says how many went before.
-[[nodiscard]] Expected<TrafficReport> send_batches(RawSocket& socket, PacketSupply& supply,
+/// Where packets go.
+class PacketSink {
+  public:
+    virtual ~PacketSink() = default;
+    [[nodiscard]] virtual std::string name() const = 0; ///< for the report
+    /// Takes in order as many as there is room for. An error is about packet `sent` of the list; ENOBUFS: the
+    /// queue of the device is full, and the same packets may be tried again.
+    [[nodiscard]] virtual Status send(std::span<const ByteView> packets, size_t& sent) = 0;
+    /// Waits for room, at most some milliseconds.
+    virtual void wait() = 0;
+    /// Waits until everything taken is out. How many did not get out after all.
+    [[nodiscard]] virtual uint64_t finish() { return 0; }
+};
+
+/// sendmmsg on a packet(7) socket.
+[[nodiscard]] std::unique_ptr<PacketSink> sink_socket(std::unique_ptr<RawSocket> socket);
+
+/// Sends until the source ends, `count` packets are out, or `stop` is set. A packet that the device refuses
+/// ends it with an error that says how many went before.
+[[nodiscard]] Expected<TrafficReport> send_batches(PacketSink& sink, PacketSupply& supply,
                                                    const TrafficOptions& options);
 
 } // namespace mimicsh::net

@@ -75,9 +75,6 @@ function traffic.send(options)
     local how = options.how or "auto"
     if not WAYS[how] then
         core.fail(("bad argument 'how': expected \"auto\", \"sendmmsg\", \"live\" or \"xsk\", got %s"):format(tostring(how)))
-    elseif how == "xsk" then
-        return nil, core.error_object{ code = "ENOTSUP", op = "traffic.send", msg = "AF_XDP sockets are not supported",
-            hint = "how=\"live\" is the fastest way" }
     end
     local rate = number_option(options.rate, "rate", 0) or 0
     local count = number_option(options.count, "count", 1)
@@ -95,7 +92,7 @@ function traffic.send(options)
 end
 
 core.doc("traffic.send", traffic.send, [[
-traffic.send{dev=, packets=|pcap=|template=, vary=, count=, rate=, loop=, how="auto"|"sendmmsg"|"live"} -> report | nil, err
+traffic.send{dev=, packets=|pcap=|template=, vary=, count=, rate=, loop=, how="auto"|"sendmmsg"|"xsk"|"live"} -> report | nil, err
 Sends many packets, at a rate or as fast as it goes, while other tasks run: {sent=, seconds=, pps=, how=, note=}.
 local _, err = traffic.send{ dev = "no-such-device", template = pkt.eth{}/pkt.ip{} }
 print(err) --> traffic.send: no-such-device: no such interface]])

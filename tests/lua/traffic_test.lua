@@ -70,25 +70,29 @@ test.case("a list goes out once, or so many times, or so many packets of it", fu
     end)
 end)
 
-test.case("a capture is sent as it is, in order", function()
-    with_wire(function(a, b)
-        local path = os.tmpname()
-        local writer = assert(pcap.create(path))
-        for i = 1, 300 do
-            writer:write(udp(i, ("z"):rep(i)))
-        end
-        writer:close()
-        local got = captured(b, 600, function()
-            test.eq(assert(send(a, { pcap = path, loop = 2 })).sent, 600)
+for _, how in ipairs{ "sendmmsg", "xsk" } do
+    test.case("a capture is sent as it is, in order: " .. how, function()
+        with_wire(function(a, b)
+            local path = os.tmpname()
+            local writer = assert(pcap.create(path))
+            for i = 1, 300 do
+                writer:write(udp(i, ("z"):rep(i)))
+            end
+            writer:close()
+            local got = captured(b, 600, function()
+                local report = assert(send(a, { pcap = path, loop = 2, how = how }))
+                test.eq(report.sent, 600)
+                test.eq(report.how, how)
+            end)
+            for i, p in ipairs(got) do
+                local n = (i - 1) % 300 + 1
+                assert(p == udp(n, ("z"):rep(n)), "packet " .. i)
+            end
+            os.remove(path)
+            test.eq(received(b), 600)
         end)
-        for i, p in ipairs(got) do
-            local n = (i - 1) % 300 + 1
-            assert(p == udp(n, ("z"):rep(n)), "packet " .. i)
-        end
-        os.remove(path)
-        test.eq(received(b), 600)
     end)
-end)
+end
 
 test.case("a rate is kept, and reported as it was", function()
     with_wire(function(a, b)
@@ -111,7 +115,7 @@ local VARY = {
     ["ip.id"] = "random",
 }
 
-for _, how in ipairs{ "sendmmsg", "live" } do
+for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
     test.case("a template's fields vary, checksums with them: " .. how, function()
         with_wire(function(a, b)
             take_frames(b)
@@ -208,16 +212,22 @@ SEC("xdp") int count(struct xdp_md *ctx)
 char _license[] SEC("license") = "GPL";
 ]]
 
-test.case("a program at the far end counts every live frame, however many calls they took", function()
+--- A wire whose far end counts by port and drops: fn(a, seen(port)).
+local function with_counter(fn)
     with_wire(function(a, b)
         local inst, err = assert(bpf.compile{ source = COUNTER }):load "kernel"
         if not inst and err.code == "EPERM" then
             test.skip(tostring(err))
         end
         local link = b:run(function() return assert(xdp.attach(assert(inst, err).progs.count, "eth0", { mode = "native" })) end)
-        local function seen(port)
-            return tonumber(inst.maps.ports[port]:sum())
-        end
+        fn(a, function(port) return tonumber(inst.maps.ports[port]:sum()) end)
+        link:detach()
+        inst:close()
+    end)
+end
+
+test.case("a program at the far end counts every live frame, however many calls they took", function()
+    with_counter(function(a, seen)
         local report = assert(send(a, { template = udp(7), count = 150001, how = "live" }))
         test.eq(report.sent, 150001)
         test.eq(report.note, nil)
@@ -229,8 +239,66 @@ test.case("a program at the far end counts every live frame, however many calls 
             test.eq(seen(port), 100000)
         end
         test.eq(seen(7), 150001)
-        link:detach()
-        inst:close()
+    end)
+end)
+
+test.case("auto takes AF_XDP for many packets as fast as they go, and each arrives", function()
+    with_counter(function(a, seen)
+        local list = { udp(1), udp(2), udp(3, ("x"):rep(1000)), udp(4) }
+        local report = assert(send(a, { packets = list, loop = 50001 }))
+        test.eq(report.how, "xsk")
+        test.eq(report.sent, 200004)
+        test.eq(report.note, nil)
+        for port = 1, 4 do
+            test.eq(seen(port), 50001)
+        end
+        test.eq(assert(send(a, { packets = list, loop = true, count = 1000 })).how, "sendmmsg")
+        test.eq(assert(send(a, { packets = list, loop = 1e6, count = 100, rate = 1e5 })).how, "sendmmsg")
+        test.eq(seen(1) + seen(2) + seen(3) + seen(4), 201104)
+        local path = os.tmpname()
+        local writer = assert(pcap.create(path))
+        for i = 1, 100 do
+            writer:write(udp(500 + i))
+        end
+        writer:close()
+        report = assert(send(a, { pcap = path, loop = 3000 })) -- its number is taken from the size of the file
+        os.remove(path)
+        test.eq(report.how, "xsk")
+        for port = 501, 600 do
+            test.eq(seen(port), 3000)
+        end
+    end)
+end)
+
+test.case("AF_XDP says what it cannot send, and auto takes the socket then", function()
+    with_wire(function(a, b)
+        local _, err = send(a, { packets = { udp(1), udp(2, ("x"):rep(2000)) }, how = "xsk" })
+        test.eq(tostring(err),
+            "traffic.send: eth0: a packet of 2042 bytes is too long for the MTU of 1500; 1 packets were sent before")
+        test.eq(received(b), 1)
+        -- One socket a queue: whoever comes second is told.
+        local first = a:start{ binary, "-e",
+            [[traffic.send{ dev = "eth0", packets = { pkt.eth{}/"first" }, loop = true, rate = 1000, how = "xsk" }]] }
+        while received(b) < 2 do
+            timer.sleep "1ms"
+        end
+        _, err = send(a, { packets = { udp(1) }, how = "xsk" })
+        test.eq(tostring(err), "traffic.send: eth0: AF_XDP: another socket has the queue")
+        test.eq(err.code, "EBUSY")
+        local report = assert(send(a, { packets = { udp(1) }, loop = 200000 }))
+        test.eq(report.how, "sendmmsg")
+        test.eq(report.note, "eth0: AF_XDP: another socket has the queue")
+        test.eq(report.sent, 200000)
+        first:stop(2)
+        a:run "ip link set eth0 mtu 9000"
+        _, err = send(a, { packets = { udp(1) }, how = "xsk" })
+        test.eq(tostring(err), "traffic.send: eth0: AF_XDP: an MTU of 9000 (up to 4078 can be)")
+        a:run "ip link set eth0 mtu 4078"
+        b:run "ip link set eth0 mtu 4078"
+        local got = captured(b, 1, function()
+            test.eq(assert(send(a, { packets = { udp(9, ("y"):rep(4078 - 28)) }, how = "xsk" })).sent, 1)
+        end)
+        test.eq(got[1].orig_len, 4078 + 14)
     end)
 end)
 
@@ -281,19 +349,22 @@ test.case("a script that fails or leaves ends its senders", function()
     end)
 end)
 
-test.case("a device that goes during a run ends it with what was sent", function()
-    with_wire(function(a)
-        local sending = task.spawn(function()
-            return send(a, { template = udp(1), loop = true, rate = 2000, how = "sendmmsg" })
+for _, how in ipairs{ "sendmmsg", "xsk" } do
+    test.case("a device that goes during a run ends it with what was sent: " .. how, function()
+        with_wire(function(a, b)
+            local sending = task.spawn(function()
+                return send(a, { template = udp(1), loop = true, rate = 2000, how = how })
+            end)
+            timer.sleep "20ms"
+            a:up("eth0", false)
+            local report, err = sending:join()
+            test.eq(report, nil)
+            local sent = tostring(err):match "^traffic.send: eth0: the interface is down; (%d+) packets were sent before$"
+            test.eq(tonumber(sent), received(b))
+            test.eq(err.code, "ENETDOWN")
         end)
-        timer.sleep "20ms"
-        a:up("eth0", false)
-        local report, err = sending:join()
-        test.eq(report, nil)
-        assert(tostring(err):find "^traffic.send: eth0: the interface is down; %d+ packets were sent before$", tostring(err))
-        test.eq(err.code, "ENETDOWN")
     end)
-end)
+end
 
 test.case("what cannot be sent says why", function()
     with_wire(function(a)
@@ -307,7 +378,6 @@ test.case("what cannot be sent says why", function()
             "traffic.send: eth0: a packet of 2042 bytes is too long for the MTU of 1500; 1 packets were sent before")
         test.eq(refused{ pcap = "/nonexistent.pcap" }, "open capture: /nonexistent.pcap: no such file or directory")
         test.eq(refused{ packets = { udp(1) }, how = "live" }, "traffic.send: live frames are copies of one packet")
-        test.eq(refused{ packets = { udp(1) }, how = "xsk" }, "traffic.send: AF_XDP sockets are not supported")
         test.eq(refused{ template = udp(1, ("x"):rep(5000)), how = "live" },
             "traffic.send: eth0: live frames: a packet of 5042 bytes (14 to 3400 can be)")
         for text, options in pairs{
