@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <set>
 
 #include <linux/pkt_cls.h>
@@ -20,6 +21,7 @@ extern "C" {
 #include "kernel/bpf_link.h"
 #include "kernel/errors.h"
 #include "kernel/interfaces.h"
+#include "kernel/journal.h"
 #include "kernel/netlink.h"
 #include "kernel/netns.h"
 
@@ -44,22 +46,43 @@ std::set<std::pair<uint32_t, uint32_t>>& own_filters() {
     return programs_and_priorities;
 }
 
-/// Devices, by namespace and index, whose clsact this process made: it goes with the last filter.
-std::set<std::pair<uint64_t, uint32_t>>& own_qdiscs() {
-    static std::set<std::pair<uint64_t, uint32_t>> devices;
-    return devices;
+/// Value of a field of an entry of the journal; 0 where it has none.
+uint64_t field(const JournalEntry& entry, const char* wanted) {
+    const auto found = entry.fields.find(wanted);
+    return found == entry.fields.end() ? 0 : found->second;
 }
 
-/// Filters of one direction.
-Status list_direction(Netlink& netlink, const std::string& device, uint32_t ifindex, Direction direction,
-                      std::vector<LinkInfo>& found) {
+/// Whether the clsact that carries these filters is ours: one of them is in the journal of a process, this
+/// one, another or one that was killed, as on a clsact that was made for us. Then the last to leave takes it
+/// along.
+bool is_our_qdisc(uint64_t netns, const std::vector<LinkInfo>& filters) {
+    const auto entries = Journal::all();
+    return std::ranges::any_of(filters, [&](const LinkInfo& filter) {
+        return filter.handle == kHandle && std::ranges::any_of(entries, [&](const JournalEntry& entry) {
+                   return entry.kind == "clsact" && field(entry, "qdisc") != 0 &&
+                          field(entry, "netns") == netns && field(entry, "ifindex") == filter.ifindex &&
+                          field(entry, "priority") == filter.priority &&
+                          field(entry, "program") == filter.prog_id;
+               });
+    });
+}
+
+/// Calls `each` with all filters of one direction, of any kind and whosever.
+Status each_filter(Netlink& netlink, const std::string& device, uint32_t ifindex, Direction direction,
+                   const std::function<void(const nlmsghdr*)>& each) {
     NetlinkRequest request(RTM_GETTFILTER, 0);
     auto& header = request.header<tcmsg>();
     header.tcm_family = AF_UNSPEC;
     header.tcm_ifindex = static_cast<int>(ifindex);
     header.tcm_parent =
         TC_H_MAKE(TC_H_CLSACT, direction == Direction::Ingress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
-    return netlink.dump(request, device, [&](const nlmsghdr* message) {
+    return netlink.dump(request, device, each);
+}
+
+/// Filters with BPF programs of one direction.
+Status list_direction(Netlink& netlink, const std::string& device, uint32_t ifindex, Direction direction,
+                      std::vector<LinkInfo>& found) {
+    return each_filter(netlink, device, ifindex, direction, [&](const nlmsghdr* message) {
         const auto* filter = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
         const auto fields = attributes(message, sizeof(tcmsg));
         if (text(fields, TCA_KIND) != "bpf" || TCA_OPTIONS >= fields.size() ||
@@ -91,8 +114,31 @@ Expected<bool> has_clsact(Netlink& netlink, const std::string& device, uint32_t 
     return ok ? Expected<bool>(found) : Expected<bool>(ok.error());
 }
 
-/// Removes a filter of a program, and the clsact when it was made for it and is empty now; the calling
-/// thread's namespace. False when that filter is not there.
+/// Removes a clsact of ours that nothing hangs on any more.
+Status remove_qdisc(const std::string& device, uint32_t ifindex) {
+    auto netlink = Netlink::open("tc.detach");
+    if (!netlink) {
+        return netlink.error();
+    }
+    bool is_used = false;
+    for (const Direction direction : {Direction::Ingress, Direction::Egress}) {
+        auto ok = each_filter(*netlink, device, ifindex, direction, [&](const nlmsghdr*) { is_used = true; });
+        if (!ok) {
+            return ok;
+        }
+    }
+    if (!is_used) {
+        LIBBPF_OPTS(bpf_tc_hook, hook);
+        hook.ifindex = static_cast<int>(ifindex);
+        hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+        (void)bpf_tc_hook_destroy(&hook); // gone already is fine
+    }
+    return {};
+}
+
+/// Removes a filter of a program, and with `with_qdisc` the clsact below it when nothing hangs on that now;
+/// the calling thread's namespace. False when that filter is not there: the clsact may be another by now, and
+/// stays.
 Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t priority, uint32_t prog_id,
                              bool with_qdisc) {
     char device[IF_NAMESIZE] = {};
@@ -119,9 +165,10 @@ Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t pri
             return bpf_error(-failed, "tc.detach", device);
         }
     }
-    if (with_qdisc && there->size() == (found ? 1 : 0)) {
-        hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-        (void)bpf_tc_hook_destroy(&hook); // gone already is fine
+    if (found && with_qdisc) {
+        if (auto ok = remove_qdisc(device, ifindex); !ok) {
+            return ok.error();
+        }
     }
     return found;
 }
@@ -129,8 +176,9 @@ Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t pri
 /// A filter on clsact: it would stay behind, so it is in the journal while it is there.
 class ClsactFilter final : public Link {
   public:
-    ClsactFilter(LinkInfo info, Direction direction, uint64_t entry, std::shared_ptr<NetNs> where)
-        : direction_(direction), entry_(entry), where_(std::move(where)) {
+    ClsactFilter(LinkInfo info, Direction direction, uint64_t entry, bool makes_qdisc,
+                 std::shared_ptr<NetNs> where)
+        : direction_(direction), makes_qdisc_(makes_qdisc), entry_(entry), where_(std::move(where)) {
         info_ = std::move(info);
         info_.ours = true;
         own_filters().insert({info_.prog_id, info_.priority});
@@ -141,18 +189,25 @@ class ClsactFilter final : public Link {
         if (!attached_) {
             return {};
         }
-        const NetNsScope inside(where_);
-        if (!inside.status()) {
-            return inside.status();
+        {
+            const NetNsScope inside(where_);
+            if (!inside.status()) {
+                return inside.status();
+            }
+            const auto alone = Journal::lock();
+            if (!alone) {
+                return alone.error();
+            }
+            auto removed =
+                remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id, makes_qdisc_);
+            if (!removed) {
+                return removed.error();
+            }
+            attached_ = false;
+            own_filters().erase({info_.prog_id, info_.priority});
+            Journal::own().remove(entry_);
         }
-        auto removed = remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id,
-                                     own_qdiscs().contains({where_->inode(), info_.ifindex}));
-        if (!removed) {
-            return removed.error();
-        }
-        attached_ = false;
-        own_filters().erase({info_.prog_id, info_.priority});
-        Journal::own().remove(entry_);
+        where_.reset(); // it would keep the namespace
         return {};
     }
 
@@ -197,8 +252,9 @@ class ClsactFilter final : public Link {
 
   private:
     Direction direction_;
+    bool makes_qdisc_; ///< the clsact is ours, of this process or of another
     uint64_t entry_;
-    std::shared_ptr<NetNs> where_;
+    std::shared_ptr<NetNs> where_; ///< while it is attached
 };
 
 Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const TcOptions& options) {
@@ -210,18 +266,22 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
     if (!where) {
         return where.error();
     }
+    const auto alone = Journal::lock(); // nobody of ours takes the clsact away meanwhile
+    if (!alone) {
+        return alone.error();
+    }
     const auto had_qdisc = has_clsact(*netlink, info.device, info.ifindex);
     if (!had_qdisc) {
         return had_qdisc.error();
     }
-    std::vector<LinkInfo> there;
-    if (*had_qdisc) {
-        if (auto ok = list_direction(*netlink, info.device, info.ifindex, options.direction, there); !ok) {
-            return ok.error();
-        }
+    const auto there = list_clsact(info.device, info.ifindex);
+    if (!there) {
+        return there.error();
     }
     const auto is_taken = [&](uint32_t priority) {
-        return std::ranges::count(there, priority, &LinkInfo::priority) != 0;
+        return std::ranges::any_of(*there, [&](const LinkInfo& filter) {
+            return filter.direction == info.direction && filter.priority == priority;
+        });
     };
     info.kind = "clsact";
     info.handle = kHandle;
@@ -237,11 +297,7 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
                      "leave prio= out to get a free one",
                      {}};
     }
-    const std::pair device{(*where)->inode(), info.ifindex};
-    if (!*had_qdisc) {
-        own_qdiscs().insert(device);
-    }
-    const bool makes_qdisc = own_qdiscs().contains(device);
+    const bool makes_qdisc = !*had_qdisc || is_our_qdisc((*where)->inode(), *there);
     auto entry = Journal::own().add({"clsact",
                                      {{"netns", (*where)->inode()},
                                       {"ifindex", info.ifindex},
@@ -256,6 +312,7 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
     hook.ifindex = static_cast<int>(info.ifindex);
     hook.attach_point = point(options.direction);
     int failed = *had_qdisc ? 0 : bpf_tc_hook_create(&hook);
+    const bool has_made = !*had_qdisc && failed == 0;
     if (failed == 0) {
         LIBBPF_OPTS(bpf_tc_opts, opts);
         opts.handle = kHandle;
@@ -264,12 +321,15 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
         failed = bpf_tc_attach(&hook, &opts);
     }
     if (failed != 0) {
-        (void)remove_filter(info.ifindex, options.direction, info.priority, info.prog_id, makes_qdisc);
+        if (has_made) {
+            (void)remove_qdisc(info.device, info.ifindex);
+        }
         Journal::own().remove(*entry);
         return bpf_error(-failed, kOp, info.device);
     }
-    return std::unique_ptr<Link>(
-        std::make_unique<ClsactFilter>(std::move(info), options.direction, *entry, std::move(*where)));
+    Journal::own().set(*entry, "attached", 1);
+    return std::unique_ptr<Link>(std::make_unique<ClsactFilter>(std::move(info), options.direction, *entry,
+                                                                makes_qdisc, std::move(*where)));
 }
 
 } // namespace
@@ -294,16 +354,12 @@ Expected<std::vector<LinkInfo>> list_clsact(const std::string& device, uint32_t 
 }
 
 std::string undo_clsact(const JournalEntry& entry) {
-    const auto field = [&](const char* wanted) {
-        const auto found = entry.fields.find(wanted);
-        return found == entry.fields.end() ? uint64_t{0} : found->second;
-    };
-    const auto ifindex = static_cast<uint32_t>(field("ifindex"));
-    const auto program = static_cast<uint32_t>(field("program"));
-    const Direction direction = field("egress") != 0 ? Direction::Egress : Direction::Ingress;
+    const auto ifindex = static_cast<uint32_t>(field(entry, "ifindex"));
+    const auto program = static_cast<uint32_t>(field(entry, "program"));
+    const Direction direction = field(entry, "egress") != 0 ? Direction::Egress : Direction::Ingress;
     const std::string what = "clsact filter of program " + std::to_string(program) + " on interface " +
                              std::to_string(ifindex) + " " + name(direction);
-    const auto where = NetNs::find(field("netns"));
+    const auto where = NetNs::find(field(entry, "netns"));
     if (!where) {
         return what + ": gone with its network namespace";
     }
@@ -311,8 +367,19 @@ std::string undo_clsact(const JournalEntry& entry) {
     if (!inside.status()) {
         return what + ": not removed: " + inside.status().error().message();
     }
-    const auto removed = remove_filter(ifindex, direction, static_cast<uint32_t>(field("priority")), program,
-                                       field("qdisc") != 0);
+    const auto alone = Journal::lock();
+    if (!alone) {
+        return what + ": not removed: " + alone.error().message();
+    }
+    const bool with_qdisc = field(entry, "qdisc") != 0;
+    const auto removed = remove_filter(ifindex, direction, static_cast<uint32_t>(field(entry, "priority")),
+                                       program, with_qdisc);
+    // Killed between making the clsact and the filter: there is only the former.
+    char device[IF_NAMESIZE] = {};
+    if (removed && !*removed && with_qdisc && field(entry, "attached") == 0 &&
+        if_indextoname(ifindex, device) != nullptr) {
+        (void)remove_qdisc(device, ifindex);
+    }
     return what + (!removed   ? ": not removed: " + removed.error().message()
                    : *removed ? ": removed"
                               : ": gone already");

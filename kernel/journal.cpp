@@ -2,14 +2,18 @@
 // Journals of living processes, and what to do with those of dead ones.
 #include "kernel/journal.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,7 +91,41 @@ std::optional<JournalEntry> entry_of(const std::string& line) {
     return entry;
 }
 
+std::vector<JournalEntry> entries_of(const fs::path& path) {
+    std::vector<JournalEntry> entries;
+    std::ifstream lines(path);
+    std::string line;
+    while (std::getline(lines, line)) {
+        if (auto entry = entry_of(line)) {
+            entries.push_back(std::move(*entry));
+        }
+    }
+    return entries;
+}
+
 } // namespace
+
+Expected<Fd> Journal::lock() {
+    const fs::path where = folder();
+    std::error_code failed;
+    fs::create_directories(where, failed);
+    Fd file(::open(where.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    int done = -1;
+    while (file.valid() && (done = flock(file.get(), LOCK_EX)) != 0 && errno == EINTR) {
+    }
+    return done == 0 ? Expected<Fd>(std::move(file)) : errno_error(errno, "journal", where.string());
+}
+
+std::vector<JournalEntry> Journal::all() {
+    std::vector<JournalEntry> entries;
+    std::error_code failed;
+    for (const fs::directory_entry& file : fs::directory_iterator(folder(), failed)) {
+        if (file.path().string().ends_with("-" + boot_id())) {
+            std::ranges::move(entries_of(file.path()), std::back_inserter(entries));
+        }
+    }
+    return entries;
+}
 
 Journal& Journal::own() {
     static Journal journal;
@@ -172,12 +210,8 @@ Expected<std::vector<std::string>> clean_up() {
         if (this_boot && start_time(pid) == name.substr(first + 1, second - first - 1)) {
             continue; // it lives, and cleans up itself
         }
-        std::ifstream lines(file.path());
-        std::string line;
-        while (this_boot && std::getline(lines, line)) {
-            if (const auto entry = entry_of(line)) {
-                report.push_back(undo(*entry));
-            }
+        for (const JournalEntry& entry : this_boot ? entries_of(file.path()) : std::vector<JournalEntry>{}) {
+            report.push_back(undo(entry));
         }
         fs::remove(file.path(), failed);
     }

@@ -24,6 +24,10 @@ struct JournalEntry {
 class Journal {
   public:
     [[nodiscard]] static Journal& own();
+    /// Excludes the other processes of this user for as long as the descriptor is held.
+    [[nodiscard]] static Expected<Fd> lock();
+    /// The entries of all processes of this user since the machine started, those that were killed too.
+    [[nodiscard]] static std::vector<JournalEntry> all();
     ~Journal();
     Journal(const Journal&) = delete;
     Journal& operator=(const Journal&) = delete;
