@@ -3,6 +3,7 @@
 #include "bindings/attach.h"
 
 #include "bindings/bpf.h"
+#include "bindings/loop.h"
 #include "bindings/modules.h"
 
 namespace mimicsh::lua {
@@ -211,7 +212,11 @@ int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link) {
         return push_failure(L, link.error());
     }
     register_link(L); // promotions make links without these modules
-    push_owner(L, std::make_shared<LinkRef>(LinkRef{std::move(*link)}));
+    auto ref = std::make_shared<LinkRef>(std::move(*link));
+    if (ref->link->info().ifindex != 0) { // not that of a cgroup
+        Loop::of(L).ends_with_lab(ref);
+    }
+    push_owner(L, std::move(ref));
     return 1;
 }
 

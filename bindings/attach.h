@@ -7,11 +7,20 @@
 
 #include "bindings/lua_glue.h"
 #include "kernel/link.h"
+#include "kernel/netns.h"
 
 namespace mimicsh::lua {
 
-struct LinkRef {
+struct LinkRef final : kernel::NetNsUser {
     std::unique_ptr<kernel::Link> link;
+
+    explicit LinkRef(std::unique_ptr<kernel::Link> made) : link(std::move(made)) {}
+    /// One that is pinned goes with the device.
+    void let_go() override {
+        if (link->info().pinned.empty()) {
+            (void)link->detach();
+        }
+    }
 };
 
 template <>

@@ -47,10 +47,12 @@ int create(lua_State* L) {
     return 1;
 }
 
-/// close(namespace): lets it go; its devices are gone with its last holder.
+/// close(namespace): ends it; its devices are gone with its last holder.
 int close_namespace(lua_State* L) {
     (void)check<NetNs>(L, 1, "namespace");
-    test_owner<NetNs>(L, 1)->reset();
+    auto& held = *test_owner<NetNs>(L, 1);
+    held->end();
+    held.reset();
     return 0;
 }
 

@@ -268,6 +268,12 @@ Status Loop::move(std::shared_ptr<kernel::NetNs> where) {
     return ok;
 }
 
+void Loop::ends_with_lab(std::weak_ptr<kernel::NetNsUser> user) {
+    if (current_ != nullptr && current_->where != nullptr) {
+        current_->where->add_user(std::move(user));
+    }
+}
+
 void Loop::finish(const std::shared_ptr<Task>& task, bool ok) {
     task->state = ok ? Task::State::Done : Task::State::Failed;
     const bool watched = task->is_watched || !task->joiners.empty();

@@ -100,6 +100,10 @@ class Loop {
     /// Called with each task that failed and that nobody watches.
     std::function<void(Task&)> on_failure;
 
+    /// `user` is asked to let go when the lab whose host the current task is in ends; nothing outside of
+    /// labs.
+    void ends_with_lab(std::weak_ptr<kernel::NetNsUser> user);
+
     /// The current task is in that network namespace from now on, whenever it runs; null = the shell's own.
     /// Tasks that it starts begin there.
     [[nodiscard]] Status move(std::shared_ptr<kernel::NetNs> where);

@@ -24,12 +24,24 @@ struct Reader {
     }
 };
 
-struct LiveReader {
+struct LiveReader final : kernel::NetNsUser {
     std::unique_ptr<net::LiveCapture> capture; ///< null when stopped
     net::CaptureStats stats;                   ///< the last, once stopped
     std::vector<net::PacketRecord> batch;
     size_t next = 0;
     FdWaiters waiters;
+
+    void stop() {
+        if (capture == nullptr) {
+            return;
+        }
+        if (const auto last = capture->stats()) {
+            stats = *last;
+        }
+        capture.reset();
+        waiters.wake();
+    }
+    void let_go() override { stop(); }
 };
 
 struct Writer {
@@ -158,6 +170,7 @@ int live(lua_State* L) {
     }
     auto reader = std::make_shared<LiveReader>();
     reader->capture = std::move(*capture);
+    Loop::of(L).ends_with_lab(reader);
     push_owner(L, std::move(reader));
     return 1;
 }
@@ -196,14 +209,7 @@ int live_read(lua_State* L) {
 }
 
 int live_stop(lua_State* L) {
-    LiveReader& reader = check<LiveReader>(L, 1, "reader");
-    if (reader.capture != nullptr) {
-        if (const auto stats = reader.capture->stats()) {
-            reader.stats = *stats;
-        }
-        reader.capture.reset();
-        reader.waiters.wake();
-    }
+    check<LiveReader>(L, 1, "reader").stop();
     return 0;
 }
 

@@ -13,12 +13,21 @@ namespace mimicsh::lua {
 
 namespace {
 
-struct SocketRef {
+struct SocketRef final : kernel::NetNsUser {
     std::unique_ptr<net::RawSocket> socket; ///< null when closed
     net::RawCounters counters;              ///< the last, once closed
     std::vector<net::PacketRecord> batch;   ///< received and not yet handed out, from `next` on
     size_t next = 0;
     FdWaiters waiters;
+
+    void close() {
+        if (socket != nullptr) {
+            counters = socket->counters();
+            socket.reset();
+            waiters.wake();
+        }
+    }
+    void let_go() override { close(); }
 };
 
 } // namespace
@@ -34,6 +43,7 @@ int push_socket(lua_State* L, Expected<std::unique_ptr<net::RawSocket>> socket) 
     }
     auto ref = std::make_shared<SocketRef>();
     ref->socket = std::move(*socket);
+    Loop::of(L).ends_with_lab(ref);
     push_owner(L, std::move(ref));
     return 1;
 }
@@ -129,12 +139,7 @@ int socket_attach(lua_State* L) {
 }
 
 int socket_close(lua_State* L) {
-    SocketRef& ref = check<SocketRef>(L, 1, "socket");
-    if (ref.socket != nullptr) {
-        ref.counters = ref.socket->counters();
-        ref.socket.reset();
-        ref.waiters.wake();
-    }
+    check<SocketRef>(L, 1, "socket").close();
     return 0;
 }
 

@@ -16,7 +16,7 @@ namespace mimicsh::lua {
 namespace {
 
 /// One sending. The worker and the loop share it; the loop gives it up when the worker is done.
-struct Job {
+struct Job final : kernel::NetNsUser {
     uv_work_t work{};
     std::unique_ptr<kernel::TrafficSender> sender;
     net::TrafficOptions options;
@@ -25,6 +25,8 @@ struct Job {
     Loop* loop = nullptr;
     Wake wake;
     std::shared_ptr<Job> self;
+
+    void let_go() override { stop = true; }
 };
 
 /// Jobs whose worker runs. A process that leaves by os.exit waits for its workers, so they are told.
@@ -99,6 +101,7 @@ int run(lua_State* L, Expected<std::unique_ptr<kernel::TrafficSender>> sender,
         return push_failure(L, errno_error(-code, "traffic.send", "worker"));
     }
     running().insert(job.get());
+    loop.ends_with_lab(job);
     // When the task is interrupted, or gone, the worker ends.
     loop.current()->waits_on = std::shared_ptr<void>(job.get(), [job](void*) { job->stop = true; });
     return loop.block(L);

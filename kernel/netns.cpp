@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -73,7 +74,28 @@ Expected<std::shared_ptr<NetNs>> NetNs::find(uint64_t inode) {
     return Error{ENOENT, "open", "network namespace " + std::to_string(inode) + ": gone", {}, {}};
 }
 
+void NetNs::add_user(std::weak_ptr<NetNsUser> user) {
+    std::erase_if(users_, [](const auto& known) { return known.expired(); });
+    users_.push_back(std::move(user));
+}
+
+void NetNs::end() {
+    for (const auto& known : std::exchange(users_, {})) {
+        if (const auto user = known.lock()) {
+            user->let_go();
+        }
+    }
+    fd_ = Fd();
+}
+
 Status NetNs::enter() const {
+    if (!fd_.valid()) {
+        return Error{ESTALE,
+                     "enter",
+                     "network namespace: its lab has ended",
+                     "a task in a host of a lab ends before the lab does",
+                     {}};
+    }
     return setns(fd_.get(), CLONE_NEWNET) == 0 ? Status{} : Status{denied(errno, "enter")};
 }
 

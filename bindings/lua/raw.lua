@@ -129,6 +129,9 @@ local function beat(job)
 end
 
 local function counted_beat(job)
+    if not c.socket_is_open(job.socket) then
+        return job:stop() -- its lab has ended
+    end
     local ok, why = pcall(beat, job)
     if not ok then
         job.stats.errors, job.stats.error = job.stats.errors + 1, why

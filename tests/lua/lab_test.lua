@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Labs: hosts, wires, commands in them, and that nothing of it is left.
 local test = require "test"
-local lab, task, timer = require "lab", require "task", require "timer"
+local bpf, lab, pcap, pkt, raw, task, tc, timer, xdp = require "bpf", require "lab", require "pcap", require "pkt",
+    require "raw", require "task", require "tc", require "timer", require "xdp"
 
 --- A lab, or the test is skipped where namespaces cannot be made.
 local function in_lab(fn)
@@ -243,3 +244,80 @@ test.case("what cannot be built says why", function()
     end)
 end)
 
+
+local PROGRAMS = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+SEC("tc") int ok(struct __sk_buff *skb) { return 0; }
+]]
+
+--- Runs fn in a lab whose host `inner` has a wire to a host outside: its end there is gone when the namespace is.
+local function gone_after(fn)
+    in_lab(function(l)
+        local outer = l:ns "outer"
+        local function has_wire()
+            return outer:run("ip -o link").out:find("eth0", 1, true) ~= nil
+        end
+        lab.scope(function(inside)
+            local inner = inside:ns "inner"
+            inside:veth(outer, inner, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24" })
+            fn(inner)
+            test.eq(has_wire(), true)
+        end)
+        for _ = 1, 1000 do
+            if not has_wire() then
+                return
+            end
+            timer.sleep(0.005)
+        end
+        error "the namespace is still there"
+    end)
+end
+
+test.case("a lab ends with what was opened in it: sockets, captures, keepalives, attachments, tasks", function()
+    local sock, reader, job, staying, watcher
+    local links, heard, seen = {}, 0, 0
+    gone_after(function(inner)
+        inner:run(function()
+            sock, reader = assert(raw.open "eth0"), assert(pcap.live "eth0")
+            job = assert(raw.keepalive{ dst = "10.0.0.1", every = 0.01, build = function(k)
+                return pkt.ip{ src = k.src, dst = k.dst } / pkt.tcp{ sport = 1, dport = 2, flags = "ack" }
+            end })
+            local inst, err = assert(bpf.compile{ source = PROGRAMS }):load "kernel"
+            if inst then
+                links = { assert(xdp.attach(inst.progs.pass, "eth0")), assert(tc.attach(inst.progs.ok, "eth0")),
+                          assert(tc.attach(inst.progs.ok, "eth0", { kind = "clsact" })) }
+            else
+                test.eq(err.code, "EPERM")
+            end
+            staying = task.spawn(function() timer.sleep(0.3) end)
+        end)
+        watcher = task.spawn(function() return pcall(staying.join, staying) end)
+        task.spawn(function()
+            for _ in function() return sock:recv() end do
+                heard = heard + 1
+            end
+            heard = "over"
+        end)
+        task.spawn(function()
+            for _ in reader:packets() do
+                seen = seen + 1
+            end
+            seen = "over"
+        end)
+        timer.sleep(0.05)
+        assert(seen > 0 and job.stats.sent > 1, "nothing was captured")
+    end)
+    test.eq({ heard, seen }, { "over", "over" })
+    test.raises(function() sock:recv() end, "it is closed")
+    local sent = job.stats.sent
+    timer.sleep(0.2)
+    test.eq({ job.stats.sent, job.stats.errors }, { sent, 0 })
+    for _, l in ipairs(links) do
+        test.eq(l.is_attached, false)
+        test.eq(l:detach(), true)
+    end
+    local ok, _, err = watcher:join()
+    test.eq({ ok, tostring(err) }, { true, "enter: network namespace: its lab has ended" })
+end)
