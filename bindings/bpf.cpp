@@ -429,6 +429,7 @@ void open_bpf(lua_State* L) {
     set_functions(L, "bpf.", kFunctions);
     set_functions(L, "bpf.", map_functions());
     set_functions(L, "bpf.", raw_functions());
+    set_functions(L, "bpf.", filter_functions());
     set_functions(L, "bpf.", ring_functions());
     set_functions(L, "bpf.", run_functions());
     set_functions(L, "bpf.", replay_functions());

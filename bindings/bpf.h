@@ -76,6 +76,7 @@ void push_warnings(lua_State* L, const std::vector<Warning>& warnings);
 // Functions of the module by source file, all guarded.
 [[nodiscard]] std::span<const Function> map_functions();
 [[nodiscard]] std::span<const Function> raw_functions();
+[[nodiscard]] std::span<const Function> filter_functions();
 [[nodiscard]] std::span<const Function> ring_functions();
 [[nodiscard]] std::span<const Function> run_functions();
 [[nodiscard]] std::span<const Function> replay_functions();

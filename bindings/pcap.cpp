@@ -7,6 +7,7 @@
 #include "bindings/modules.h"
 #include "bindings/pkt.h"
 #include "net/capture.h"
+#include "net/filter.h"
 
 namespace mimicsh::lua {
 

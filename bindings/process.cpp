@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -42,7 +41,7 @@ struct Process {
     std::string errors;
     std::string outcome; ///< what became of the command, as its child says it
     int open = 0;        ///< streams
-    std::vector<Wake> waiters;
+    std::optional<Wake> waiter;
     Loop* loop = nullptr;
     lua_State* main = nullptr;
 
@@ -68,9 +67,10 @@ struct Process {
         if (outcome.empty()) {
             child->reap(); // killed as a whole: its descriptors close before it is gone
         }
-        for (const Wake& waiter : std::exchange(waiters, {})) {
+        if (waiter) {
             push_outcome(main);
-            loop->wake(waiter, main, 3);
+            loop->wake(*waiter, main, 3);
+            waiter.reset();
         }
         self.reset();
     }
@@ -174,7 +174,10 @@ int wait_process(lua_State* L) {
         process.push_outcome(L);
         return 3;
     }
-    process.waiters.push_back(process.loop->prepare_block(L, "run"));
+    if (process.waiter) {
+        fail(L, "another task waits for this process");
+    }
+    process.waiter = process.loop->prepare_block(L, "run");
     return process.loop->block(L);
 }
 

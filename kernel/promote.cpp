@@ -12,9 +12,8 @@ namespace {
 
 constexpr const char* kOp = "promote";
 
-bool fits(PromoteHook hook, const Program& program) {
-    const abi::ProgType type = program.type();
-    return hook == PromoteHook::Xdp ? type == abi::ProgType::Xdp && is_for_devices(program)
+bool fits(PromoteHook hook, abi::ProgType type) {
+    return hook == PromoteHook::Xdp ? type == abi::ProgType::Xdp
                                     : type == abi::ProgType::SchedCls || type == abi::ProgType::SchedAct;
 }
 
@@ -25,7 +24,7 @@ Expected<std::string> choose_program(Instance& vm, PromoteHook hook, const std::
     std::string only;
     size_t count = 0;
     for (const Program* program : vm.programs()) {
-        if (!fits(hook, *program)) {
+        if (!fits(hook, program->type())) {
             continue;
         }
         if (program->name() == wanted) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Live capture and filters of pcap-filter(7), on libpcap.
+// Live capture, on libpcap.
 #include "net/capture.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <pcap/pcap.h>
 
 #include "net/device.h"
+#include "net/filter.h"
 
 namespace mimicsh::net {
 
@@ -20,64 +21,11 @@ constexpr const char* kAnyDevice = "any";
 /// libpcap 1.10 takes a few bytes less than it was asked for where they just fill its frames.
 constexpr uint32_t kSnaplenSlack = 64;
 
-/// libpcap's number for a link type of the registry: they differ for raw IP only, of those with a filter.
-int to_dlt(uint32_t link_type) {
-    return link_type == kLinkRaw ? DLT_RAW : static_cast<int>(link_type);
-}
-
 uint32_t to_link_type(int dlt) {
     return dlt == DLT_RAW ? kLinkRaw : static_cast<uint32_t>(dlt);
 }
 
-Error bad_filter(const char* op, const std::string& text, const char* reason) {
-    return Error{EINVAL, op, "filter '" + text + "': " + reason, "man pcap-filter has the language", {}};
-}
-
-struct PcapClose {
-    void operator()(pcap_t* handle) const { pcap_close(handle); }
-};
-
 } // namespace
-
-// -- Filters --
-
-void PacketFilter::Free::operator()(bpf_program* program) const {
-    pcap_freecode(program);
-    delete program;
-}
-
-Expected<const bpf_program*> PacketFilter::program(uint32_t link_type) {
-    if (const auto found = programs_.find(link_type); found != programs_.end()) {
-        return found->second.get();
-    }
-    const std::unique_ptr<pcap_t, PcapClose> dead(
-        pcap_open_dead(to_dlt(link_type), static_cast<int>(kMaxCapturedPacket)));
-    auto owned = std::make_unique<bpf_program>();
-    if (pcap_compile(dead.get(), owned.get(), text_.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0) {
-        return bad_filter("pcap", text_, pcap_geterr(dead.get()));
-    }
-    std::unique_ptr<bpf_program, Free> compiled(owned.release());
-    return programs_.emplace(link_type, std::move(compiled)).first->second.get();
-}
-
-Expected<PacketFilter> PacketFilter::compile(const std::string& text, uint32_t link_type) {
-    PacketFilter filter(text);
-    if (auto compiled = filter.program(link_type); !compiled) {
-        return compiled.error();
-    }
-    return filter;
-}
-
-Expected<bool> PacketFilter::matches(uint32_t link_type, const PacketRecord& packet) {
-    const auto compiled = program(link_type);
-    if (!compiled) {
-        return compiled.error();
-    }
-    pcap_pkthdr header{};
-    header.caplen = narrow<uint32_t>(packet.data.size());
-    header.len = std::max(packet.orig_len, header.caplen);
-    return pcap_offline_filter(*compiled, &header, packet.data.data()) != 0;
-}
 
 // -- Live capture --
 
@@ -139,12 +87,12 @@ Status LiveCapture::activate(const CaptureOptions& options) {
     if (!options.filter.empty()) {
         bpf_program program{};
         if (pcap_compile(handle, &program, options.filter.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0) {
-            return bad_filter(kOp, options.filter, pcap_geterr(handle));
+            return filter_error(kOp, options.filter, pcap_geterr(handle), link_type_);
         }
         const int code = pcap_setfilter(handle, &program);
         pcap_freecode(&program);
         if (code != 0) {
-            return bad_filter(kOp, options.filter, pcap_geterr(handle));
+            return Error{EINVAL, kOp, "filter '" + options.filter + "': " + pcap_geterr(handle), {}, {}};
         }
     }
     return {};

@@ -1,40 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Live capture and filters of pcap-filter(7), on libpcap.
+// Live capture, on libpcap.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "net/pcap_file.h"
 
-struct bpf_program; // of <pcap/pcap.h>, which stays out of headers: it clashes with <linux/bpf.h>
-struct pcap;
+struct pcap; // of <pcap/pcap.h>, which stays out of headers: it clashes with <linux/bpf.h>
 
 namespace mimicsh::net {
-
-/// An expression like "udp port 53", compiled for each link type it meets.
-class PacketFilter {
-  public:
-    /// Compiles for that link type; EINVAL with libpcap's own words when the text is none.
-    [[nodiscard]] static Expected<PacketFilter> compile(const std::string& text, uint32_t link_type);
-    PacketFilter(PacketFilter&&) noexcept = default;
-    PacketFilter& operator=(PacketFilter&&) noexcept = default;
-
-    /// Whether it takes the packet. EINVAL when the expression has no meaning on that link type.
-    [[nodiscard]] Expected<bool> matches(uint32_t link_type, const PacketRecord& packet);
-
-  private:
-    struct Free {
-        void operator()(bpf_program* program) const;
-    };
-    explicit PacketFilter(std::string text) : text_(std::move(text)) {}
-    [[nodiscard]] Expected<const bpf_program*> program(uint32_t link_type);
-
-    std::string text_;
-    std::map<uint32_t, std::unique_ptr<bpf_program, Free>> programs_;
-};
 
 enum class CaptureDirection : uint8_t { kInOut, kIn, kOut };
 

@@ -158,4 +158,14 @@ std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
     }
 }
 
+std::optional<uint32_t> verdict_value(abi::ProgType type, std::string_view name) {
+    for (uint32_t value = 0; value <= 129; ++value) {
+        if (verdict_name(type, value) == name && name != "INVALID") {
+            return value;
+        }
+    }
+    return verdict_name(type, UINT32_MAX) == name && name != "INVALID" ? std::optional(UINT32_MAX)
+                                                                       : std::nullopt;
+}
+
 } // namespace mimicsh

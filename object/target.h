@@ -333,5 +333,7 @@ class Target {
 /// Verdict as a word ("DROP", "INVALID") for a program type and return value (spec: names of enum xdp_action
 /// etc.).
 [[nodiscard]] std::string_view verdict_name(abi::ProgType type, uint32_t ret);
+/// The smallest return value with that name; nothing when the type has no such verdict.
+[[nodiscard]] std::optional<uint32_t> verdict_value(abi::ProgType type, std::string_view name);
 
 } // namespace mimicsh

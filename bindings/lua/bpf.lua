@@ -596,6 +596,14 @@ function bpf.compile(options)
     return raw.object_compile(passed)
 end
 
+function bpf.filter(expression, options)
+    if type(expression) ~= "string" then
+        core.fail("bad argument #1 to 'filter': expected an expression such as \"udp port 53\", got " .. type(expression))
+    end
+    options = check_options(options, "filter", "hit miss type")
+    return raw.object_filter{ expression = expression, hit = options.hit, miss = options.miss, type = options.type }
+end
+
 function bpf.asm(options)
     if type(options) == "string" then
         options = { options }
@@ -678,6 +686,11 @@ bpf.asm(text) or bpf.asm{text [, name=, type="xdp", license="GPL"]} -> object | 
 Assembles kernel-style instruction text; errors point at its lines in the script. docs/asm.md has the language.
 local o = assert(bpf.asm "drop: r0 = 1\nexit")
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
+core.doc("bpf.filter", bpf.filter, [[
+bpf.filter(expression, {hit=, miss= [, type="xdp"|"tc"|"socket"]}) -> object | nil, err
+Compiles an expression of pcap-filter(7) to a program named filter; hit and miss are verdicts, or the numbers returned.
+local o = assert(bpf.filter("udp port 53", { hit = "DROP", miss = "PASS" }))
+print(assert(o:load "vm").progs.filter:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> DROP]])
 core.doc("bpf.raw", bpf.raw, [[
 bpf.raw{insns=bytes [, type="xdp", attach_type=, flags=, name=, license=, maps={[insn]=def}, btf=, func_info=]} -> object
 Makes an object of instructions as the kernel takes them; maps says by number of the load which map is meant.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Replay of drop_dns over 1 GiB of 64-byte packets against tcpdump filtering the same file, as whole
-// processes in turn; and the peak memory of a replay over a file of an eighth of the size.
+// processes in turn; and the peak memory of a replay over a file of an eighth of the size. Then a program of
+// bpf.filter against the same predicate in C.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -13,17 +14,19 @@ using namespace mimicsh::bench;
 namespace {
 
 constexpr int kPairs = 21;
+constexpr const char* kBlock = "inst.maps.blocked[53] = 0";
 
-std::string write_script(const std::string& folder, const std::string& capture) {
-    const std::string path = folder + "/replay.lua";
-    std::ofstream(path) << "local bpf = require 'bpf'\n"
-                           "local obj = assert(bpf.compile{file='" MIMICSH_SOURCE_DIR
-                           "/examples/drop_dns/drop_dns.bpf.c'})\n"
-                           "local inst = assert(obj:load('vm'))\n"
-                           "inst.maps.blocked[53] = 0\n"
-                           "print(inst.progs.drop_dns:replay('"
-                        << capture << "'))\n";
+/// A script that replays the capture through a program of what `object` makes.
+std::string write_script(const std::string& path, const std::string& object, const std::string& program,
+                         const std::string& capture, const std::string& setup = "") {
+    std::ofstream(path) << "local bpf = require 'bpf'\nlocal obj = assert(" << object
+                        << ")\nlocal inst = assert(obj:load('vm'))\n"
+                        << setup << "\nprint(inst.progs." << program << ":replay('" << capture << "'))\n";
     return path;
+}
+
+std::string compiled(const std::string& file) {
+    return "bpf.compile{file='" MIMICSH_SOURCE_DIR "/" + file + "'}";
 }
 
 int fail(const char* what) {
@@ -47,7 +50,8 @@ int main() {
     }
     long small_peak = 0;
     if (result == 0) {
-        const std::string first = write_script(folder, small);
+        const std::string first = write_script(
+            folder + "/small.lua", compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns", small, kBlock);
         (void)run_command({mimicsh, first}); // compiles the filter, which costs memory, into the cache
         const Usage usage = run_command({mimicsh, first});
         small_peak = usage.peak_kib;
@@ -57,7 +61,8 @@ int main() {
     std::vector<double> theirs;
     std::vector<double> ratios;
     long peak = 0;
-    const std::string script = write_script(folder, large);
+    const std::string script = write_script(
+        folder + "/large.lua", compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns", large, kBlock);
     for (int pair = 0; pair < kPairs && result == 0; ++pair) {
         const Usage a = run_command({mimicsh, script});
         const Usage b = run_command({"tcpdump", "-r", large, "udp port 53", "-w", "/dev/null"});
@@ -66,6 +71,19 @@ int main() {
         theirs.push_back(b.cpu);
         ratios.push_back(a.cpu / b.cpu);
         peak = std::max(peak, a.peak_kib);
+    }
+    const std::string filter = write_script(
+        folder + "/filter.lua", "bpf.filter('udp port 53', {hit='DROP', miss='PASS'})", "filter", large);
+    const std::string by_hand = write_script(folder + "/by_hand.lua",
+                                             compiled("tests/bench/udp_port_53.bpf.c"), "udp_port_53", large);
+    std::vector<double> filters;
+    std::vector<double> to_c;
+    for (int pair = 0; pair < kPairs && result == 0; ++pair) {
+        const Usage a = run_command({mimicsh, filter});
+        const Usage b = run_command({mimicsh, by_hand});
+        result = a.ok && b.ok ? 0 : fail("mimicsh");
+        filters.push_back(a.cpu);
+        to_c.push_back(a.cpu / b.cpu);
     }
     std::filesystem::remove_all(folder);
     if (result != 0) {
@@ -79,6 +97,8 @@ int main() {
     row("replay", spread(ours));
     row("tcpdump", spread(theirs));
     row("ratio", spread(ratios));
+    row("filter", spread(filters));
+    row("to C", spread(to_c));
     std::printf("peak memory: %ld KiB over 128 MiB, %ld KiB over 1 GiB\n", small_peak, peak);
     return 0;
 }
