@@ -13,7 +13,7 @@ namespace mimicsh::net {
 
 namespace {
 
-constexpr const char* kOp = "filter";
+constexpr const char* kOp = "pcap";
 constexpr size_t kMaxText = size_t{64} << 10;
 constexpr size_t kMaxSearched = 4096; // of a text in which an error's place is looked for
 
