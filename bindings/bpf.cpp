@@ -306,6 +306,21 @@ std::map<std::string, std::string> pop_texts(lua_State* L) {
     return texts;
 }
 
+/// Maps by name of the table on top of the stack, which is popped.
+std::map<std::string, const Map*> pop_maps(lua_State* L) {
+    std::map<std::string, const Map*> maps;
+    if (lua_istable(L, -1)) {
+        const int table = lua_gettop(L);
+        lua_pushnil(L);
+        while (lua_next(L, table) != 0) {
+            maps[std::string(check_string(L, -2, "maps"))] = &check_map(L, lua_gettop(L));
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    return maps;
+}
+
 /// The option values in the table on top of the stack, which is popped; true and false mean y and n.
 KconfigValues pop_kconfig(lua_State* L) {
     KconfigValues values;
@@ -349,6 +364,8 @@ int object_load(lua_State* L) {
     lua_pop(L, 1);
     options.push("kconfig");
     load.kconfig = pop_kconfig(L);
+    options.push("maps");
+    load.maps = pop_maps(L);
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
         auto vm = vm_options(L, options);
@@ -372,6 +389,7 @@ int object_load(lua_State* L) {
         return push_failure(L, instance.error());
     }
     owner->instance = std::move(*instance);
+    load.maps.clear(); // what else is loaded like this has maps of its own
     owner->load = std::move(load);
     push_owner(L, owner);
     return 1;
@@ -379,6 +397,7 @@ int object_load(lua_State* L) {
 
 int instance_close(lua_State* L) {
     InstanceOwner& owner = check<InstanceOwner>(L, 1, "instance");
+    const Running refuses_inside(L, owner);
     owner.waits.wake();
     owner.instance.reset();
     return 0;
@@ -399,7 +418,7 @@ int instance_parts(lua_State* L) {
     lua_newtable(L);
     size_t map_index = 0;
     for (Map* map : instance.maps()) {
-        push_owner(L, std::make_shared<MapRef>(MapRef{owner, map, map_index++}));
+        push_owner(L, std::make_shared<MapRef>(MapRef{owner, map, map_index++, owner->replaced_maps}));
         lua_rawseti(L, -2, static_cast<int>(map_index));
     }
     push_owner(L, std::make_shared<ObjectRef>(ObjectRef{instance.object()}));

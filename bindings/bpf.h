@@ -23,6 +23,25 @@ struct InstanceOwner {
     kernel::LoadOnVm load_on_vm;            ///< loads an object as this one would be on the vm
     std::map<std::string, InputLog> inputs; ///< of the vm's programs, by name
     FdWaiters waits; ///< for records of its ring buffers: woken by runs on the vm, and before it closes
+    uint64_t replaced_maps = 0; ///< how often a map of the instance has given way to another
+    bool is_running = false;    ///< a program, which may have called a helper of the script's own
+};
+
+/// Marks an instance as running while it lives; raises when it is already.
+class Running {
+  public:
+    Running(lua_State* L, InstanceOwner& owner) : owner_(owner) {
+        if (owner.is_running) {
+            fail(L, "instance: a program of it is running");
+        }
+        owner.is_running = true;
+    }
+    ~Running() { owner_.is_running = false; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+  private:
+    InstanceOwner& owner_;
 };
 
 struct ProgramRef {
@@ -33,7 +52,8 @@ struct ProgramRef {
 struct MapRef {
     std::shared_ptr<InstanceOwner> owner;
     Map* map = nullptr;
-    size_t index = 0; ///< into object()->maps
+    size_t index = 0;           ///< into object()->maps
+    uint64_t replaced_maps = 0; ///< the owner's count when `map` was looked up
 };
 
 /// An object, until closed.

@@ -13,6 +13,10 @@ Map& check_map(lua_State* L, int index) {
     if (ref.owner->instance == nullptr) {
         fail(L, "map: its instance is closed");
     }
+    if (ref.replaced_maps != ref.owner->replaced_maps) {
+        ref.map = ref.owner->instance->maps()[ref.index];
+        ref.replaced_maps = ref.owner->replaced_maps;
+    }
     return *ref.map;
 }
 
@@ -29,7 +33,7 @@ ByteView check_key(lua_State* L, int index, const Map& map) {
 
 int map_info(lua_State* L) {
     const MapInfo& info = check_map(L, 1).info();
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 10);
     const auto set = [L](const char* field, uint32_t value) {
         lua_pushnumber(L, value);
         lua_setfield(L, -2, field);
@@ -45,6 +49,9 @@ int map_info(lua_State* L) {
     set("flags", info.flags);
     set("cpus", info.cpus);
     set("id", info.id);
+    if (info.live_id != 0) {
+        set("live_id", info.live_id);
+    }
     lua_pushboolean(L, abi::is_percpu(info.type));
     lua_setfield(L, -2, "percpu");
     return 1;
@@ -172,7 +179,7 @@ int map_by_id(lua_State* L) {
     const auto maps = owner->instance->maps();
     for (size_t i = 0; i < maps.size(); ++i) {
         if (maps[i]->info().id == id) {
-            push_owner(L, std::make_shared<MapRef>(MapRef{owner, maps[i], i}));
+            push_owner(L, std::make_shared<MapRef>(MapRef{owner, maps[i], i, owner->replaced_maps}));
             return 1;
         }
     }
@@ -259,6 +266,20 @@ int map_put_target(lua_State* L) {
     return 1;
 }
 
+/// map_back(map of the vm, map of the kernel) -> true | nil, err. The first becomes the second.
+int map_back(lua_State* L) {
+    (void)check_map(L, 1);
+    const MapRef& ref = check<MapRef>(L, 1, "map");
+    const Map& live = check_map(L, 2);
+    const Running refuses_inside(L, *ref.owner);
+    if (const auto done = ref.owner->instance->back_map(ref.index, live); !done) {
+        return push_failure(L, done.error());
+    }
+    ++ref.owner->replaced_maps;
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 constexpr Function kFunctions[] = {
     {"map_info", &guard<&map_info>},
     {"map_types", &guard<&map_types>},
@@ -271,6 +292,7 @@ constexpr Function kFunctions[] = {
     {"map_take", &guard<&map_take>},
     {"map_put_map", &guard<&map_put_map>},
     {"map_by_id", &guard<&map_by_id>},
+    {"map_back", &guard<&map_back>},
     {"map_freeze", &guard<&map_freeze>},
     {"map_pin", &guard<&map_pin>},
     {"map_send", &guard<&map_send>},

@@ -197,7 +197,10 @@ int program_replay(lua_State* L) {
         replay_options.on_progress = [&line](const ReplayReport& report) { line.update(report); };
     }
     replay_options.stop = &interrupt_flag();
-    auto report = replay(*owner->instance, program, *source, replay_options);
+    auto report = [&] {
+        const Running running(L, *owner);
+        return replay(*owner->instance, program, *source, replay_options);
+    }();
     owner->waits.wake();
     if (!report) {
         return push_failure(L, report.error());

@@ -146,8 +146,12 @@ int instance_advance(lua_State* L) {
     if (!ns) {
         fail(L, "bad argument 'ns': expected a number of nanoseconds");
     }
-    const auto result = instance.advance(*ns);
-    check<InstanceOwner>(L, 1, "instance").waits.wake();
+    InstanceOwner& owner = check<InstanceOwner>(L, 1, "instance");
+    const auto result = [&] {
+        const Running running(L, owner);
+        return instance.advance(*ns);
+    }();
+    owner.waits.wake();
     if (!result) {
         return push_failure(L, result.error());
     }
@@ -224,7 +228,9 @@ int program_run(lua_State* L) {
     lua_pop(L, 1);
     options.finish();
     run.stop = &interrupt_flag();
-    Instance& instance = *check<ProgramRef>(L, 1, "program").owner->instance;
+    InstanceOwner& owner = *check<ProgramRef>(L, 1, "program").owner;
+    Instance& instance = *owner.instance;
+    std::optional<Running> running(std::in_place, L, owner);
     if (replay != nullptr) {
         if (const auto ok = vm::set_replay(instance, replay); !ok) {
             return push_failure(L, ok.error());
@@ -234,7 +240,7 @@ int program_run(lua_State* L) {
     if (replay != nullptr) {
         (void)vm::set_replay(instance, nullptr);
     }
-    InstanceOwner& owner = *check<ProgramRef>(L, 1, "program").owner;
+    running.reset();
     owner.waits.wake();
     if (!result) {
         return push_failure(L, result.error());

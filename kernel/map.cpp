@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 extern "C" {
@@ -70,29 +72,6 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
     return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), Fd(fd)));
 }
 
-namespace {
-
-/// How a map differs from the declared one; empty when it does not.
-std::string mismatch(const bpf_map_info& is, const MapDef& wanted) {
-    std::string text;
-    const auto differs = [&](const char* what, uint64_t real, uint64_t declared) {
-        if (real != declared) {
-            text += (text.empty() ? "" : ", ") + std::string(what) + " " + std::to_string(real) +
-                    " where the object declares " + std::to_string(declared);
-        }
-    };
-    if (is.type != static_cast<uint32_t>(wanted.type)) {
-        return "is of type " + std::string(abi::name(static_cast<abi::MapType>(is.type))) +
-               ", the object declares " + std::string(abi::name(wanted.type));
-    }
-    differs("key size", is.key_size, wanted.key_size);
-    differs("value size", is.value_size, wanted.value_size);
-    differs("max_entries", is.max_entries, wanted.max_entries);
-    return text.empty() ? text : "has " + text;
-}
-
-} // namespace
-
 Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, const std::string& path) {
     const MapDef def = sized_for(declared, possible_cpus());
     Fd fd(bpf_obj_get(path.c_str()));
@@ -104,14 +83,21 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, con
     if (bpf_obj_get_info_by_fd(fd.get(), &is, &size) != 0) {
         return Error{EINVAL, "open map", path + ": is no map", {}, {}};
     }
-    if (const std::string text = mismatch(is, def); !text.empty()) {
+    MapInfo info{def.name,
+                 static_cast<abi::MapType>(is.type),
+                 is.key_size,
+                 is.value_size,
+                 is.max_entries,
+                 is.map_flags,
+                 1,
+                 is.id};
+    if (const std::string text = map_mismatch(info, def); !text.empty()) {
         return Error{EINVAL,
                      "open map",
                      path + ": " + text,
                      "remove the file to have a new map there, or pin this one elsewhere",
                      {}};
     }
-    MapInfo info{def.name, def.type, def.key_size, def.value_size, def.max_entries, is.map_flags, 1, is.id};
     if (abi::is_percpu(def.type)) {
         info.cpus = possible_cpus();
     }
@@ -133,6 +119,50 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::open_or_pin(const MapDef& def, i
     return made;
 }
 
+Expected<std::unique_ptr<KernelMap>> KernelMap::adopt(const MapDef& declared, const Map& live) {
+    const MapDef def = sized_for(declared, possible_cpus());
+    if (const std::string text = map_mismatch(live.info(), def); !text.empty()) {
+        return Error{EINVAL, "share map", def.name + ": " + live.info().name + " " + text, {}, {}};
+    }
+    auto shared = live.share();
+    if (!shared) {
+        return shared.error();
+    }
+    std::unique_ptr<KernelMap> map(dynamic_cast<KernelMap*>(shared->get()));
+    if (map == nullptr) {
+        return Error{ENOTSUP, "share map", live.info().name + ": it is no map of the kernel", {}, {}};
+    }
+    (void)shared->release();
+    map->info_.name = def.name;
+    return map;
+}
+
+Expected<std::unique_ptr<Map>> KernelMap::share() const {
+    Fd fd(fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd.valid()) {
+        return errno_error(errno, "share map", info_.name);
+    }
+    std::unique_ptr<KernelMap> map(new KernelMap(info_, std::move(fd)));
+    map->lists_ = lists_;
+    return std::unique_ptr<Map>(std::move(map));
+}
+
+ByteSpan KernelMap::shared_values() {
+    if (info_.type != abi::MapType::Array || (info_.flags & abi::kMapMmapable) == 0) {
+        return {};
+    }
+    const size_t size = size_t{info_.max_entries} * round_up(info_.value_size, 8u);
+    if (mapped_.empty()) {
+        const int access = PROT_READ | ((info_.flags & abi::kMapRdonlyProg) != 0 ? 0 : PROT_WRITE);
+        void* memory = mmap(nullptr, size, access, MAP_SHARED, fd_.get(), 0);
+        if (memory == MAP_FAILED) {
+            return {}; // of a frozen map no page may be written
+        }
+        mapped_ = {static_cast<uint8_t*>(memory), size};
+    }
+    return mapped_;
+}
+
 Status pin_map(Map& map, const std::string& path) {
     const auto* real = dynamic_cast<const KernelMap*>(&map);
     if (real == nullptr) {
@@ -145,6 +175,9 @@ KernelMap::~KernelMap() {
     ring_buffer__free(ring_);
     user_ring_buffer__free(samples_);
     perf_buffer__free(perf_);
+    if (!mapped_.empty()) {
+        (void)munmap(mapped_.data(), mapped_.size());
+    }
 }
 
 Error KernelMap::error(int code, const char* op) const {

@@ -27,6 +27,9 @@ class KernelMap final : public Map {
                                                                    const std::string& path);
     /// For maps that declare pinning by name: the one at /sys/fs/bpf/NAME, or a new one that is pinned there.
     [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> open_or_pin(const MapDef& def, int btf_fd);
+    /// Another handle of a map of the kernel. EINVAL, with what differs, when it is not like the declared
+    /// one.
+    [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> adopt(const MapDef& def, const Map& live);
     ~KernelMap() override;
 
     [[nodiscard]] const MapInfo& info() const override { return info_; }
@@ -46,6 +49,8 @@ class KernelMap final : public Map {
     [[nodiscard]] Status send(ByteView sample) override;
     [[nodiscard]] uint64_t lost() const override { return lost_; }
     [[nodiscard]] int event_fd() const override;
+    [[nodiscard]] Expected<std::unique_ptr<Map>> share() const override;
+    [[nodiscard]] ByteSpan shared_values() override;
 
     [[nodiscard]] int fd() const { return fd_.get(); }
     /// Tells which fields of values belong to the kernel.
@@ -74,6 +79,7 @@ class KernelMap final : public Map {
     ring_buffer* ring_ = nullptr;
     perf_buffer* perf_ = nullptr;
     user_ring_buffer* samples_ = nullptr;
+    ByteSpan mapped_; ///< values of an array
     uint64_t lost_ = 0;
     const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;

@@ -55,11 +55,16 @@ class KernelInstance final : public Instance {
                 return Error{EINVAL, "load", "no map '" + name + "' to be opened at " + path, {}, {}};
             }
         }
+        if (auto ok = check_given_maps(*object_, options); !ok) {
+            return ok;
+        }
         for (const MapDef& def : object_->maps) {
             const auto pinned = own.pinned.find(def.name);
-            auto map = pinned != own.pinned.end() ? KernelMap::open(def, pinned->second)
-                       : def.pinning != 0         ? KernelMap::open_or_pin(def, btf_.get())
-                                                  : KernelMap::create(def, btf_.get());
+            const auto given = options.maps.find(def.name);
+            auto map = given != options.maps.end()  ? KernelMap::adopt(def, *given->second)
+                       : pinned != own.pinned.end() ? KernelMap::open(def, pinned->second)
+                       : def.pinning != 0           ? KernelMap::open_or_pin(def, btf_.get())
+                                                    : KernelMap::create(def, btf_.get());
             if (!map) {
                 return map.error();
             }

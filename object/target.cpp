@@ -46,6 +46,14 @@ Expected<AdvanceResult> Instance::advance(uint64_t) {
         ENOTSUP, "advance", "the clock of the " + std::string(target()) + " target cannot be set", {}, {}};
 }
 
+Status Instance::back_map(size_t, const Map&) {
+    return Error{ENOTSUP,
+                 "back map",
+                 "programs of the " + std::string(target()) + " target have their maps from the load on",
+                 "give the map at load: load(\"kernel\", {maps = {...}})",
+                 {}};
+}
+
 Program* Instance::find_program(std::string_view program_name) {
     auto all = programs();
     auto it = std::ranges::find_if(all, [&](Program* program) { return program->name() == program_name; });
@@ -63,6 +71,42 @@ MapDef sized_for(MapDef def, uint32_t cpus) {
         def.max_entries = cpus;
     }
     return def;
+}
+
+std::string map_mismatch(const MapInfo& is, const MapDef& wanted) {
+    if (is.type != wanted.type) {
+        return "is of type " + std::string(abi::name(is.type)) + ", the object declares " +
+               std::string(abi::name(wanted.type));
+    }
+    std::string text;
+    const auto differs = [&](const char* what, uint64_t real, uint64_t declared) {
+        if (real != declared) {
+            text += (text.empty() ? "has " : ", ") + std::string(what) + " " + std::to_string(real) +
+                    " where the object declares " + std::to_string(declared);
+        }
+    };
+    differs("key size", is.key_size, wanted.key_size);
+    differs("value size", is.value_size, wanted.value_size);
+    differs("max_entries", is.max_entries, wanted.max_entries);
+    const bool is_devmap = is.type == abi::MapType::Devmap || is.type == abi::MapType::DevmapHash;
+    const uint32_t added = is_devmap ? abi::kMapRdonlyProg : 0; // by the kernel
+    differs("flags", is.flags & ~added, wanted.flags & ~added);
+    return text;
+}
+
+Status check_given_maps(const Object& object, const LoadOptions& options) {
+    for (const auto& [name, map] : options.maps) {
+        const auto def = std::ranges::find(object.maps, name, &MapDef::name);
+        if (def == object.maps.end() || def->is_data) {
+            return Error{EINVAL,
+                         "load",
+                         def == object.maps.end() ? "no map '" + name + "' in the object"
+                                                  : name + ": a data section belongs to its instance",
+                         {},
+                         {}};
+        }
+    }
+    return {};
 }
 
 Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options) {
@@ -127,6 +171,14 @@ Status fill_slots(Instance& instance) {
         }
     }
     return {};
+}
+
+Expected<std::unique_ptr<Map>> Map::share() const {
+    return Error{ENOTSUP,
+                 "share map",
+                 info().name + ": maps of the vm belong to their instance",
+                 "give a map of an instance on the kernel",
+                 {}};
 }
 
 Status Map::put_target(ByteView, uint32_t, Program&, uint64_t) {

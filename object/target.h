@@ -33,8 +33,9 @@ struct MapInfo {
     uint32_t value_size = 0; ///< bytes of one value (of one CPU's value for per-CPU types)
     uint32_t max_entries = 0;
     uint32_t flags = 0;
-    uint32_t cpus = 1; ///< slots of a per-CPU value
-    uint32_t id = 0;   ///< kernel map id; on the vm the place in the instance, from 1
+    uint32_t cpus = 1;    ///< slots of a per-CPU value
+    uint32_t id = 0;      ///< kernel map id; on the vm the place in the instance, from 1
+    uint32_t live_id = 0; ///< vm: id of the kernel's map that backs it, 0 = none
 };
 
 /// Bytes a host lookup or update moves: value_size, or for per-CPU types cpus * round_up(value_size, 8).
@@ -98,6 +99,12 @@ class Map {
     [[nodiscard]] virtual int event_fd() const { return -1; }
     /// Live bytes of a one-element or dense array map (data sections); empty when the target cannot map it.
     [[nodiscard]] virtual ByteSpan live_bytes() { return {}; }
+    /// The same map once more, which stays when the instance goes. ENOTSUP where a map is nothing outside its
+    /// instance (vm).
+    [[nodiscard]] virtual Expected<std::unique_ptr<Map>> share() const;
+    /// Memory of all values that the kernel's programs work on too, each at a multiple of its size rounded up
+    /// to 8; empty when there is none. Not to be written where programs may only read.
+    [[nodiscard]] virtual ByteSpan shared_values() { return {}; }
 };
 
 // -- Runs --
@@ -292,6 +299,9 @@ struct LoadOptions {
     std::shared_ptr<const Btf>
         kernel_btf;        ///< for CO-RE; null = the target finds the running kernel's by itself
     KconfigValues kconfig; ///< for __kconfig externs, before the running kernel's own
+    /// Maps of the kernel, by the name in the object, that are shared instead of making new ones. Looked at
+    /// during the load only.
+    std::map<std::string, const Map*> maps;
 };
 
 /// An object loaded into a target. Owns programs and maps; both live as long as the instance.
@@ -306,6 +316,10 @@ class Instance {
     /// of timers, and work that was scheduled. ENOTSUP where time passes by itself (kernel), ELOOP when
     /// callbacks keep starting each other.
     [[nodiscard]] virtual Expected<AdvanceResult> advance(uint64_t ns);
+    /// Programs use a map of the kernel in place of the one at that index, from their next run on. EINVAL
+    /// when it is not as declared, ENOTSUP for types that cannot be shared like that, and on the kernel,
+    /// whose programs have their maps from the load on.
+    [[nodiscard]] virtual Status back_map(size_t index, const Map& live);
     [[nodiscard]] Program* find_program(std::string_view program_name);
     [[nodiscard]] Map* find_map(std::string_view map_name);
 };
@@ -322,6 +336,11 @@ class Target {
 
 /// The definition with what libbpf fills in by the machine: a perf event array of no size has a slot per CPU.
 [[nodiscard]] MapDef sized_for(MapDef def, uint32_t cpus);
+
+/// How a map differs from a declared one; empty when it does not.
+[[nodiscard]] std::string map_mismatch(const MapInfo& is, const MapDef& wanted);
+/// EINVAL when `options.maps` names what the object has not, or a data section.
+[[nodiscard]] Status check_given_maps(const Object& object, const LoadOptions& options);
 
 /// Kernel types for CO-RE: the given ones, or the running kernel's when the object needs any.
 [[nodiscard]] Expected<LinkOptions> link_options_for(const Object& object, const LoadOptions& options);

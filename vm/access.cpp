@@ -137,7 +137,10 @@ Machine::Resolved Machine::resolve_element(Region& region, uint64_t addr, uint64
         fault(FaultKind::Permission,
               verb(access, size, what) + " of map " + maps_[region.owner]->info().name +
                   ", which programs may only " + (access == Access::Write ? "read" : "write"),
-              {}, addr);
+              maps_[region.owner]->takes_stores()
+                  ? ""
+                  : "bpf(2) does not say which prefix a look-up found: update the entry by its key",
+              addr);
         return {};
     }
     VmMap& map = *maps_[region.owner];
@@ -357,6 +360,9 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
                   {}, addr);
             return nullptr;
         }
+        if (region.kind == RegionKind::MapValues) {
+            maps_[region.owner]->written(found.host, size);
+        }
         journal.bytes(found.host, static_cast<uint32_t>(size));
     } else if (region.kind == RegionKind::Object) {
         if (access == Access::Write && region.store_limit == 0) {
@@ -490,8 +496,8 @@ uint64_t run_shared_atomic(uint8_t* host, int32_t operation, uint64_t operand, u
 
 } // namespace
 
-uint64_t Machine::run_atomic(uint8_t* host, const Op& op, uint32_t size) {
-    if (concurrent) {
+uint64_t Machine::run_atomic(uint8_t* host, const Op& op, uint32_t size, bool shared) {
+    if (shared) {
         return size == 4 ? run_shared_atomic<uint32_t>(host, op.b, regs[op.src], regs[0])
                          : run_shared_atomic<uint64_t>(host, op.b, regs[op.src], regs[0]);
     }
@@ -534,6 +540,14 @@ bool Machine::atomic(const Op& op) {
     if (span(addr, size, Access::Read, nullptr) == nullptr) {
         return false;
     }
+    VmMap* backed = nullptr;
+    if (regions.at(handle).kind == RegionKind::MapValues) {
+        const Region& region = regions.at(handle);
+        backed = maps_[region.owner]->is_backed() ? maps_[region.owner].get() : nullptr;
+        if (backed != nullptr) {
+            (void)backed->refresh(region.first + static_cast<uint32_t>(offset_of(addr) >> region.shift));
+        }
+    }
     uint8_t* host = span(addr, size, Access::Write, nullptr);
     if (host == nullptr) {
         return false;
@@ -544,7 +558,13 @@ bool Machine::atomic(const Op& op) {
               addr);
         return false;
     }
-    const uint64_t old = run_atomic(host, op, size);
+    const uint64_t old = run_atomic(host, op, size, concurrent || backed != nullptr);
+    if (backed != nullptr) {
+        backed->write_back();
+        if (!check_backed(*backed)) {
+            return false;
+        }
+    }
     if (op.b == op::kCmpxchg) {
         regs[0] = old;
     } else if ((op.b & op::kFetch) != 0) {

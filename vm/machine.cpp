@@ -115,7 +115,26 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
     if (map->type() == abi::MapType::SkStorage) {
         socket_storage_.push_back(static_cast<StorageMap*>(map.get()));
     }
+    if (map->is_backed()) {
+        backed_.push_back(map.get());
+    }
     maps_.push_back(std::move(map));
+}
+
+void Machine::replace_map(size_t index, std::unique_ptr<VmMap> map) {
+    VmMap* old = maps_[index].get();
+    old->unmap_values(regions);
+    map->set_id(static_cast<uint32_t>(index) + 1);
+    map->map_values(regions, static_cast<uint32_t>(index));
+    seal();
+    for (const auto& other : maps_) {
+        other->replace_inner(old, map.get());
+    }
+    std::erase(backed_, old);
+    if (map->is_backed()) {
+        backed_.push_back(map.get());
+    }
+    maps_[index] = std::move(map);
 }
 
 void Machine::share_maps(const Machine& other) {
@@ -263,6 +282,22 @@ void Machine::report_left_open() {
         fault(FaultKind::Strict, std::string("the program ends inside a ") + sections.back().kind,
               "leave the section that was entered at " + at_line(program, sections.back().slot));
     }
+}
+
+void Machine::settle_backed_maps() {
+    for (VmMap* map : backed_) {
+        map->settle();
+        (void)check_backed(*map);
+    }
+}
+
+bool Machine::check_backed(VmMap& map) {
+    if (map.is_backed()) [[unlikely]] {
+        if (const std::string text = map.take_trouble(); !text.empty()) {
+            fault(FaultKind::BadCall, "map " + map.info().name + " of the kernel: " + text);
+        }
+    }
+    return !faulted();
 }
 
 void Machine::close_run() {
@@ -444,10 +479,10 @@ uint64_t Machine::look_up(VmMap& map, uint64_t key, uint32_t on_cpu) {
         }
     }
     // The commonest type by its name, so that the search is compiled in here.
-    const uint32_t element = map.type() == abi::MapType::Hash
-                                 ? static_cast<const HashMap&>(map).find_plain(bytes)
-                                 : map.find(bytes, on_cpu, &journal);
+    const uint32_t element = map.is_plain_hash() ? static_cast<const HashMap&>(map).find_plain(bytes)
+                                                 : map.find(bytes, on_cpu, &journal);
     if (element == kNoElement) {
+        (void)check_backed(map);
         return 0;
     }
     return map.open_window(regions, element);

@@ -159,6 +159,8 @@ class Machine {
     /// Makes the packet buffer long enough for a program of the type.
     void make_room_for(abi::ProgType type);
     void add_map(std::unique_ptr<VmMap> map);
+    /// Puts a map in place of another, between runs; code that was decoded before is void.
+    void replace_map(size_t index, std::unique_ptr<VmMap> map);
     /// Takes the maps of another CPU, at the same addresses, and closes the set-up.
     void share_maps(const Machine& other);
     void seal() { regions.seal(); }
@@ -206,6 +208,9 @@ class Machine {
         if (touched) [[unlikely]] {
             report_left_open();
         }
+        if (!backed_.empty()) [[unlikely]] {
+            settle_backed_maps();
+        }
     }
     /// Forgets moved packets and records.
     void end_run() {
@@ -245,6 +250,11 @@ class Machine {
     }
     /// bpf_map_lookup_elem: guest address of the key's value, 0 when it is absent or a fault is pending.
     [[nodiscard]] uint64_t look_up(VmMap& map, uint64_t key, uint32_t on_cpu);
+    /// Whether all went well with a map that the kernel backs, after an operation on it. False: a fault is
+    /// pending.
+    bool check_backed(VmMap& map);
+    /// Whether the kernel backs a map, so that a run cannot be taken back and made again.
+    [[nodiscard]] bool has_backed_maps() const { return !backed_.empty(); }
     /// Host address of `size` guest bytes for a helper argument, checked like a load or store; null = fault
     /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
     /// warning.
@@ -447,7 +457,8 @@ class Machine {
     [[nodiscard]] bool store_context(uint64_t addr, uint32_t size, uint64_t value);
     void out_of_bounds(const Region& region, uint64_t addr, uint64_t size, Access access, const char* what);
     void no_region(uint64_t addr, uint64_t size, Access access, const char* what);
-    [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size);
+    [[nodiscard]] uint64_t run_atomic(uint8_t* at_host, const Op& op, uint32_t size, bool shared);
+    void settle_backed_maps();
     void open_element(Region& region, uint64_t addr);
     void note_opened(uint32_t handle);
     /// Whether bytes of a map value or object are part of a field that only the kernel writes.
@@ -463,6 +474,7 @@ class Machine {
     std::vector<CgroupStorageMap*> cgroup_storage_;
     std::vector<StorageMap*> socket_storage_;
     std::vector<VmMap*> deleted_from_; ///< maps that lost entries in this run
+    std::vector<VmMap*> backed_;       ///< maps that the kernel backs
 };
 
 } // namespace mimicsh::vm

@@ -83,6 +83,11 @@ Status LoadedProgram::prepare() {
     if (auto ok = claim_maps(); !ok && machine_.options.mode == Mode::Strict) {
         return ok;
     }
+    for (Code& other : others_) {
+        other = {};
+    }
+    shared_ = {};
+    workers_.reset();
     analysis_ = analyse_linked();
     if (machine_.options.mode == Mode::Strict && analysis_.refusal) {
         return load_refusal(linked_, analysis_.refusal->slot, EACCES, analysis_.refusal->text);
@@ -344,7 +349,8 @@ Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFau
 }
 
 Fault LoadedProgram::explain_by(const PendingFault& first, const std::function<void(const Code&)>& again) {
-    const bool can_repeat = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget;
+    const bool can_repeat = first.kind != FaultKind::Interrupted && first.kind != FaultKind::Budget &&
+                            !machine_.has_backed_maps();
     if (!can_repeat || !machine_.rewind()) {
         return make_fault(machine_, first, nullptr);
     }

@@ -55,7 +55,8 @@ class LoadedProgram final : public Program {
     /// What the program gets in r1; null for a type that the vm has no context for (permissive mode).
     [[nodiscard]] const ContextKind* context() const { return context_; }
 
-    /// Decodes for the fast interpreter; called once at load. Refusals name the source line.
+    /// Decodes for the fast interpreter: at load, and again when a map was replaced. Refusals name the source
+    /// line.
     [[nodiscard]] Status prepare();
     /// Code for the fast interpreter, or (decoded on first use) for the traced one, for replayed calls or for
     /// recording inputs.

@@ -98,19 +98,38 @@ class VmInstance final : public Instance {
         return result;
     }
 
+    Status back_map(size_t index, const Map& live) override {
+        const MapDef& def = object_->maps.at(index);
+        auto map = create_live_map(def, map_options(def), live);
+        if (!map) {
+            return map.error();
+        }
+        machine_.replace_map(index, std::move(*map));
+        for (const auto& program : programs_) {
+            if (auto ok = program->prepare(); !ok) {
+                return ok;
+            }
+        }
+        return {};
+    }
+
     void set_kernel_types(std::shared_ptr<const Btf> btf) { machine_.set_kernel_types(std::move(btf)); }
 
     Status create_maps(const LoadOptions& load) {
+        if (auto ok = check_given_maps(*object_, load); !ok) {
+            return ok;
+        }
         uint64_t taken = 0;
         for (const MapDef& def : object_->maps) {
-            MapOptions options{machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit,
-                               machine_.options.world, hidden_fields(*object_, def)};
+            const MapOptions options = map_options(def);
             if (machine_.options.mode == Mode::Strict) {
                 if (auto ok = check_version(def, options.hidden, machine_.options.kernel); !ok) {
                     return ok;
                 }
             }
-            auto map = create_map(def, options, taken);
+            const auto live = load.maps.find(def.name);
+            auto map = live != load.maps.end() ? create_live_map(def, options, *live->second)
+                                               : create_map(def, options, taken);
             if (!map) {
                 return map.error();
             }
@@ -161,6 +180,11 @@ class VmInstance final : public Instance {
     }
 
   private:
+    [[nodiscard]] MapOptions map_options(const MapDef& def) const {
+        return {machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit,
+                machine_.options.world, hidden_fields(*object_, def)};
+    }
+
     std::shared_ptr<const Object> object_;
     Machine machine_;
     std::vector<std::unique_ptr<LoadedProgram>> programs_;

@@ -40,6 +40,9 @@ uint32_t flow_of(ByteView packet) {
 /// Why emulated CPUs cannot share the map; empty when they can.
 std::string_view why_unshared(const VmMap& map) {
     using abi::MapType;
+    if (map.is_backed()) {
+        return "it is the kernel's";
+    }
     switch (map.type()) {
     case MapType::CgroupStorage:
     case MapType::PercpuCgroupStorage:

@@ -81,7 +81,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "kconfig pinned seed cpus cpu budget mode kernel sanitize vars world helpers"
+local LOAD_OPTIONS = "kconfig maps pinned seed cpus cpu budget mode kernel sanitize vars world helpers"
 
 local make_instance
 
@@ -91,7 +91,7 @@ function object_methods.load(obj, target, options)
     end
     options = check_options(options, "load", LOAD_OPTIONS)
     local passed = { data = options.vars and patch_sections(obj, options.vars) or nil,
-                     kconfig = options.kconfig, pinned = target == "kernel" and options.pinned or nil }
+                     kconfig = options.kconfig, maps = options.maps, pinned = target == "kernel" and options.pinned or nil }
     if target == "vm" then
         passed.seed = options.seed or config.seed
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "kernel", "sanitize" } do
@@ -149,6 +149,24 @@ local function named(list, what)
     end })
 end
 
+--- inst.maps: an assignment backs the vm's map of that name by a map of the kernel.
+local function assignable(list)
+    return setmetatable({}, {
+        __index = list,
+        __newindex = function(_, name, live)
+            local map = list[name]
+            local ok, err = raw.map_back(map, live)
+            if not ok then
+                core.fail(tostring(err))
+            end
+            maps.renew(map)
+        end,
+        __pairs = function() return next, list end,
+        __show = function() return require("mimicsh.printer").format(list) end,
+        __tojson = function() return list end,
+    })
+end
+
 function make_instance(inst, more)
     local target, programs, map_list, object = raw.instance_parts(inst)
     local progs, by_name, sections = {}, {}, {}
@@ -163,7 +181,7 @@ function make_instance(inst, more)
             by_name[info.maps[i].name] = map
         end
     end
-    parts[inst] = { target = target, progs = named(progs, "program"), maps = named(by_name, "map"),
+    parts[inst] = { target = target, progs = named(progs, "program"), maps = assignable(named(by_name, "map")),
                     vars = maps.variables(sections), object = object }
     for name, value in pairs(more or {}) do
         parts[inst][name] = value
@@ -204,7 +222,7 @@ end
 
 local function sorted_names(list)
     local names = {}
-    for name in next, list do
+    for name in pairs(list) do
         names[#names + 1] = name
     end
     table.sort(names)
@@ -697,8 +715,8 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars=, seed=, cpus=, cpu=, budget=, mode=, kernel=, sanitize=, world=, helpers=}]) -> inst | nil, err
-Makes an instance; vars sets globals (.rodata too) before loading, the others are options of the vm: docs/vm.md.
+obj:load("vm" | "kernel" [, {vars=, maps=, kconfig=, pinned=, seed=, cpus=, mode=, kernel=, world=, ...}]) -> inst | nil, err
+Makes an instance; vars sets globals, maps shares maps of the kernel (inst.maps.x = m too), the rest: docs/bpf.md, docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[
 obj:disasm([program | {program=, full=, labels=true, source=true, slots=}]) -> text | nil, err

@@ -29,6 +29,14 @@ local function state_of(map)
     return state
 end
 
+--- The map is another now, of the same types.
+function M.renew(map)
+    local state = states[map]
+    if state then
+        state.info = M.raw.map_info(map)
+    end
+end
+
 -- -- Per-CPU values --
 
 local PerCpu = { __name = "per-CPU value" }
@@ -518,8 +526,8 @@ function Map.__tostring(map)
         return "map (closed)"
     end
     local info = state.info
-    return ("map %s: %s of %s -> %s, %d entries at most"):format(info.name, info.type, state.key.name, state.value.name,
-        info.max_entries)
+    return ("map %s: %s of %s -> %s, %d entries at most%s"):format(info.name, info.type, state.key.name,
+        state.value.name, info.max_entries, info.live_id and (", map %d of the kernel"):format(info.live_id) or "")
 end
 
 local SHOWN = 50

@@ -7,6 +7,100 @@
 
 namespace mimicsh::test {
 
+void MapParity::queues() {
+    const uint64_t seed = std::random_device{}();
+    std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+    std::mt19937_64 random(seed);
+    open_case("tables");
+    ASSERT_TRUE(ready());
+    for (int i = 0; i < 1200; ++i) {
+        const char* map_name = random() % 2 == 0 ? "queue" : "stack";
+        const uint64_t flags = random() % 3 == 0 ? random() % 8 : random() % 2 * abi::kExist;
+        if (random() % 2 == 0) {
+            run(std::string("on_") + map_name, {random() % 3, random(), flags});
+        } else {
+            ByteVec value(12, static_cast<uint8_t>(random()));
+            const uint64_t choice = random() % 6;
+            host_both(map_name, [&](Map& map) {
+                ByteVec next;
+                switch (choice) {
+                case 0:
+                case 1:
+                    return outcome(map.update({}, value, flags));
+                case 2:
+                    return outcome(map.take({}, value), value);
+                case 3:
+                    return outcome(map.lookup({}, value), value);
+                case 4:
+                    return outcome(map.erase({}));
+                default: {
+                    const auto more = map.next_key({}, next);
+                    return more ? std::to_string(*more) : more.error().code_name();
+                }
+                }
+            });
+        }
+        ASSERT_FALSE(HasFailure()) << "seed " << seed << ", operation " << i << " on " << map_name;
+    }
+}
+
+void MapParity::bloom_filters() {
+    open_case("tables");
+    ASSERT_TRUE(ready());
+    for (uint64_t number = 0; number < 30; ++number) {
+        for (const uint64_t flags : {0, 1, 2, 4}) {
+            run("on_bloom", {0, number * 3, flags});
+        }
+        run("on_bloom", {1, number * 3});
+        run("on_bloom", {1, number * 3 + 1000});
+    }
+    for (uint32_t number = 0; number < 8; ++number) {
+        for (int choice = 0; choice < 5; ++choice) {
+            ByteVec value(12);
+            store(value.data(), number);
+            store(value.data() + 4, 2);
+            store(value.data() + 8, 3);
+            host_both("bloom", [&](Map& map) {
+                ByteVec next;
+                const auto more = map.next_key({}, next);
+                return choice == 0   ? outcome(map.update({}, value, number % 3))
+                       : choice == 1 ? outcome(map.take({}, value))
+                       : choice == 2 ? outcome(map.erase({}))
+                       : choice == 3 ? outcome(map.lookup({}, value), value)
+                                     : (more ? std::to_string(*more) : more.error().code_name());
+            });
+        }
+    }
+}
+
+void MapParity::walks() {
+    open_case("tables");
+    ASSERT_TRUE(ready());
+    for (const char* map : {"array", "percpu_array", "hash", "percpu_hash", "lru", "lru_percpu"}) {
+        const std::string program = std::string("walk_") + map;
+        const bool is_array = std::string(map).ends_with("array");
+        run(program, {0, 0, 0});
+        for (uint32_t i = 0; i < 5; ++i) {
+            const uint32_t key = is_array ? i : i * 7 + 1;
+            host_both(map, [&](Map& one) {
+                const ByteVec value(host_value_size(one.info()), static_cast<uint8_t>(i));
+                return outcome(one.update({reinterpret_cast<const uint8_t*>(&key), 4}, value, 0));
+            });
+        }
+        for (uint32_t cpu = 0; cpu < std::min(possible_cpus(), 2u); ++cpu) {
+            run(program, {0, 0, 0}, cpu);
+        }
+        run(program, {0, 1, 0});
+        if (is_array) { // the order of the others is each target's own
+            run(program, {3, 0, 0});
+            run(program, {8, 0, 0});
+        } else {
+            run(program, {0, 0, 1});
+            run(program, {0, 0, 0});
+        }
+    }
+}
+
 namespace {
 
 ByteVec prefix_key(uint32_t length, uint32_t address) {
@@ -78,97 +172,15 @@ TEST_F(MapParity, LpmTrie) {
 }
 
 TEST_F(MapParity, Queue) {
-    const uint64_t seed = std::random_device{}();
-    std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
-    std::mt19937_64 random(seed);
-    open_case("tables");
-    ASSERT_TRUE(ready());
-    for (int i = 0; i < 1200; ++i) {
-        const char* map_name = random() % 2 == 0 ? "queue" : "stack";
-        const uint64_t flags = random() % 3 == 0 ? random() % 8 : random() % 2 * abi::kExist;
-        if (random() % 2 == 0) {
-            run(std::string("on_") + map_name, {random() % 3, random(), flags});
-        } else {
-            ByteVec value(12, static_cast<uint8_t>(random()));
-            const uint64_t choice = random() % 6;
-            host_both(map_name, [&](Map& map) {
-                ByteVec next;
-                switch (choice) {
-                case 0:
-                case 1:
-                    return outcome(map.update({}, value, flags));
-                case 2:
-                    return outcome(map.take({}, value), value);
-                case 3:
-                    return outcome(map.lookup({}, value), value);
-                case 4:
-                    return outcome(map.erase({}));
-                default: {
-                    const auto more = map.next_key({}, next);
-                    return more ? std::to_string(*more) : more.error().code_name();
-                }
-                }
-            });
-        }
-        ASSERT_FALSE(HasFailure()) << "seed " << seed << ", operation " << i << " on " << map_name;
-    }
+    queues();
 }
 
 TEST_F(MapParity, BloomFilter) {
-    open_case("tables");
-    ASSERT_TRUE(ready());
-    for (uint64_t number = 0; number < 30; ++number) {
-        for (const uint64_t flags : {0, 1, 2, 4}) {
-            run("on_bloom", {0, number * 3, flags});
-        }
-        run("on_bloom", {1, number * 3});
-        run("on_bloom", {1, number * 3 + 1000});
-    }
-    for (uint32_t number = 0; number < 8; ++number) {
-        for (int choice = 0; choice < 5; ++choice) {
-            ByteVec value(12);
-            store(value.data(), number);
-            store(value.data() + 4, 2);
-            store(value.data() + 8, 3);
-            host_both("bloom", [&](Map& map) {
-                ByteVec next;
-                const auto more = map.next_key({}, next);
-                return choice == 0   ? outcome(map.update({}, value, number % 3))
-                       : choice == 1 ? outcome(map.take({}, value))
-                       : choice == 2 ? outcome(map.erase({}))
-                       : choice == 3 ? outcome(map.lookup({}, value), value)
-                                     : (more ? std::to_string(*more) : more.error().code_name());
-            });
-        }
-    }
+    bloom_filters();
 }
 
 TEST_F(MapParity, ForEach) {
-    open_case("tables");
-    ASSERT_TRUE(ready());
-    for (const char* map : {"array", "percpu_array", "hash", "percpu_hash", "lru", "lru_percpu"}) {
-        const std::string program = std::string("walk_") + map;
-        const bool is_array = std::string(map).ends_with("array");
-        run(program, {0, 0, 0});
-        for (uint32_t i = 0; i < 5; ++i) {
-            const uint32_t key = is_array ? i : i * 7 + 1;
-            host_both(map, [&](Map& one) {
-                const ByteVec value(host_value_size(one.info()), static_cast<uint8_t>(i));
-                return outcome(one.update({reinterpret_cast<const uint8_t*>(&key), 4}, value, 0));
-            });
-        }
-        for (uint32_t cpu = 0; cpu < std::min(possible_cpus(), 2u); ++cpu) {
-            run(program, {0, 0, 0}, cpu);
-        }
-        run(program, {0, 1, 0});
-        if (is_array) { // the order of the others is each target's own
-            run(program, {3, 0, 0});
-            run(program, {8, 0, 0});
-        } else {
-            run(program, {0, 0, 1});
-            run(program, {0, 0, 0});
-        }
-    }
+    walks();
 }
 
 TEST_F(MapParity, PerfEvents) {

@@ -33,9 +33,14 @@ void ParityTest::SetUp() {
     }
 }
 
+Expected<std::unique_ptr<Instance>> ParityTest::load_on_vm(const std::shared_ptr<const Object>& object,
+                                                           const vm::Options& options) {
+    return vm::make_target(options)->load(object, {});
+}
+
 void ParityTest::open(std::shared_ptr<const Object> object, const vm::Options& options) {
     ASSERT_NE(object, nullptr);
-    auto on_vm = vm::make_target(options)->load(object, {});
+    auto on_vm = load_on_vm(object, options);
     ASSERT_TRUE(on_vm) << on_vm.error().message();
     auto on_kernel = kernel::make_target()->load(object, {});
     ASSERT_TRUE(on_kernel) << on_kernel.error().message() << "\n" << on_kernel.error().log;

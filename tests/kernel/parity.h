@@ -21,6 +21,9 @@ namespace mimicsh::test {
 class ParityTest : public testing::Test {
   protected:
     void SetUp() override;
+    /// The emulator's side of `open`.
+    [[nodiscard]] virtual Expected<std::unique_ptr<Instance>>
+    load_on_vm(const std::shared_ptr<const Object>& object, const vm::Options& options);
     /// Loads into both; fails the test when one refuses.
     void open(std::shared_ptr<const Object> object, const vm::Options& options = {});
     /// The same, but calls that differ by nature give on the kernel what they gave on the emulator.

@@ -31,6 +31,11 @@ VmMap* writable_map(Machine& machine, uint64_t addr, uint32_t helper) {
     return map;
 }
 
+/// What an operation on a map came to.
+uint64_t result_of(Machine& machine, VmMap& map, int64_t code) {
+    return machine.check_backed(map) ? errno_result(code) : 0;
+}
+
 } // namespace
 
 VmMap* map_argument(Machine& machine, uint64_t addr, uint32_t helper) {
@@ -79,7 +84,7 @@ uint64_t helper_map_update_elem(Machine& machine, const uint64_t* args) {
     if (value == nullptr) {
         return 0;
     }
-    return errno_result(map->put(key, value, args[3], machine.cpu, &machine.journal));
+    return result_of(machine, *map, map->put(key, value, args[3], machine.cpu, &machine.journal));
 }
 
 uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args) {
@@ -93,11 +98,11 @@ uint64_t helper_map_delete_elem(Machine& machine, const uint64_t* args) {
     if (result == 0) {
         machine.close_windows(*map);
     }
-    return errno_result(result);
+    return result_of(machine, *map, result);
 }
 
 uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args) {
-    const VmMap* map = machine.map_at(args[0], "bpf_map_sum_elem_count");
+    VmMap* map = machine.map_at(args[0], "bpf_map_sum_elem_count");
     if (map == nullptr) {
         return 0;
     }
@@ -110,7 +115,10 @@ uint64_t kfunc_map_sum_elem_count(Machine& machine, const uint64_t* args) {
     case abi::MapType::PercpuHash:
     case abi::MapType::LruHash:
     case abi::MapType::LruPercpuHash:
-        return machine.spend(map->info().max_entries / kEntriesPerStep) ? map->entries()->size() : 0;
+        if (!machine.spend(map->info().max_entries / kEntriesPerStep)) {
+            return 0;
+        }
+        return result_of(machine, *map, static_cast<int64_t>(map->entries()->size()));
     default:
         return 0;
     }
@@ -122,14 +130,14 @@ uint64_t helper_map_push_elem(Machine& machine, const uint64_t* args) {
     VmMap* map = writable_map(machine, args[0], kPush);
     const uint8_t* value =
         map == nullptr ? nullptr : machine.span(args[1], map->info().value_size, Access::Read, "map value");
-    return value == nullptr ? 0 : errno_result(map->push(value, args[2], &machine.journal));
+    return value == nullptr ? 0 : result_of(machine, *map, map->push(value, args[2], &machine.journal));
 }
 
 uint64_t helper_map_pop_elem(Machine& machine, const uint64_t* args) {
     VmMap* map = writable_map(machine, args[0], kPop);
     uint8_t* value =
         map == nullptr ? nullptr : machine.span(args[1], map->info().value_size, Access::Write, "map value");
-    return value == nullptr ? 0 : errno_result(map->pop(value, &machine.journal));
+    return value == nullptr ? 0 : result_of(machine, *map, map->pop(value, &machine.journal));
 }
 
 uint64_t helper_map_peek_elem(Machine& machine, const uint64_t* args) {
@@ -139,7 +147,7 @@ uint64_t helper_map_peek_elem(Machine& machine, const uint64_t* args) {
     }
     const Access access = map->type() == abi::MapType::BloomFilter ? Access::Read : Access::Write;
     uint8_t* value = machine.span(args[1], map->info().value_size, access, "map value");
-    return value == nullptr ? 0 : errno_result(map->peek(value));
+    return value == nullptr ? 0 : result_of(machine, *map, map->peek(value));
 }
 
 // -- Walking --
@@ -159,6 +167,9 @@ uint64_t helper_for_each_map_elem(Machine& machine, const uint64_t* args) {
         return 0;
     }
     const auto slots = map->entries();
+    if (!machine.check_backed(*map)) {
+        return 0;
+    }
     ByteVec key(map->key_size());
     Region region;
     region.kind = RegionKind::MapKey;
@@ -172,7 +183,7 @@ uint64_t helper_for_each_map_elem(Machine& machine, const uint64_t* args) {
     bool goes_on = true;
     for (auto slot = slots->begin(); goes_on && slot != slots->end(); ++slot) {
         const uint32_t element = map->element_of(*slot, machine.cpu);
-        if (!map->is_live(element)) {
+        if (!map->refresh(element)) {
             continue; // the callback deleted it
         }
         map->copy_key(*slot, key.data());
@@ -183,7 +194,7 @@ uint64_t helper_for_each_map_elem(Machine& machine, const uint64_t* args) {
         goes_on = result == uint64_t{0};
     }
     machine.regions.kill(handle, "bpf_for_each_map_elem");
-    return machine.faulted() ? 0 : count;
+    return machine.check_backed(*map) ? count : 0;
 }
 
 } // namespace mimicsh::vm

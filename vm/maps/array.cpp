@@ -75,7 +75,7 @@ class ArrayMap final : public VmMap {
         return 0;
     }
 
-    std::optional<std::vector<uint32_t>> entries() const override {
+    std::optional<std::vector<uint32_t>> entries() override {
         std::vector<uint32_t> all(info_.max_entries);
         std::iota(all.begin(), all.end(), 0u);
         return all;

@@ -56,6 +56,7 @@ class HashMap final : public VmMap {
         : VmMap(std::move(info)), value_storage_(std::move(values)), keys_(std::move(keys)), seed_(seed) {
         percpu_ = abi::is_percpu(info_.type);
         lru_ = info_.type == abi::MapType::LruHash || info_.type == abi::MapType::LruPercpuHash;
+        is_plain_hash_ = info_.type == abi::MapType::Hash;
         slots_ = slot_count(info_);
         values_ = value_storage_.data();
         host_stride_ = round_up(info_.value_size, 8u);
@@ -196,7 +197,7 @@ class HashMap final : public VmMap {
         return 0;
     }
 
-    std::optional<std::vector<uint32_t>> entries() const override {
+    std::optional<std::vector<uint32_t>> entries() override {
         std::vector<uint32_t> all;
         for (const uint32_t head : heads_) {
             for (uint32_t slot = head; slot != kNoElement; slot = links_[slot].next) {

@@ -233,11 +233,19 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
         region.host = region.storage;
         region.owner = map_index;
         region.readable = (info_.flags & abi::kMapWronlyProg) == 0;
-        region.writable = (info_.flags & abi::kMapRdonlyProg) == 0;
+        region.writable = takes_stores_ && (info_.flags & abi::kMapRdonlyProg) == 0;
         region.load_limit = loads_fast(region) ? region.size : 0;
-        region.guarded = !hidden_.empty();
+        region.guarded = tracks_stores_ || !hidden_.empty();
         (void)regions.add(region);
         ++handles_;
+    }
+}
+
+void VmMap::unmap_values(RegionTable& regions) const {
+    constexpr const char* kDeath = "a map of the kernel that took its place";
+    regions.kill(object_handle_, kDeath);
+    for (uint32_t i = 0; i < handles_; ++i) {
+        regions.kill(first_handle_ + i, kDeath);
     }
 }
 

@@ -78,7 +78,7 @@ class VmMap : public Map {
     [[nodiscard]] virtual int64_t peek(uint8_t* value);
     /// Slots with an entry in walking order, for bpf_for_each_map_elem; nothing when the type has no such
     /// walk.
-    [[nodiscard]] virtual std::optional<std::vector<uint32_t>> entries() const { return std::nullopt; }
+    [[nodiscard]] virtual std::optional<std::vector<uint32_t>> entries() { return std::nullopt; }
     /// Copies the key of a slot out.
     virtual void copy_key(uint32_t, uint8_t*) const {}
     /// Maps of maps: the map behind a key, null when there is none.
@@ -86,11 +86,28 @@ class VmMap : public Map {
     /// False when the element's key was deleted (its storage may still be pointed at).
     [[nodiscard]] virtual bool is_live(uint32_t) const { return true; }
     virtual void undo(const Undo&) {}
+    /// Maps of maps: what was put in as one map is another from now on.
+    virtual void replace_inner(VmMap*, VmMap*) {}
+
+    // -- Maps that a map of the kernel backs (maps/live.cpp) --
+    [[nodiscard]] bool is_backed() const { return is_backed_; }
+    /// A program is about to write bytes of a value.
+    virtual void written(const uint8_t*, uint64_t) {}
+    /// Writes back what the run wrote, and reads the value of an element again. False: its key is gone.
+    [[nodiscard]] virtual bool refresh(uint32_t element) { return is_live(element); }
+    /// Writes back what the run wrote.
+    virtual void write_back() {}
+    /// Ends a run: writes back, and forgets what was looked up.
+    virtual void settle() {}
+    /// What the kernel refused to the host since the last call and no program could be told; empty: nothing.
+    [[nodiscard]] virtual std::string take_trouble() { return {}; }
 
     // -- Addresses of values --
 
     /// Registers the value storage with the table; called once at load.
     void map_values(RegionTable& regions, uint32_t map_index);
+    /// Ends the regions of a map that another takes the place of.
+    void unmap_values(RegionTable& regions) const;
     [[nodiscard]] GuestAddr value_addr(uint32_t element) const {
         return make_addr(first_handle_ + (element >> handle_log2_), (element & ((1u << handle_log2_) - 1))
                                                                         << shift_);
@@ -135,6 +152,10 @@ class VmMap : public Map {
     void on_release(ReleaseField release) { release_ = std::move(release); }
     /// Whether loads may take the short path: not of values with pointers to objects, which are ids here.
     [[nodiscard]] bool loads_fast(const Region& region) const { return region.readable && !has_pointers_; }
+    /// Whether this is a HashMap of type hash, which look-ups call by its name.
+    [[nodiscard]] bool is_plain_hash() const { return is_plain_hash_; }
+    /// Whether programs may store to what a look-up found, as far as the flags allow it.
+    [[nodiscard]] bool takes_stores() const { return takes_stores_; }
     void set_id(uint32_t id) { info_.id = id; }
     [[nodiscard]] uint32_t handle() const { return object_handle_; }
     [[nodiscard]] bool deleted_in_run() const { return deleted_in_run_; }
@@ -172,6 +193,10 @@ class VmMap : public Map {
     bool frozen_ = false;
     bool deleted_in_run_ = false;
     bool has_pointers_ = false; ///< to objects, among the hidden fields
+    bool is_plain_hash_ = false;
+    bool is_backed_ = false;
+    bool tracks_stores_ = false; ///< calls `written`
+    bool takes_stores_ = true;
     uint8_t* values_ = nullptr; ///< borrowed from the subclass's storage
     uint32_t host_stride_ = 0;
     uint32_t elements_ = 0;
@@ -197,6 +222,11 @@ struct MapOptions {
 /// have is refused with ENOTSUP by name. `taken` grows by the bytes of storage.
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options,
                                                           uint64_t& taken);
+
+/// A map of the vm whose contents are those of a map of the kernel. EINVAL when that is not as declared,
+/// ENOTSUP by name for what cannot be backed.
+[[nodiscard]] Expected<std::unique_ptr<VmMap>> create_live_map(const MapDef& def, const MapOptions& options,
+                                                               const Map& live);
 
 // Constructors of the types, used by create_map.
 [[nodiscard]] Expected<std::unique_ptr<VmMap>> create_array(const MapInfo& info);

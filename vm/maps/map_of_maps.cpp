@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // array_of_maps and hash_of_maps (kernel/bpf/map_in_map.c): maps by key, put in by the host.
+#include <algorithm>
 #include <cerrno>
 #include <vector>
 
@@ -80,6 +81,8 @@ class MapOfMaps final : public VmMap {
         const uint32_t element = numbers_->find(key, 0, nullptr);
         return element == kNoElement ? nullptr : maps_[mimicsh::load<uint32_t>(numbers_->value(element))];
     }
+
+    void replace_inner(VmMap* old, VmMap* now) override { std::ranges::replace(maps_, old, now); }
 
   private:
     [[nodiscard]] bool is_array() const { return info_.type == abi::MapType::ArrayOfMaps; }
