@@ -187,8 +187,20 @@ Error KernelMap::error(int code, const char* op) const {
             info_.name + ": full or out of range (max_entries " + std::to_string(info_.max_entries) + ")";
     } else if (code == ENOENT) {
         result.text = info_.name + ": no such key";
+    } else if (code == EPERM && ((info_.flags & abi::kMapRdonly) != 0 || is_frozen())) {
+        result.text = info_.name + ": map is read only";
+        result.hint.clear();
+    } else if (code == EPERM && (info_.flags & abi::kMapWronly) != 0) {
+        result.text = info_.name + ": map is write only";
+        result.hint.clear();
     }
     return result;
+}
+
+/// Only the descriptor's own page tells.
+bool KernelMap::is_frozen() const {
+    const auto text = read_file("/proc/self/fdinfo/" + std::to_string(fd_.get()), "read map");
+    return text && as_text(*text).find("frozen:\t1") != std::string_view::npos;
 }
 
 Status KernelMap::check_sizes(const char* op, ByteView key, size_t value_size) const {

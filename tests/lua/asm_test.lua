@@ -2,6 +2,7 @@
 -- bpf.asm and obj:disasm as scripts use them; the language itself is tested in tests/unit/object.
 local test = require "test"
 local bpf, pkt = require "bpf", require "pkt"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local SOURCE = [[
 .map hits type=array key=u32 value=u64 entries=2
@@ -43,12 +44,12 @@ local function first_line_of(text)
     return select(2, all:sub(1, at - 1):gsub("\n", "\n")) + 1
 end
 
-test.case("assembled programs run, count and save like compiled ones", function()
+both("assembled programs run, count and save like compiled ones", function(load)
     local obj = assert(bpf.asm(SOURCE))
     test.eq(obj.programs[1].name, "count")
     test.eq(obj.programs[1].type, "xdp")
     test.eq(obj.license, "GPL")
-    local inst = assert(obj:load "vm")
+    local inst = load(obj)
     for _ = 1, 3 do
         test.eq(inst.progs.count:run(pkt.eth{} / pkt.ip{}).verdict, "PASS")
     end
@@ -100,6 +101,7 @@ test.case("options choose name, type and licence; wrong ones raise", function()
     test.raises(function() obj:disasm "none" end, "no program 'none'")
 end)
 
+-- The kernel does not load it.
 test.case("a fault in assembled code shows the assembler line", function()
     local inst = assert(assert(bpf.asm(UNCHECKED)):load "vm")
     local result = inst.progs.main:run(pkt.eth{} / pkt.ip{})

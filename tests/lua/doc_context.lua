@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Names that the examples of doc texts use: an object, an instance of it, its program and map.
+-- Names that the examples of doc texts use: an object, an instance of it on the target given, its program and maps.
 local bpf = require "bpf"
+local target = ...
 
 local obj = assert(bpf.compile [[
 #include <linux/bpf.h>
@@ -33,6 +34,9 @@ SEC("xdp") int count(struct xdp_md *ctx)
 
 char LICENSE[] SEC("license") = "GPL";
 ]])
-local inst = assert(obj:load "vm")
+local inst, err = obj:load(target)
+if not inst then
+    return nil, err
+end
 
 return { obj = obj, inst = inst, prog = inst.progs.count, map = inst.maps.flows, ring = inst.maps.ring }

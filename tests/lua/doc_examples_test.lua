@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Every example in a doc text runs, and prints what its "-->" comments say.
+-- Every example in a doc text runs, and prints what its "-->" comments say; on both targets, where it uses an instance.
 local test = require "test"
 local help = require "mimicsh.help"
 local core = require "mimicsh.core"
@@ -19,18 +19,27 @@ local function promised(example)
     return lines
 end
 
---- Names that examples of bound objects use without making them.
-local function context()
-    local env = {}
-    if not pcall(require, "bpf") then
-        return env
-    end
-    return dofile((arg[0]:match "^(.*/)" or "") .. "doc_context.lua")
+--- Names that examples of bound objects use without making them, or nil and why the target cannot be had.
+local function context(target)
+    return assert(loadfile((arg[0]:match "^(.*/)" or "") .. "doc_context.lua"))(target)
 end
 
-local function run(example)
-    local printed = {}
-    local env = setmetatable(context(), { __index = _G })
+local OF_INSTANCES = { inst = true, prog = true, map = true, ring = true }
+
+--- Runs an example; gives what it printed, and whether it used the instance.
+local function run(example, target)
+    local printed, names = {}, context(target)
+    if not names then
+        test.skip "programs cannot be loaded here"
+    end
+    local is_used = false
+    local env = setmetatable({}, { __index = function(_, name)
+        is_used = is_used or OF_INSTANCES[name] or false
+        if names[name] ~= nil then
+            return names[name]
+        end
+        return _G[name]
+    end })
     function env.print(...)
         local parts = {}
         for i = 1, select("#", ...) do
@@ -51,8 +60,11 @@ local function run(example)
     if not ok then
         error(err, 0)
     end
-    return printed
+    return printed, is_used
 end
+
+-- Examples that the kernel target refuses: only the vm can interleave two CPUs.
+local VM_ONLY = { ["program:race"] = true }
 
 local count = 0
 for _, doc in ipairs(help.all()) do
@@ -62,18 +74,33 @@ for _, doc in ipairs(help.all()) do
         assert(line:find "[%.…]$", "the line is no sentence: " .. line)
     end)
     if example ~= "" then
+        local is_used = false
         count = count + 1
         test.case(doc.name .. ": the example holds", function()
             local want = promised(example)
-            local got = run(example)
+            local got, used = run(example, "vm")
             if #want > 0 then
                 test.eq(got, want)
             end
+            is_used = used
         end)
+        if is_used then
+            test.case(doc.name .. ": the example holds on kernel", function()
+                local want = promised(example)
+                local ok, got = pcall(run, example, "kernel")
+                if VM_ONLY[doc.name] then
+                    test.eq(ok, false)
+                elseif not ok then
+                    error(got, 0)
+                elseif #want > 0 then
+                    test.eq(got, want)
+                end
+            end)
+        end
     end
 end
 
-test.xdp{ object = context().obj, program = "count",
+test.xdp{ object = context("vm").obj, program = "count",
     { name = "the program that the examples use", input = require("pkt").eth{}, verdict = "PASS" } }
 
 test.case("there are examples", function()

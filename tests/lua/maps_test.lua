@@ -2,6 +2,7 @@
 -- Map types beyond arrays and hashes as scripts use them, on both targets.
 local test = require "test"
 local bpf, pkt = require "bpf", require "pkt"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local obj = assert(bpf.compile [[
 #include <linux/bpf.h>
@@ -86,82 +87,77 @@ char LICENSE[] SEC("license") = "GPL";
 
 local PACKET = pkt.eth{} / pkt.ip{} / pkt.udp{} / "x"
 
-for _, target in ipairs{ "vm", "kernel" } do
-    local function case(name, run)
-        test.case(name .. ": " .. target, function()
-            local inst, err = obj:load(target)
-            if not inst and target == "kernel" and err.code == "EPERM" then
-                test.skip(err.msg)
-            end
-            run(assert(inst, err).maps, inst)
-        end)
-    end
-
-    case("queues and stacks push, pop and peek", function(m)
-        for _, one in ipairs{ { m.queue, 5, 6 }, { m.stack, 6, 5 } } do
-            local map, first, second = one[1], one[2], one[3]
-            test.eq({ map:push(5), map:push(6), (select(2, map:push(7))).code }, { true, true, "E2BIG" })
-            test.eq({ map:peek(), map:pop(), map:pop(), map:pop() }, { first, first, second })
-            test.eq(map:push(1) and map:push(2) and map:push(3, "exist") and map:pop(), map == m.queue and 2 or 3)
-            test.raises(function() map:has(1) end, "only bloom filters have this")
-        end
-    end)
-
-    case("bloom filters know what was pushed", function(m)
-        test.eq({ m.seen:push(77), m.seen:has(77), m.seen:has(78) }, { true, true, false })
-        test.raises(function() m.seen:pop() end, "only queues and stacks have this")
-    end)
-
-    case("LPM tries find the longest prefix and walk longer ones first", function(m)
-        m.routes[{ length = 8, addr = "10.0.0.0" }] = 1
-        m.routes[{ length = 24, addr = "10.1.2.0" }] = 2
-        test.eq({ m.routes[{ length = 32, addr = "10.1.2.3" }], m.routes[{ length = 32, addr = "10.9.9.9" }],
-                  m.routes[{ length = 16, addr = "10.1.0.0" }] }, { 2, 1, 1 })
-        local lengths = {}
-        for key in pairs(m.routes) do
-            lengths[#lengths + 1] = key.length
-        end
-        test.eq(lengths, { 24, 8 })
-    end)
-
-    case("maps of maps take and give maps", function(m)
-        m.few[1] = 10
-        m.outer[3] = m.few
-        test.eq({ m.outer[3][1], m.outer[4] }, { 10 })
-        m.outer[3] = m.many
-        test.eq({ m.outer[3].name, m.outer[3][1] }, { "many" })
-        test.eq((select(2, m.outer:put(5, m.ports))).code, "EINVAL")
-        test.raises(function() m.outer[3] = 7 end, "expected a map, got number")
-        m.outer[3] = nil
-        test.eq(m.outer[3], nil)
-    end)
-
-    case("take looks up and deletes", function(m)
-        m.few[1] = 10
-        test.eq({ m.few:take(1), m.few:take(1) }, { 10 })
-    end)
-
-    case("locks are neither shown nor written", function(m)
-        m.locked[0] = { lock = { val = 5 }, count = 6 }
-        test.eq({ m.locked[0].lock.val, m.locked[0].count }, { 0, 6 })
-    end)
-
-    case("perf events come with their CPU", function(m, inst)
-        local e = m.events:events()
-        inst.progs.emit:run(PACKET, { cpu = 0 })
-        for bytes, cpu in e:each(0) do
-            test.eq({ bytes:sub(1, 12), cpu, e:lost() }, { "abcd" .. PACKET:bytes():sub(1, 8), 0, 0 })
-        end
-        test.eq(#e:consume(), 0)
-    end)
-
-    case("redirect_map falls back, or says where to", function(m, inst)
-        test.eq(inst.progs.emit:run(PACKET).verdict, "DROP")
-        m.ports[1] = 1
-        local result = inst.progs.emit:run(PACKET)
-        test.eq(result.verdict, "REDIRECT")
-        if target == "vm" then
-            test.eq({ result.redirect.kind, result.redirect.map, result.redirect.index }, { "devmap", "ports", 1 })
-        end
+local function case(name, run)
+    both(name, function(load, target)
+        local inst = load(obj)
+        run(inst.maps, inst, target)
     end)
 end
+
+case("queues and stacks push, pop and peek", function(m)
+    for _, one in ipairs{ { m.queue, 5, 6 }, { m.stack, 6, 5 } } do
+        local map, first, second = one[1], one[2], one[3]
+        test.eq({ map:push(5), map:push(6), (select(2, map:push(7))).code }, { true, true, "E2BIG" })
+        test.eq({ map:peek(), map:pop(), map:pop(), map:pop() }, { first, first, second })
+        test.eq(map:push(1) and map:push(2) and map:push(3, "exist") and map:pop(), map == m.queue and 2 or 3)
+        test.raises(function() map:has(1) end, "only bloom filters have this")
+    end
+end)
+
+case("bloom filters know what was pushed", function(m)
+    test.eq({ m.seen:push(77), m.seen:has(77), m.seen:has(78) }, { true, true, false })
+    test.raises(function() m.seen:pop() end, "only queues and stacks have this")
+end)
+
+case("LPM tries find the longest prefix and walk longer ones first", function(m)
+    m.routes[{ length = 8, addr = "10.0.0.0" }] = 1
+    m.routes[{ length = 24, addr = "10.1.2.0" }] = 2
+    test.eq({ m.routes[{ length = 32, addr = "10.1.2.3" }], m.routes[{ length = 32, addr = "10.9.9.9" }],
+              m.routes[{ length = 16, addr = "10.1.0.0" }] }, { 2, 1, 1 })
+    local lengths = {}
+    for key in pairs(m.routes) do
+        lengths[#lengths + 1] = key.length
+    end
+    test.eq(lengths, { 24, 8 })
+end)
+
+case("maps of maps take and give maps", function(m)
+    m.few[1] = 10
+    m.outer[3] = m.few
+    test.eq({ m.outer[3][1], m.outer[4] }, { 10 })
+    m.outer[3] = m.many
+    test.eq({ m.outer[3].name, m.outer[3][1] }, { "many" })
+    test.eq((select(2, m.outer:put(5, m.ports))).code, "EINVAL")
+    test.raises(function() m.outer[3] = 7 end, "expected a map, got number")
+    m.outer[3] = nil
+    test.eq(m.outer[3], nil)
+end)
+
+case("take looks up and deletes", function(m)
+    m.few[1] = 10
+    test.eq({ m.few:take(1), m.few:take(1) }, { 10 })
+end)
+
+case("locks are neither shown nor written", function(m)
+    m.locked[0] = { lock = { val = 5 }, count = 6 }
+    test.eq({ m.locked[0].lock.val, m.locked[0].count }, { 0, 6 })
+end)
+
+case("perf events come with their CPU", function(m, inst)
+    local e = m.events:events()
+    inst.progs.emit:run(PACKET, { cpu = 0 })
+    for bytes, cpu in e:each(0) do
+        test.eq({ bytes:sub(1, 12), cpu, e:lost() }, { "abcd" .. PACKET:bytes():sub(1, 8), 0, 0 })
+    end
+    test.eq(#e:consume(), 0)
+end)
+
+case("redirect_map falls back, or says where to", function(m, inst, target)
+    test.eq(inst.progs.emit:run(PACKET).verdict, "DROP")
+    m.ports[1] = 1
+    local result = inst.progs.emit:run(PACKET)
+    test.eq(result.verdict, "REDIRECT")
+    if target == "vm" then
+        test.eq({ result.redirect.kind, result.redirect.map, result.redirect.index }, { "devmap", "ports", 1 })
+    end
+end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Programs on socket buffers, on both targets.
 local bpf, pkt, test = require "bpf", require "pkt", require "test"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local object = assert(bpf.compile[[
 #include <linux/bpf.h>
@@ -27,22 +28,17 @@ SEC("socket") int long_ones(struct __sk_buff *skb)
 
 local packet = pkt.eth{} / pkt.ip{} / pkt.udp{ dport = 53 } / ("x"):rep(40)
 
-for _, target in ipairs{ "vm", "kernel" } do
-    test.case("contexts go in and come back, on " .. target, function()
-        local inst, err = object:load(target)
-        if not inst and target == "kernel" and err.code == "EPERM" then
-            test.skip(err.msg)
-        end
-        local r = assert(assert(inst, err).progs.tag:run(packet, { ctx = { mark = 37, cb = { 0, 9 }, priority = 3 } }))
-        test.eq({ r.verdict, r.ctx.mark, r.ctx.cb[3], r.ctx.priority, r.ctx.tstamp },
-            { "PIPE", 42, 10, 3, 1099511627776ULL })
-        test.eq(r.pkt.vlan.vid, 7)
-        local filter = inst.progs.long_ones -- which sees the packet from the network header on
-        test.eq({ filter:run(packet).verdict, filter:run(packet).ret }, { "PASS", 68 })
-        test.raises(function() inst.progs.tag:run(packet, { ctx = { rx_queue_index = 1 } }) end,
-            "ctx: unknown option 'rx_queue_index'")
-        local refused, why = inst.progs.tag:run(("x"):rep(13))
-        assert(refused == nil and why.code == "EINVAL", tostring(why))
-        inst:close()
-    end)
-end
+both("contexts go in and come back", function(load)
+    local inst = load(object)
+    local r = assert(inst.progs.tag:run(packet, { ctx = { mark = 37, cb = { 0, 9 }, priority = 3 } }))
+    test.eq({ r.verdict, r.ctx.mark, r.ctx.cb[3], r.ctx.priority, r.ctx.tstamp },
+        { "PIPE", 42, 10, 3, 1099511627776ULL })
+    test.eq(r.pkt.vlan.vid, 7)
+    local filter = inst.progs.long_ones -- which sees the packet from the network header on
+    test.eq({ filter:run(packet).verdict, filter:run(packet).ret }, { "PASS", 68 })
+    test.raises(function() inst.progs.tag:run(packet, { ctx = { rx_queue_index = 1 } }) end,
+        "ctx: unknown option 'rx_queue_index'")
+    local refused, why = inst.progs.tag:run(("x"):rep(13))
+    assert(refused == nil and why.code == "EINVAL", tostring(why))
+    inst:close()
+end)

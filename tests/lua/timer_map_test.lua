@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Timers in map values, as scripts move their clock.
 local test = require "test"
-local bpf, pkt = require "bpf", require "pkt"
+local bpf, pkt, timer = require "bpf", require "pkt", require "timer"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local PACKET = pkt.eth{} / pkt.ip{} / pkt.udp{}
 
-local function load(body, target)
-    local obj = assert(bpf.compile{ source = [[
+local function compile(body)
+    return assert(bpf.compile{ source = [[
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 struct value { __u64 count; struct bpf_timer timer; };
@@ -33,11 +34,12 @@ SEC("xdp") int filter(struct xdp_md *ctx)
 }
 char LICENSE[] SEC("license") = "GPL";
 ]] })
-    return assert(obj:load(target or "vm"))
 end
 
-test.case("a callback runs when its time has come", function()
-    local inst = load 'bpf_printk("fired"); value->count++; bpf_timer_start(&value->timer, 1000000, 0); return 0;'
+local AGAIN = " value->count++; bpf_timer_start(&value->timer, 1000000, 0); return 0;"
+
+test.case("a callback runs when the clock is moved to its time", function()
+    local inst = assert(compile('bpf_printk("fired");' .. AGAIN):load "vm")
     test.eq(inst.progs.filter:run(PACKET).verdict, "PASS")
     test.eq(inst:advance(999999).callbacks, 0)
     local advanced = inst:advance(1)
@@ -46,8 +48,24 @@ test.case("a callback runs when its time has come", function()
     test.eq(inst.maps.timers[0].count, 11)
 end)
 
+both("a callback runs when its time has come", function(load, target)
+    local inst = load(compile(AGAIN))
+    test.eq(inst.progs.filter:run(PACKET).verdict, "PASS")
+    local advanced, err = inst:advance(5e6)
+    test.eq({ advanced ~= nil, err and err.code }, { target == "vm", target == "kernel" and "ENOTSUP" or nil })
+    for _ = 1, 1000 do -- on the kernel time passes by itself
+        if inst.maps.timers[0].count >= 5 then
+            break
+        end
+        timer.sleep(0.005)
+    end
+    test.eq(inst.maps.timers[0].count >= 5, true)
+    inst:close()
+end)
+
+-- The kernel does not load it.
 test.case("a fault in a callback names its line", function()
-    local inst = load 'return *(volatile char *)((char *)value + 100);'
+    local inst = assert(compile('return *(volatile char *)((char *)value + 100);'):load "vm")
     inst.progs.filter:run(PACKET)
     local advanced = inst:advance(1e6)
     test.eq({ advanced.callbacks, #advanced.faults }, { 1, 1 })

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Replay with workers, and interleaved runs.
+-- Replay with workers, and interleaved runs: on the CPUs of the vm, which the kernel target has no say over.
 local bpf, pkt, test = require "bpf", require "pkt", require "test"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local SOURCE = [[
 #include <linux/bpf.h>
@@ -33,4 +34,17 @@ test.case("a race is told with its seed", function()
     test.eq(tostring(report):find("no order of the two gives this", 1, true) ~= nil, true)
     test.eq(assert(inst.progs.atomic:race(packet, packet)).races, 0)
     test.eq(tonumber(inst.vars.total), 0)
+end)
+
+both("workers, races and traces of instructions are for the vm alone", function(load, target)
+    local prog = load(assert(bpf.compile(SOURCE)), { cpus = 2 }).progs.atomic
+    local packet = pkt.eth{}/pkt.ip{}
+    for what, call in next, {
+        workers = function() return prog:replay{ packets = { packet }, workers = 2 } end,
+        race = function() return prog:race(packet, packet, { runs = 1 }) end,
+        trace = function() return prog:run(packet, { trace = true }) end,
+    } do
+        local done, err = call()
+        test.eq({ done ~= nil, err and err.code }, { target == "vm", target == "kernel" and "ENOTSUP" or nil }, what)
+    end
 end)

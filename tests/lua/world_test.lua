@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The scripted world and helpers of one's own, as scripts give them to load.
+-- The scripted world and helpers of one's own, as scripts give them to load: on the vm, which has them.
 local test = require "test"
 local bpf, pkt, json = require "bpf", require "pkt", require "json"
+local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 local PACKET = pkt.eth{} / pkt.ip{} / pkt.udp{}
 
@@ -82,7 +83,7 @@ char LICENSE[] SEC("license") = "GPL";
     test.eq(bare.fault.cause, "the scripted world has no world.interfaces")
 end)
 
-test.case("a flow dissector leaves keys", function()
+both("a flow dissector leaves keys", function(load)
     local obj = assert(bpf.compile{ source = [[
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -98,7 +99,8 @@ SEC("flow_dissector") int filter(struct __sk_buff *skb)
 }
 char LICENSE[] SEC("license") = "GPL";
 ]] })
-    local result, inst = run(obj)
+    local inst = load(obj)
+    local result = assert(inst.progs.filter:run(PACKET))
     test.eq({ result.verdict, result.keys.src, result.keys.dport, result.keys.thoff, result.keys.n_proto },
         { "OK", "10.0.0.1", 53, 34, 0x0800 })
     result = assert(inst.progs.filter:run(PACKET, { ctx = { flags = 1 } }))

@@ -86,9 +86,7 @@ class LiveMap : public VmMap {
             return 0;
         }
         if (std::ranges::count(kOfHelpers, status.error().code) == 0) {
-            note_trouble(status.error().message() + (status.error().code == EPERM
-                                                         ? " (a frozen map takes no writes from user space)"
-                                                         : ""));
+            note_trouble(status.error().message());
         }
         return -status.error().code;
     }
