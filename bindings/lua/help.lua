@@ -13,7 +13,7 @@ function M.split(text)
     return signature, line, example
 end
 
-local GLOBALS = { "mimicsh.integers", "mimicsh.printer", "mimicsh.help" }
+local GLOBALS = { "mimicsh.integers", "mimicsh.printer", "mimicsh.charts", "mimicsh.help" }
 
 --- Loads every module, so that all docs are known.
 function M.load_all()
@@ -58,7 +58,7 @@ local function print_modules()
         rows[#rows + 1] = { module = module.name, what = module.line }
     end
     printer.tbl(rows, { "module", "what" })
-    print("\nglobals: show(x) tbl(rows, cols) u64(x) num(x) key(x) help(x)")
+    print("\nglobals: show(x) tbl(rows, cols) hist(values) spark(series) u64(x) num(x) key(x) help(x)")
     print("help \"bpf\" lists a module, help(bpf.open) or help \"bpf.open\" shows one function, help \"word\" searches")
 end
 
@@ -87,7 +87,7 @@ function M.help(x)
         end
         local doc = core.docs()[x]
         -- The lazy globals of the prelude are other functions than the documented ones.
-        for _, name in ipairs{ "show", "tbl", "help", "num", "key" } do
+        for _, name in ipairs{ "show", "tbl", "hist", "spark", "help", "num", "key" } do
             if rawget(_G, name) == x then
                 doc = find(name)
             end

@@ -149,6 +149,8 @@ end
 
 lazy("printer", "show")
 lazy("printer", "tbl")
+lazy("charts", "hist")
+lazy("charts", "spark")
 lazy("help", "help")
 lazy("integers", "num")
 lazy("integers", "key")
