@@ -35,7 +35,7 @@ Expected<std::unique_ptr<Link>> attach_cgroup(Program& program, const std::strin
     }
     Fd link(bpf_link_create(*prog_fd, cgroup.get(), static_cast<bpf_attach_type>(type), nullptr));
     if (!link.valid()) {
-        Error error = bpf_error(errno, kOp, path);
+        Error error = attach_error(errno, kOp, path);
         if (error.code == EBADF || error.code == EINVAL) {
             error.hint = "the folder has to be a cgroup of version 2 (/sys/fs/cgroup)";
         }

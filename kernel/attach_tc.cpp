@@ -162,7 +162,7 @@ Expected<bool> remove_filter(uint32_t ifindex, Direction direction, uint32_t pri
         opts.handle = kHandle;
         opts.priority = priority;
         if (const int failed = bpf_tc_detach(&hook, &opts); failed != 0) {
-            return bpf_error(-failed, "tc.detach", device);
+            return attach_error(-failed, "tc.detach", device);
         }
     }
     if (found && with_qdisc) {
@@ -232,7 +232,7 @@ class ClsactFilter final : public Link {
         opts.prog_fd = *fd;
         opts.flags = BPF_TC_F_REPLACE;
         if (const int failed = bpf_tc_attach(&hook, &opts); failed != 0) {
-            return bpf_error(-failed, "link.update", info_.device);
+            return attach_error(-failed, "link.update", info_.device);
         }
         own_filters().erase({info_.prog_id, info_.priority});
         info_.prog_id = program_id(*fd);
@@ -325,7 +325,7 @@ Expected<std::unique_ptr<Link>> attach_clsact(int prog_fd, LinkInfo info, const 
             (void)remove_qdisc(info.device, info.ifindex);
         }
         Journal::own().remove(*entry);
-        return bpf_error(-failed, kOp, info.device);
+        return attach_error(-failed, kOp, info.device);
     }
     Journal::own().set(*entry, "attached", 1);
     return std::unique_ptr<Link>(std::make_unique<ClsactFilter>(std::move(info), options.direction, *entry,
@@ -417,7 +417,7 @@ Expected<std::unique_ptr<Link>> attach_tc(Program& program, const std::string& d
     }
     const int code = errno;
     if (code != EINVAL) {
-        return bpf_error(code, kOp, device);
+        return attach_error(code, kOp, device);
     }
     if (options.kind == TcKind::Tcx) {
         return Error{ENOTSUP,

@@ -75,7 +75,7 @@ Error refusal(int code, const std::string& device, uint32_t ifindex, const ModeR
                      {}};
     }
     if (code == EPERM || code == EACCES) {
-        return bpf_error(code, kOp, device);
+        return attach_error(code, kOp, device);
     }
     Error error{code, kOp, device + ": mode " + mode.name + ": " + reason_of(code, device), {}, {}};
     error.hint = mode.mode == XdpMode::Hw

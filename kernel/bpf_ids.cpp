@@ -32,7 +32,9 @@ Status pin_object(int fd, const std::string& path, const std::string& op) {
     struct statfs where {};
     const std::string folder = std::filesystem::path(path).parent_path().string();
     if (statfs(folder.c_str(), &where) != 0) {
-        return errno_error(errno, op, folder);
+        Error error = errno_error(errno, op, folder);
+        error.hint = error.code == EACCES ? "that folder is not yours: run as root (CAP_DAC_OVERRIDE)" : "";
+        return error;
     }
     if (where.f_type != kBpfFileSystem) {
         return Error{EINVAL,
@@ -41,7 +43,16 @@ Status pin_object(int fd, const std::string& path, const std::string& op) {
                      "mount -t bpf bpf /sys/fs/bpf, and pin below that",
                      {}};
     }
-    return bpf_obj_pin(fd, path.c_str()) == 0 ? Status{} : Status{bpf_error(errno, op, path)};
+    if (bpf_obj_pin(fd, path.c_str()) == 0) {
+        return {};
+    }
+    Error error = errno_error(errno, op, path);
+    if (error.code == EPERM || error.code == EACCES) {
+        error.hint = "this needs the right to write in " + folder +
+                     ": run as root (CAP_DAC_OVERRIDE), or pin in a folder "
+                     "of your own there";
+    }
+    return error;
 }
 
 std::string program_name(uint32_t prog_id) {

@@ -43,7 +43,7 @@ Status BpfLink::detach() {
     if (!info_.pinned.empty()) {
         // The pin is another reference, so closing ours is not enough.
         if (bpf_link_detach(fd_.get()) != 0) {
-            return bpf_error(errno, "link.detach", info_.device);
+            return attach_error(errno, "link.detach", info_.device);
         }
         ::unlink(info_.pinned.c_str());
     }
@@ -62,7 +62,7 @@ Status BpfLink::update(Program& program) {
         return Error{EBADF, "link.update", info_.device + ": the link is detached", {}, {}};
     }
     if (bpf_link_update(fd_.get(), *fd, nullptr) != 0) {
-        return bpf_error(errno, "link.update", info_.device);
+        return attach_error(errno, "link.update", info_.device);
     }
     info_.prog_id = program_id(*fd);
     info_.program = program_name(info_.prog_id);

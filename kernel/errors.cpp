@@ -5,17 +5,44 @@
 #include <cctype>
 #include <cerrno>
 
+#include "kernel/capabilities.h"
 #include "object/abi.h"
 
 namespace mimicsh::kernel {
 
-Error bpf_error(int code, const std::string& op, const std::string& what) {
+namespace {
+
+Error error_of(int code, const std::string& op, const std::string& what) {
     constexpr int kKernelEnotsupp = 524; // not an errno of user space, but bpf(2) returns it
-    Error error = errno_error(code == kKernelEnotsupp ? ENOTSUP : code, op, what);
-    if (code == EPERM || code == EACCES) {
-        error.hint = "the kernel target needs CAP_BPF and CAP_NET_ADMIN: run as root, or use load(\"vm\")";
+    return errno_error(code == kKernelEnotsupp ? ENOTSUP : code, op, what);
+}
+
+bool is_refused(int code) {
+    return code == EPERM || code == EACCES;
+}
+
+std::string hint(const char* begin, const std::vector<Capability>& needed, const char* end) {
+    const std::string middle = run_with(needed);
+    return middle.empty() ? "" : begin + middle + end;
+}
+
+} // namespace
+
+Error bpf_error(int code, const std::string& op, const std::string& what) {
+    Error error = error_of(code, op, what);
+    if (is_refused(code)) {
+        error.hint = hint("the kernel target needs ", {Capability::Bpf, Capability::NetAdmin},
+                          ", or use load(\"vm\")");
     } else if (code == ENOSYS) {
         error.hint = "this kernel has no bpf(2); load(\"vm\") needs none";
+    }
+    return error;
+}
+
+Error attach_error(int code, const std::string& op, const std::string& what) {
+    Error error = error_of(code, op, what);
+    if (is_refused(code)) {
+        error.hint = hint("this needs ", {Capability::NetAdmin}, "");
     }
     return error;
 }

@@ -46,7 +46,11 @@ Status test_run(const Fd& program) {
 }
 
 Feature feature(const char* name, const Status& status) {
-    return {name, status.has_value(), status ? "" : status.error().message()};
+    if (status) {
+        return {name, true, ""};
+    }
+    const Error& error = status.error();
+    return {name, false, error.message() + (error.hint.empty() ? "" : ": " + error.hint)};
 }
 
 Status make_map(bpf_map_type type, uint32_t key, uint32_t value, uint32_t entries) {

@@ -37,6 +37,14 @@ fs::path folder() {
            "mimicsh";
 }
 
+Error with_hint(Error error) {
+    if (error.code == EACCES || error.code == EPERM) {
+        error.hint = "what would outlive this process is written down first: XDG_RUNTIME_DIR has to name a "
+                     "folder of yours";
+    }
+    return error;
+}
+
 std::string first_line(const fs::path& path) {
     std::ifstream file(path);
     std::string line;
@@ -113,7 +121,8 @@ Expected<Fd> Journal::lock() {
     int done = -1;
     while (file.valid() && (done = flock(file.get(), LOCK_EX)) != 0 && errno == EINTR) {
     }
-    return done == 0 ? Expected<Fd>(std::move(file)) : errno_error(errno, "journal", where.string());
+    return done == 0 ? Expected<Fd>(std::move(file))
+                     : with_hint(errno_error(errno, "journal", where.string()));
 }
 
 std::vector<JournalEntry> Journal::all() {
@@ -145,7 +154,7 @@ Status Journal::write() {
         std::error_code failed;
         fs::create_directories(where, failed);
         if (failed) {
-            return errno_error(failed.value(), "journal", where.string());
+            return with_hint(errno_error(failed.value(), "journal", where.string()));
         }
         fs::permissions(where, fs::perms::owner_all, failed);
         // As /proc shows it to those who clean up: in a process namespace getpid() says something else.
@@ -160,7 +169,8 @@ Status Journal::write() {
     for (const auto& [number, entry] : entries_) {
         text += text_of(entry);
     }
-    return write_file(path_, as_bytes(text), "journal");
+    auto done = write_file(path_, as_bytes(text), "journal");
+    return done ? std::move(done) : Status{with_hint(done.error())};
 }
 
 Expected<uint64_t> Journal::add(const JournalEntry& entry) {

@@ -73,8 +73,8 @@ struct ProgQuery {
     uint64_t revision = 0;
 };
 
-void list_tcx(const Interface& device, abi::AttachType type, const char* direction,
-              std::vector<LinkInfo>& found) {
+Status list_tcx(const Interface& device, abi::AttachType type, const char* direction,
+                std::vector<LinkInfo>& found) {
     std::array<uint32_t, kMost> programs{};
     std::array<uint32_t, kMost> links{};
     ProgQuery query;
@@ -84,7 +84,8 @@ void list_tcx(const Interface& device, abi::AttachType type, const char* directi
     query.link_ids = reinterpret_cast<uintptr_t>(links.data());
     query.count = kMost;
     if (syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) != 0) {
-        return; // no tcx in this kernel, or nothing attached
+        // Anything else: no tcx in this kernel, or nothing attached.
+        return errno == EPERM ? Status{attach_error(errno, kOp, device.name + ": tcx")} : Status{};
     }
     for (uint32_t i = 0; i < std::min(query.count, kMost); ++i) {
         LinkInfo info{.kind = "tcx", .device = device.name, .ifindex = device.index, .direction = direction};
@@ -94,6 +95,7 @@ void list_tcx(const Interface& device, abi::AttachType type, const char* directi
         info.ours = is_own_link(info.link_id);
         found.push_back(std::move(info));
     }
+    return {};
 }
 
 } // namespace
@@ -107,8 +109,12 @@ Expected<std::vector<LinkInfo>> list_links() {
     std::vector<LinkInfo> found;
     for (const Interface& device : *devices) {
         list_xdp(device, found);
-        list_tcx(device, abi::AttachType::TcxIngress, "ingress", found);
-        list_tcx(device, abi::AttachType::TcxEgress, "egress", found);
+        for (const auto& [type, direction] :
+             {std::pair{abi::AttachType::TcxIngress, "ingress"}, {abi::AttachType::TcxEgress, "egress"}}) {
+            if (auto ok = list_tcx(device, type, direction, found); !ok) {
+                return ok.error();
+            }
+        }
         auto filters = list_clsact(device.name, device.index);
         if (!filters) {
             return filters.error();

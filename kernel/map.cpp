@@ -76,7 +76,11 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, con
     const MapDef def = sized_for(declared, possible_cpus());
     Fd fd(bpf_obj_get(path.c_str()));
     if (!fd.valid()) {
-        return bpf_error(errno, "open map", path);
+        Error error = errno_error(errno, "open map", path);
+        if (error.code == EACCES || error.code == EPERM) {
+            error.hint = "this needs the right to read and write that file: run as root (CAP_DAC_OVERRIDE)";
+        }
+        return error;
     }
     bpf_map_info is{};
     uint32_t size = sizeof is;

@@ -36,7 +36,7 @@ Expected<Fd> open_in(const std::string& folder) {
     Error error = errno_error(errno, "trace", folder + "/trace_pipe");
     error.hint = error.code == EBUSY    ? "another reader has it"
                  : error.code == ENOENT ? ""
-                                        : "this needs root";
+                                        : "its files are root's: run as root (CAP_DAC_OVERRIDE)";
     return error;
 }
 

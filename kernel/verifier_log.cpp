@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/capabilities.h"
 #include "kernel/errors.h"
 
 namespace mimicsh::kernel {
@@ -154,6 +155,10 @@ Error verifier_refusal(const LinkedProgram& program, int code, std::string log) 
         error.hint = row != nullptr
                          ? row->hint
                          : "the kernel's verifier refused the program; err.log has its whole output";
+    }
+    if (!has_capability(Capability::Perfmon)) {
+        error.hint +=
+            "; without CAP_PERFMON the verifier refuses more (bpf_printk, addresses in maps): run as root";
     }
     error.log = std::move(log);
     return error;

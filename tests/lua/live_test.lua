@@ -50,6 +50,9 @@ local function size_of(path)
 end
 
 test.case("a capture sees what tcpdump sees, and the interface counts", function()
+    if not (assert(io.open "/proc/self/uid_map"):read "*a"):find "4294967295" then
+        test.skip "tcpdump becomes another user first, which is none in this user namespace"
+    end
     with_wire(function(a, b)
         local path = os.tmpname()
         local dump = b:start{ "tcpdump", "-i", "eth0", "-U", "--immediate-mode", "-w", path, "udp port 53" }

@@ -160,6 +160,9 @@ test.case("auto takes live frames for a template where the device does, and says
         test.eq(report.sent, 1000)
         test.eq(received(b), 1000)
         test.eq(report.how, "sendmmsg") -- the far end has neither GRO nor a program
+        if report.note:find "live frames need CAP_BPF" then
+            return -- in a user namespace: this is all there is
+        end
         assert(report.note:find "live frames: ", report.note)
         take_frames(b)
         report = assert(send(a, { template = udp(1), count = 1000 }))
