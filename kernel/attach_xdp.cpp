@@ -94,6 +94,11 @@ int try_mode(int prog_fd, uint32_t ifindex, const ModeRow& mode) {
 
 } // namespace
 
+bool is_for_devices(const Program& program) {
+    const auto type = program.linked().spec.attach_type;
+    return type != abi::AttachType::XdpDevmap && type != abi::AttachType::XdpCpumap;
+}
+
 Expected<std::unique_ptr<Link>> attach_xdp(Program& program, const std::string& device,
                                            const XdpOptions& options) {
     const auto prog_fd = kernel_fd(program, kOp);
@@ -106,6 +111,14 @@ Expected<std::unique_ptr<Link>> attach_xdp(Program& program, const std::string& 
                      program.name() + " is of type " + std::string(abi::name(program.type())) + ", not xdp",
                      {},
                      {}};
+    }
+    if (!is_for_devices(program)) {
+        return Error{
+            EINVAL,
+            kOp,
+            program.name() + " is for entries of a device or CPU map, not for devices",
+            "give it to an entry: inst.maps.NAME[key] = {ifindex=, prog=}, of a CPU map {qsize=, prog=}",
+            {}};
     }
     const auto ifindex = interface_index(device, kOp);
     if (!ifindex) {

@@ -57,6 +57,9 @@ struct XdpOptions {
         XdpMode::Auto; ///< Auto: native, and where the driver cannot, skb with the reason in `note`
 };
 
+/// Whether an XDP program is one that devices run, not one for the entries of device and CPU maps.
+[[nodiscard]] bool is_for_devices(const Program& program);
+
 /// Attaches an XDP program to a device of the calling thread's network namespace. EBUSY when a program is
 /// attached there already: the error names it, and nothing is changed.
 [[nodiscard]] Expected<std::unique_ptr<Link>> attach_xdp(Program& program, const std::string& device,

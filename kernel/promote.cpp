@@ -12,8 +12,9 @@ namespace {
 
 constexpr const char* kOp = "promote";
 
-bool fits(PromoteHook hook, abi::ProgType type) {
-    return hook == PromoteHook::Xdp ? type == abi::ProgType::Xdp
+bool fits(PromoteHook hook, const Program& program) {
+    const abi::ProgType type = program.type();
+    return hook == PromoteHook::Xdp ? type == abi::ProgType::Xdp && is_for_devices(program)
                                     : type == abi::ProgType::SchedCls || type == abi::ProgType::SchedAct;
 }
 
@@ -24,7 +25,7 @@ Expected<std::string> choose_program(Instance& vm, PromoteHook hook, const std::
     std::string only;
     size_t count = 0;
     for (const Program* program : vm.programs()) {
-        if (!fits(hook, program->type())) {
+        if (!fits(hook, *program)) {
             continue;
         }
         if (program->name() == wanted) {

@@ -255,12 +255,24 @@ void refer_to_map(Object& object, const std::map<uint32_t, Option>& options, uin
     }
 }
 
+/// An instance's own object, which goes to another target with the values that it has.
+bool has_answers(const Object& object) {
+    const auto is_open = [&](const Relocation& reloc) {
+        return reloc.kind == RelocKind::Extern && object.externs.at(reloc.target).kind == ExternKind::Kconfig;
+    };
+    return std::ranges::count(object.maps, ".kconfig", &MapDef::name) != 0 &&
+           std::ranges::none_of(object.functions, [&](const Function& function) {
+               return std::ranges::any_of(function.relocs, is_open);
+           });
+}
+
 } // namespace
 
 Expected<std::shared_ptr<const Object>> with_kconfig(std::shared_ptr<const Object> object,
                                                      const KconfigValues& given) {
-    if (std::ranges::none_of(object->externs,
-                             [](const ExternDef& def) { return def.kind == ExternKind::Kconfig; })) {
+    const bool is_asked = std::ranges::any_of(
+        object->externs, [](const ExternDef& def) { return def.kind == ExternKind::Kconfig; });
+    if (!is_asked || has_answers(*object)) {
         return object;
     }
     const uint32_t section =

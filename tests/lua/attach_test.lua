@@ -23,6 +23,7 @@ static void count(void)
         __sync_fetch_and_add(value, 1);
 }
 SEC("xdp") int dropper(struct xdp_md *ctx) { count(); return XDP_DROP; }
+SEC("xdp/devmap") int onward(struct xdp_md *ctx) { return XDP_PASS; }
 SEC("xdp") int passer(struct xdp_md *ctx) { return XDP_PASS; }
 SEC("tc") int shot(struct __sk_buff *skb) { count(); return TC_ACT_SHOT; }
 SEC("tc") int ok(struct __sk_buff *skb) { return TC_ACT_OK; }
@@ -129,6 +130,8 @@ test.case("xdp refusals leave nothing attached", function()
             end
             test.eq(refused(inst.progs.passer, "nope"), "xdp.attach: nope: no such interface")
             test.eq(refused(inst.progs.ok, "eth0"), "xdp.attach: ok is of type sched_cls, not xdp")
+            test.eq(refused(inst.progs.onward, "eth0"),
+                "xdp.attach: onward is for entries of a device or CPU map, not for devices")
             assert(refused(inst.progs.passer, "eth0", { mode = "hw" }):find("xdp.attach: eth0: mode hw: the driver", 1, true))
             test.raises(function() xdp.attach(inst.progs.passer, "eth0", { mode = "fast" }) end,
                 'expected "auto", "native", "skb", "hw", got "fast"')
