@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -41,7 +42,7 @@ struct Process {
     std::string errors;
     std::string outcome; ///< what became of the command, as its child says it
     int open = 0;        ///< streams
-    std::optional<Wake> waiter;
+    std::vector<Wake> waiters;
     Loop* loop = nullptr;
     lua_State* main = nullptr;
 
@@ -67,10 +68,9 @@ struct Process {
         if (outcome.empty()) {
             child->reap(); // killed as a whole: its descriptors close before it is gone
         }
-        if (waiter) {
+        for (const Wake& waiter : std::exchange(waiters, {})) {
             push_outcome(main);
-            loop->wake(*waiter, main, 3);
-            waiter.reset();
+            loop->wake(waiter, main, 3);
         }
         self.reset();
     }
@@ -174,10 +174,7 @@ int wait_process(lua_State* L) {
         process.push_outcome(L);
         return 3;
     }
-    if (process.waiter) {
-        fail(L, "another task waits for this process");
-    }
-    process.waiter = process.loop->prepare_block(L, "run");
+    process.waiters.push_back(process.loop->prepare_block(L, "run"));
     return process.loop->block(L);
 }
 

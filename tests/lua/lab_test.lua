@@ -125,6 +125,20 @@ test.case("commands: output, errors, status, input", function()
     end)
 end)
 
+test.case("several tasks wait for a command, and the lab's end is one more", function()
+    local waits = {}
+    in_lab(function(l)
+        local process = l:ns("a"):start "sleep 60"
+        for i = 1, 3 do
+            waits[i] = task.spawn(function() return process:wait().code end)
+        end
+        timer.sleep(0) -- they wait by now
+    end)
+    for _, wait in ipairs(waits) do
+        test.eq(wait:join(), 128 + 9)
+    end
+end)
+
 test.case("commands end with the lab, and what they started with them", function()
     local mark = ("98765%d"):format(math.random(1e6))
     local function left()
