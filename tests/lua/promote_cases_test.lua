@@ -1,0 +1,121 @@
+-- SPDX-License-Identifier: MIT
+-- The xdp and tc programs of tests/cases/parity on a live wire, with the packets of the cases: what is promoted, what
+-- is refused and why, and what a live device does otherwise than a test run.
+local test = require "test"
+local bpf, pcap = require "bpf", require "pcap"
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
+local converse = dofile(here .. "/converse.lua")
+
+local why_not = converse.refusal()
+if why_not then
+    test.case("cases on a live wire", function() test.skip(why_not) end)
+    return
+end
+
+local OTHER_PLACE = "promote: no program '%s' for this hook"
+
+-- Programs that are not promoted: what the error says.
+local REFUSED = {
+    ["card.card"] = "metadata kfuncs require device%-bound program",
+    ["sends.hash_recalc"] = "the kernel says something else", -- the vm's hash of a packet is one of its own
+}
+for _, name in ipairs{ "live.devmap_egress", "live.devmap_second", "live.devmap_stretch", "live.devmap_wrap",
+    "live.cpumap_second", "live.cpumap_stretch", "live.cpumap_wrap", "targets.out", "targets.out_frags", "targets.in" } do
+    REFUSED[name] = OTHER_PLACE:format(name:match "[^.]*$")
+end
+
+-- Programs that ask the machine: what the vm was not told. They are promoted, and not compared on the wire.
+local ASKS = {
+    ["cgroup.ids"] = "world.cgroup.id", ["storage.task_fields"] = "world.task.pid", ["task.task"] = "world.task.pid",
+    ["sends.clone"] = "world.interfaces", ["sends.clone_moved"] = "world.interfaces",
+    ["world.mtu_xdp"] = "world.interfaces", ["world.mtu_tc"] = "world.interfaces",
+    ["kernel_context.of_xdp"] = "world.interfaces with index 1", ["kernel_context.of_skb"] = "world.interfaces with index 1",
+    ["kernel_context.of_kernel"] = 'world.kernel.sk_buff["end"]',
+    ["kernel_context.of_shared_info"] = 'world.kernel.sk_buff["end"]',
+    ["socket_maps.count"] = "world.sockets", ["socket_maps.structs"] = "world.sockets",
+    ["socket_maps.update"] = "world.sockets", ["sockets.derived"] = "world.sockets",
+}
+for _, size in ipairs{ 1, 4, 16, 40 } do
+    ASKS["task.comm_" .. size] = "world.task.comm"
+end
+
+-- Programs that show what a live device does otherwise (docs/promote.md, "What a test run does not show"): where.
+local DIFFERS = {
+    ["packet.fields"] = "variable io", -- ingress_ifindex
+    ["sends.socket_tc"] = "variable io", -- a test run's packet has a socket
+    ["sends.assign"] = "variable io", -- and is at neither hook
+    ["skb.ecn"] = "passed packet 79: byte 15", -- the tag is beside the packet, so its IP header is found
+    ["xfrm_state.find_state"] = "variable io", -- the other namespaces of a lab have ids
+}
+for _, name in ipairs{ "behind", "clocks", "nested", "chained" } do
+    DIFFERS["inputs." .. name] = "^injected: " -- clocks and random numbers
+end
+for _, name in ipairs{ "vlan", "change_proto", "change_type", "adjust_twice" } do
+    DIFFERS["skb." .. name] = "variable io" -- tstamp
+end
+for _, name in ipairs{ "change_tail", "change_head", "pull_data", "adjust_room" } do
+    DIFFERS["skb." .. name] = "passed packet 1: vm 84 bytes .*, live 88 bytes" -- the outer tag is beside the packet in a run
+end
+
+local packets = {}
+for packet in assert(pcap.open(here .. "/../data/programs.pcap")):packets() do
+    packets[#packets + 1] = packet
+end
+local carried = converse.carried(packets)
+
+local WAYS = { xdp = { hook = "xdp", mode = "skb" }, sched_cls = { hook = "tc-ingress", kind = "tcx" } }
+
+local function check(name, report)
+    if REFUSED[name] then
+        assert(report.err, name .. " is promoted")
+        assert(tostring(report.err):find(REFUSED[name]), tostring(report.err))
+        return
+    end
+    test.eq(report.err and tostring(report.err) .. "\n" .. report.err.log, nil, name)
+    test.eq(report.comparison.different, 0, name)
+    if ASKS[name] then
+        assert(report.twin.refused[1]:find(ASKS[name], 1, true), report.twin.refused[1])
+    elseif DIFFERS[name] then
+        assert(report.difference, name .. " does not differ")
+        assert(report.difference:find(DIFFERS[name]), name .. ": " .. report.difference)
+    else
+        test.eq(report.twin.refused, {}, name)
+        test.eq(report.difference, nil, name)
+    end
+end
+
+-- Sources without an xdp or tc program.
+local OTHER_HOOKS = { flow = true }
+
+local sources = {}
+for path in io.popen("ls " .. here .. "/../cases/parity/*.bpf.c"):lines() do
+    sources[#sources + 1] = { path = path, name = path:match "([%w_]+)%.bpf%.c$" }
+end
+
+local wait = converse.begin(sources, function(source)
+    local object = assert(bpf.compile{ file = source.path })
+    return converse.stage({ offloads = false }, function(stage)
+        local reports = {}
+        for _, program in ipairs(object.programs) do
+            local way, name = WAYS[program.type], source.name .. "." .. program.name
+            if way then
+                local report = stage:play{ object = object, program = program.name, hook = way.hook, mode = way.mode,
+                    kind = way.kind, packets = packets, inject = carried, differs = ASKS[name] or DIFFERS[name] }
+                report.name = name
+                reports[#reports + 1] = report
+            end
+        end
+        return reports
+    end)
+end)
+
+for _, source in ipairs(sources) do
+    test.case("promotes: " .. source.name, function()
+        local reports = wait(source)
+        for _, report in ipairs(reports) do
+            check(report.name, report)
+        end
+        test.eq(#reports == 0, OTHER_HOOKS[source.name] or false)
+    end)
+end
