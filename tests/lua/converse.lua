@@ -330,6 +330,16 @@ local function received_by(host, on_packet)
     end }
 end
 
+--- How many packets a host's device has taken from it.
+local function sent_so_far(host)
+    return host:run(function()
+        local file = assert(io.open "/proc/thread-self/net/dev")
+        local text = file:read "*a"
+        file:close()
+        return assert(tonumber(text:match("eth0:%s*" .. ("%d+%s+"):rep(9) .. "(%d+)")))
+    end)
+end
+
 -- -- Conversations --
 
 local CLIENTS = {
@@ -410,10 +420,22 @@ local function take_frames(host)
     return attached
 end
 
---- Promotes a program, sends it packets, and with `talks` has three conversations through it. `job` has object,
---- program, hook, mode or kind; packets to compare, inject to send; world of the vm; normal, see above. Gives
---- {comparison=, twin=, outcome=, difference=}, and {err=} where promotion is refused.
+--- The client gets another address, so that connections that the last play left open have nothing more to say.
+function Stage:renew()
+    self.plays = self.plays + 1
+    if self.plays > 1 and self.files then
+        local done = assert(self.client:run(("ip addr flush dev eth0 && ip neigh flush dev eth0 && " ..
+            "ip addr add 10.0.0.%d/24 dev eth0"):format(self.plays + 1)))
+        assert(done.ok, done.err)
+    end
+end
+
+--- Promotes a program, sends it packets, and has three conversations through it where the stage has servers. `job` has
+--- object, program, hook, mode or kind; packets to compare, inject to send; world of the vm; normal, see above;
+--- differs: what arrives is something else. Gives {comparison=, twin=, outcome=, difference=}, and {err=} where
+--- promotion is refused.
 function Stage:play(job)
+    self:renew()
     local inst = assert(job.object:load("vm", { world = job.world, cpu = first_cpu }))
     local live, err = self.between:run(function()
         return inst:promote(job.hook == "tc-egress" and "port2" or "port1", { hook = job.hook, prog = job.program,
@@ -429,7 +451,7 @@ function Stage:play(job)
         taker = take_frames(self.client)
     end
     local twin = new_twin(inst, job.program, live.link.info.kind, self.ports)
-    twin.disturbed.all = job.normal ~= nil -- it changes what a run does not show
+    twin.disturbed.all = job.normal ~= nil or job.differs -- a run does not show what it changes
     self.twin, self.arrived, self.answers, self.came_back = twin, {}, {}, {}
     local function difference()
         return list_difference("passed", twin.passed, self.arrived, job.normal)
@@ -437,16 +459,22 @@ function Stage:play(job)
             or map_difference(job.object, inst, live)
     end
     local report = { comparison = live.report.comparison, twin = twin }
+    local before = sent_so_far(self.client)
     local function settles(what, seconds)
-        if not becomes(function() return #twin.seen >= #job.inject and not difference() end, seconds) then
+        if not becomes(function()
+            return #twin.seen >= #job.inject and #twin.seen == sent_so_far(self.client) - before and not difference()
+        end, seconds) then
             report.difference = what .. ": " .. (difference() or ("%d packets seen"):format(#twin.seen))
         end
         return not report.difference
     end
     on_first_cpu(function() return self.at_client.socket:send(job.inject) end)
     -- What is known to differ has the time to arrive, and no more.
-    if settles("injected", job.differs and 0.3 or 10) and self.files then
+    local has_settled = settles("injected", job.differs and 0.3 or 10)
+    if self.files and (has_settled or job.differs) then
         report.outcome = talk(self.client, twin, self.files)
+    end
+    if has_settled then
         settles("conversation", 10)
     end
     report.difference = report.difference or record_difference(job.object, inst, live)
@@ -464,7 +492,7 @@ end
 function converse.stage(options, fn)
     return lab.scope(function(l)
         local client, between, server, ports = build(l, options.files, options.offloads)
-        local stage = setmetatable({ client = client, between = between, ports = ports, files = options.files,
+        local stage = setmetatable({ client = client, between = between, ports = ports, files = options.files, plays = 0,
                                      arrived = {}, answers = {}, came_back = {} }, Stage)
         local eyes = {
             sent_by(client, function(bytes)
