@@ -92,6 +92,20 @@ int open_module(lua_State* L) {
     return 0;
 }
 
+/// list_folder(path) -> {names}, folders with a slash behind them; empty when it cannot be read.
+int list_folder(lua_State* L) {
+    const std::string path(check_string(L, 1, "path"));
+    lua_newtable(L);
+    int index = 0;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+        const bool is_folder = entry.is_directory(ignored);
+        push_string(L, entry.path().filename().string() + (is_folder ? "/" : ""));
+        lua_rawseti(L, -2, ++index);
+    }
+    return 1;
+}
+
 int list_modules(lua_State* L) {
     lua_newtable(L);
     int index = 0;
@@ -184,6 +198,7 @@ constexpr Function kCore[] = {
     {"load_half", &guard<&load_half>},
     {"open_module", &guard<&open_module>},
     {"list_modules", &guard<&list_modules>},
+    {"list_folder", &guard<&list_folder>},
     {"docs", &guard<&docs>},
     {"doc", &guard<&add_doc>},
     {"fail", &guard<&raise>},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The prompt in its plain form: whole lines from a terminal, a pipe or a file.
+// Statements from a terminal, a pipe or a file, one after the other.
 #include "shell/repl.h"
 
 #include <algorithm>
@@ -156,6 +156,13 @@ Repl::Repl(lua::State& state, Reporter& reporter, bool quiet)
     if (is_terminal_ && !quiet) {
         std::puts("mimicsh " MIMICSH_VERSION "  help() lists what there is, ^D leaves");
     }
+    if (Terminal::is_usable()) {
+        lua_getglobal(L_, "require");
+        lua_pushliteral(L_, "mimicsh.live");
+        lua_call(L_, 1, 0);
+        prompt_ =
+            std::make_unique<Prompt>(state.loop(), History(History::usual_path()), reporter.has_colours());
+    }
 }
 
 Repl::~Repl() = default;
@@ -239,7 +246,36 @@ int Repl::drain() {
     return is_failed_ ? kExitError : kExitOk;
 }
 
+bool Repl::is_whole(const std::string& text) {
+    lua_settop(L_, 0);
+    const bool is_over = load_statement(L_, text, "=stdin") || !is_incomplete(lua_tostring(L_, -1));
+    lua_settop(L_, 0);
+    return is_over || text.find_first_not_of(" \t\n") == std::string::npos;
+}
+
 int Repl::run() {
+    return prompt_ != nullptr ? run_prompt() : run_lines();
+}
+
+int Repl::run_prompt() {
+    std::string statement;
+    while (true) {
+        Loop::forget_interrupt();
+        switch (prompt_->read(statement, [this](const std::string& text) { return is_whole(text); })) {
+        case Prompt::Read::End:
+            return kExitOk;
+        case Prompt::Read::Interrupted:
+            break;
+        case Prompt::Read::Statement:
+            if (statement.find_first_not_of(" \t\n") != std::string::npos) {
+                (void)evaluate(statement, 1);
+            }
+            break;
+        }
+    }
+}
+
+int Repl::run_lines() {
     std::string statement;
     std::string line;
     int number = 0;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The prompt in its plain form: whole lines from a terminal, a pipe or a file.
+// Statements from a terminal, a pipe or a file, one after the other.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "bindings/state.h"
+#include "shell/prompt.h"
 #include "shell/report.h"
 
 namespace mimicsh::shell {
@@ -36,6 +37,9 @@ class Repl {
     enum class Read : uint8_t { Line, End, Interrupted, TooLong };
     Read read_line(std::string& line);
     [[nodiscard]] bool is_line_over() const;
+    [[nodiscard]] bool is_whole(const std::string& text);
+    int run_prompt();
+    int run_lines();
     bool evaluate(const std::string& text, int first_line);
     int drain();
 
@@ -43,6 +47,7 @@ class Repl {
     lua_State* L_;
     Reporter& reporter_;
     std::unique_ptr<Input> input_;
+    std::unique_ptr<Prompt> prompt_; ///< null where whole lines are read
     bool is_terminal_;
     bool is_failed_ = false;
 };

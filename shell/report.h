@@ -13,6 +13,7 @@ class Reporter {
   public:
     Reporter(bool color, bool verbose) : color_(color), verbose_(verbose) {}
 
+    [[nodiscard]] bool has_colours() const { return color_; }
     /// Remembers the text of a chunk that is no file ("stdin", "-e"), for its source lines.
     void add_source(const std::string& chunk, std::string text) { sources_[chunk] = std::move(text); }
 

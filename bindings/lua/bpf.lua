@@ -120,6 +120,10 @@ function Object.__index(obj, name)
     core.fail(("an object has no field or method '%s'"):format(tostring(name)))
 end
 
+core.completions.object = {
+    methods = object_methods, fields = OBJECT_PROPERTIES, get = function(obj, name) return object_info(obj)[name] end,
+}
+
 function Object.__tostring(obj)
     local ok, info = pcall(object_info, obj)
     if not ok then
@@ -219,6 +223,11 @@ function Instance.__index(inst, name)
     end
     return part
 end
+
+core.completions.instance = {
+    methods = instance_methods, fields = { progs = true, maps = true, vars = true, target = true },
+    get = function(inst, name) return parts[inst][name] end,
+}
 
 local function sorted_names(list)
     local names = {}
@@ -543,6 +552,10 @@ function Program.__index(prog, name)
     end
     core.fail(("a program has no field or method '%s'"):format(tostring(name)))
 end
+
+core.completions.program = {
+    methods = program_methods, fields = { name = true, type = true, insns = true, target = true, info = true },
+}
 
 function Program.__tostring(prog)
     local ok, info = pcall(raw.program_info, prog)

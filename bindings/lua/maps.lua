@@ -503,6 +503,22 @@ function Map.__index(map, key)
     return value
 end
 
+core.completions.map = {
+    methods = methods, fields = PROPERTIES,
+    get = function(map, name) return PROPERTIES[name] and PROPERTIES[name](state_of(map)) end,
+    keys = function(map, most)
+        local keys = {}
+        for key in methods.pairs(map, { batch = most }) do
+            keys[#keys + 1] = key
+            if #keys == most then
+                break
+            end
+        end
+        return keys
+    end,
+    element = function(map) return state_of(map).value.order or {} end,
+}
+
 function Map.__newindex(map, key, value)
     local ok, err
     if value == nil then

@@ -139,6 +139,10 @@ function require(name)
     return loaded[name]
 end
 
+-- What the prompt may ask values of our own kinds, by the name of the kind, without side effects: methods (a table), fields
+-- (names as keys), names(value) (a list), get(value, name), keys(value, most), element(value) (names of an element's fields).
+core.completions = {}
+
 -- -- Globals that load their half at first use --
 
 local function lazy(half, name)

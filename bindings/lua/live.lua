@@ -1,0 +1,404 @@
+-- SPDX-License-Identifier: MIT
+-- What the prompt shows while somebody types: completion, the parameters that are left, its own text. Values are looked at
+-- without metamethods, except for those of our own kinds that say what may be asked (core.completions): nobody's code runs.
+local core = require "mimicsh.core"
+
+local M = {}
+
+local MOST = 200 -- words offered, keys of a map looked at
+local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local",
+                   "nil", "not", "or", "repeat", "return", "then", "true", "until", "while" }
+--- Functions whose first or second argument is an interface.
+local DEVICES = { ["xdp.attach"] = true, ["tc.attach"] = true, ["pcap.live"] = true, ["raw.open"] = true,
+                  ["traffic.send"] = true, ["instance:promote"] = true }
+
+local modules
+
+--- A global, or a module that is loaded at first use.
+local function global(name)
+    local value = rawget(_G, name)
+    if value == nil then
+        modules = modules or core.list_modules()
+        for _, module in ipairs(modules) do
+            if module.name == name then
+                return require(name)
+            end
+        end
+    end
+    return value
+end
+
+local function kind_of(value)
+    local mt = debug.getmetatable(value)
+    local name = type(value) == "userdata" and mt and rawget(mt, "__metatable")
+    return type(name) == "string" and core.completions[name] or nil
+end
+
+--- A member of a value, nil when there is none or nobody says that it may be asked.
+local function member(value, name)
+    local kind = kind_of(value)
+    if kind then
+        local method = kind.methods and kind.methods[name]
+        if method ~= nil then
+            return method
+        end
+        local ok, got = pcall(kind.get or function() end, value, name)
+        return ok and got or nil
+    end
+    if type(value) ~= "table" then
+        return nil
+    end
+    local got = rawget(value, name)
+    local mt = debug.getmetatable(value)
+    local index = mt and rawget(mt, "__index")
+    if got == nil and type(index) == "table" then
+        return rawget(index, name)
+    end
+    return got
+end
+
+-- -- Reading backwards from the cursor --
+
+--- The path that ends a text: "inst.maps.flows[" -> {"inst", "maps", "flows"}, "[", ""; nil when there is none.
+local function path_before(text)
+    local path, last, prefix = {}, nil, text:match "[%a_\128-\255][%w_\128-\255]*$" or ""
+    local rest = text:sub(1, #text - #prefix)
+    last = rest:match "[.:%[]$"
+    if last == "." and rest:match "%.%.$" then
+        last = nil
+    end
+    if not last then
+        return path, "", prefix
+    end
+    rest = rest:sub(1, -2)
+    while true do
+        local name = rest:match "[%a_\128-\255][%w_\128-\255]*$"
+        local index = rest:match "%[(%d+)%]$" or rest:match "%[\"([^\"%]]*)\"%]$" or rest:match "%['([^'%]]*)'%]$"
+        if name then
+            table.insert(path, 1, name)
+            rest = rest:sub(1, #rest - #name)
+        elseif index then
+            table.insert(path, 1, tonumber(index) or index)
+            rest = rest:gsub("%[[^%[]*%]$", "")
+        else
+            return nil
+        end
+        local separator = rest:match "[.:]$"
+        if name and not separator then
+            return rest:match "[%)%]}\"']$" and nil or path, last, prefix
+        elseif name then
+            rest = rest:sub(1, -2)
+        end
+    end
+end
+
+--- What a path leads to. An element of a map stands for its type: nothing is looked up.
+local function follow(path)
+    local value = global(path[1])
+    for i = 2, #path do
+        if value == nil then
+            return nil
+        end
+        local kind = kind_of(value)
+        local is_method = kind and kind.methods and kind.methods[path[i]] ~= nil
+        if kind and kind.element and not is_method and kind.fields[path[i]] == nil then
+            value = { [core.completions] = kind.element(value) }
+        else
+            value = member(value, path[i])
+        end
+    end
+    return value
+end
+
+-- -- Words --
+
+local function add(words, name, prefix)
+    if type(name) == "string" and name:sub(1, #prefix) == prefix and (prefix ~= "" or name:sub(1, 1) ~= "_") then
+        words[name] = true
+    end
+end
+
+local function members(value, methods_only)
+    local names = {}
+    local fields = type(value) == "table" and rawget(value, core.completions)
+    if fields then
+        return fields
+    end
+    local kind = kind_of(value)
+    if kind then
+        for name in next, kind.methods or {} do
+            names[#names + 1] = name
+        end
+        for name in next, not methods_only and kind.fields or {} do
+            names[#names + 1] = name
+        end
+        for _, name in ipairs(not methods_only and kind.names and kind.names(value) or {}) do
+            names[#names + 1] = name
+        end
+    elseif type(value) == "table" then
+        local mt = debug.getmetatable(value)
+        local index = mt and rawget(mt, "__index")
+        for _, list in ipairs{ value, type(index) == "table" and index or nil } do
+            for name, what in next, list do
+                if not methods_only or type(what) == "function" then
+                    names[#names + 1] = name
+                end
+            end
+        end
+    end
+    return names
+end
+
+local function globals(words, prefix)
+    for name in next, _G do
+        add(words, name, prefix)
+    end
+    for _, module in ipairs(core.list_modules()) do
+        add(words, module.name, prefix)
+    end
+    for _, word in ipairs(prefix ~= "" and KEYWORDS or {}) do
+        add(words, word, prefix)
+    end
+end
+
+local function keys_of(map, words, typed)
+    local kind = kind_of(map)
+    local keys = kind and kind.keys and kind.keys(map, MOST) or {}
+    if type(map) == "table" then
+        for key in next, map do
+            keys[#keys + 1] = key
+            if #keys == MOST then
+                break
+            end
+        end
+    end
+    for _, key in ipairs(keys) do
+        local is_plain = type(key) == "number" or (type(key) == "cdata" and tonumber(key))
+        local text = is_plain and tostring(key):gsub("U?LL$", "") or ("%q"):format(tostring(key))
+        if text:sub(1, #typed) == typed and not text:find "[%c]" then
+            words[text .. "]"] = true
+        end
+    end
+end
+
+--- Fields of the header that `pkt.NAME` builds, from its help.
+local function header_fields(name)
+    local pkt = require "pkt"
+    local doc = core.docs()[pkt[name]]
+    local fields = {}
+    for field in (doc and doc.text:match "these fields %(([^)]*)%)" or ""):gmatch "[%w_]+" do
+        fields[#fields + 1] = field
+    end
+    return fields
+end
+
+core.completions.packet = {
+    methods = nil,
+    names = function(packet)
+        local names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff" }
+        for name, build in next, require "pkt" do
+            if name ~= "parse" and type(build) == "function" and packet[name] ~= nil then
+                names[#names + 1] = name
+            end
+        end
+        return names
+    end,
+    get = function(packet, name) return packet[name] end,
+}
+core.completions.layer = { names = function(layer) return header_fields(tostring(layer):match "^[%w_]+") end }
+
+-- -- The innermost call or table that the cursor stands in --
+
+--- Text before the open bracket, the bracket, the text behind it; strings are skipped.
+local function open_bracket(text)
+    local stack, i = {}, 1
+    while i <= #text do
+        local c = text:sub(i, i)
+        if c == '"' or c == "'" then
+            local j = i + 1
+            while j <= #text and text:sub(j, j) ~= c do
+                j = j + (text:sub(j, j) == "\\" and 2 or 1)
+            end
+            if j > #text then
+                return stack[#stack], text:sub(i + 1), c
+            end
+            i = j
+        elseif c:find "[%(%[{]" then
+            stack[#stack + 1] = i
+        elseif c:find "[%)%]}]" then
+            stack[#stack] = nil
+        end
+        i = i + 1
+    end
+    return stack[#stack], nil, nil
+end
+
+--- The function that is called at the bracket, and its doc.
+local function called(text, bracket)
+    local path = path_before(text:sub(1, bracket - 1) .. ".")
+    local fn = path and path[1] and follow(path)
+    local doc = fn ~= nil and core.docs()[fn]
+    return doc or nil
+end
+
+--- Arguments of a signature: "(key, value [, flags])" -> "key, value [, flags]", and whether they come in braces.
+local function parameters(signature)
+    local open = signature:find "[%({]"
+    if not open then
+        return nil
+    end
+    local close = ({ ["("] = ")", ["{"] = "}" })[signature:sub(open, open)]
+    local depth = 0
+    for i = open, #signature do
+        local c = signature:sub(i, i)
+        depth = depth + ((c == "(" or c == "{" or c == "[") and 1 or (c == ")" or c == "}" or c == "]") and -1 or 0)
+        if depth == 0 then
+            return signature:sub(open + 1, i - 1), close
+        end
+    end
+end
+
+--- Commas of the outermost level.
+local function commas(text)
+    local depth, places, quote = 0, {}, nil
+    for i = 1, #text do
+        local c = text:sub(i, i)
+        if quote then
+            quote = c ~= quote and quote or nil
+        elseif c == '"' or c == "'" then
+            quote = c
+        elseif c:find "[%({]" then
+            depth = depth + 1
+        elseif c:find "[%)}]" then
+            depth = depth - 1
+        elseif c == "," and depth == 0 then
+            places[#places + 1] = i
+        end
+    end
+    return places
+end
+
+function M.hint(text, cursor)
+    text = text:sub(1, cursor)
+    local bracket, inside = open_bracket(text)
+    if not bracket or inside or text:sub(bracket, bracket) ~= "(" then
+        return ""
+    end
+    local doc = called(text, bracket)
+    local list, close = parameters(doc and doc.text:match "^[^\n]*" or "")
+    if not list or close ~= ")" then
+        return ""
+    end
+    local typed = text:sub(bracket + 1)
+    local given = #commas(typed)
+    local places = commas(list)
+    if given == 0 and not typed:find "%S" then
+        return list .. ")"
+    end
+    local last = typed:match "[^,]*$"
+    local index = given + (last:find "%S" and 1 or 0)
+    if index == 0 or not places[index] then
+        return index <= #places and "" or ")"
+    end
+    local rest = list:sub(places[index] + 1):gsub("^%s+", "")
+    local between = last:find "%S" and ", " or ""
+    -- An optional part has lost its opening bracket.
+    local opened, closed = select(2, rest:gsub("%[", "")), select(2, rest:gsub("%]", ""))
+    return between .. (closed > opened and ("["):rep(closed - opened) or "") .. rest .. ")"
+end
+
+local function devices()
+    local names = {}
+    local file = io.open "/proc/thread-self/net/dev"
+    for line in file and file:lines() or function() end do
+        names[#names + 1] = line:match "^%s*([^:%s]+):"
+    end
+    if file then
+        file:close()
+    end
+    return names
+end
+
+--- Words for a string that is being typed: interfaces where one is wanted, else files.
+local function in_string(text, bracket, typed, words)
+    local doc = bracket and text:sub(bracket, bracket) == "(" and called(text, bracket)
+    if doc and DEVICES[doc.name] then
+        for _, name in ipairs(devices()) do
+            add(words, name, typed)
+        end
+        return #typed
+    end
+    local folder, start = typed:match "^(.*/)([^/]*)$"
+    start = start or typed
+    for _, entry in ipairs(core.list_folder(folder or ".")) do
+        if entry:sub(1, #start) == start and (start ~= "" or entry:sub(1, 1) ~= ".") then
+            words[entry] = true
+        end
+    end
+    return #start
+end
+
+--- "BEGIN\nword\nword...": what may stand from byte BEGIN (counted from 0) up to the cursor.
+function M.complete(text, cursor)
+    text = text:sub(1, cursor)
+    local words = {}
+    local bracket, inside = open_bracket(text)
+    local typed
+    if inside and text:match "%[%s*[\"'][^\"']*$" == nil then
+        typed = in_string(text, bracket, inside, words)
+    elseif bracket and text:sub(bracket, bracket) == "[" then
+        local path = path_before(text:sub(1, bracket - 1) .. ".")
+        typed = text:sub(bracket + 1)
+        keys_of(path and path[1] and follow(path), words, typed)
+        typed = #typed
+    end
+    if not next(words) and not inside then
+        local path, separator, prefix = path_before(text)
+        typed = #prefix
+        if path and path[1] then
+            for _, name in ipairs(members(follow(path), separator == ":")) do
+                add(words, name, prefix)
+            end
+        elseif path and bracket and text:sub(bracket, bracket) == "{" and text:match "[{,]%s*[%w_]*$" then
+            local name = text:sub(1, bracket - 1):match "pkt%.([%w_]+)$"
+            for _, field in ipairs(name and header_fields(name) or {}) do
+                add(words, field .. "=", prefix)
+            end
+        end
+        if path and not path[1] and not next(words) then
+            globals(words, prefix)
+        end
+    end
+    local list = {}
+    for word in next, words do
+        list[#list + 1] = word
+    end
+    if #list == 0 then
+        return ""
+    end
+    table.sort(list)
+    for i = #list, MOST + 1, -1 do
+        list[i] = nil
+    end
+    return (#text - typed) .. "\n" .. table.concat(list, "\n")
+end
+
+--- Names of the modules, a line each.
+function M.modules()
+    local names = {}
+    for _, module in ipairs(core.list_modules()) do
+        names[#names + 1] = module.name
+    end
+    return table.concat(names, "\n")
+end
+
+--- "mimicsh[veth0:xdp]> " while links of this process are attached.
+function M.prompt()
+    local names = {}
+    for _, name in ipairs(core.live_links and core.live_links() or {}) do
+        names[#names + 1] = name
+    end
+    return #names > 0 and "mimicsh[" .. table.concat(names, " ") .. "]> " or "mimicsh> "
+end
+
+return M

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// Bytes of a terminal to keys.
+#include "shell/keys.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "shell/characters.h"
+
+namespace mimicsh::shell {
+
+namespace {
+
+using Kind = Key::Kind;
+
+constexpr char kEsc = '\x1b';
+constexpr std::string_view kPasteBegins = "\x1b[200~";
+constexpr std::string_view kPasteEnds = "\x1b[201~";
+constexpr size_t kMaxSequence = 32;
+
+struct Sequence {
+    std::string_view text; ///< behind ESC
+    Kind kind;
+};
+
+// ECMA-48 and what xterm, the Linux console, rxvt and screen send.
+constexpr std::array kSequences{
+    Sequence{"[A", Kind::Up},           Sequence{"OA", Kind::Up},
+    Sequence{"[B", Kind::Down},         Sequence{"OB", Kind::Down},
+    Sequence{"[C", Kind::Right},        Sequence{"OC", Kind::Right},
+    Sequence{"[D", Kind::Left},         Sequence{"OD", Kind::Left},
+    Sequence{"[H", Kind::Home},         Sequence{"OH", Kind::Home},
+    Sequence{"[1~", Kind::Home},        Sequence{"[7~", Kind::Home},
+    Sequence{"[F", Kind::End},          Sequence{"OF", Kind::End},
+    Sequence{"[4~", Kind::End},         Sequence{"[8~", Kind::End},
+    Sequence{"[3~", Kind::Delete},      Sequence{"[3;5~", Kind::WordDelete},
+    Sequence{"[5~", Kind::PageUp},      Sequence{"[6~", Kind::PageDown},
+    Sequence{"[1;5C", Kind::WordRight}, Sequence{"[1;5D", Kind::WordLeft},
+    Sequence{"[1;3C", Kind::WordRight}, Sequence{"[1;3D", Kind::WordLeft},
+    Sequence{"Oc", Kind::WordRight},    Sequence{"Od", Kind::WordLeft},
+    Sequence{"[1;5H", Kind::Home},      Sequence{"[1;5F", Kind::End},
+};
+
+} // namespace
+
+Key KeyReader::take(size_t bytes, Key key) {
+    pending_.erase(0, bytes);
+    return key;
+}
+
+std::optional<Key> KeyReader::paste() {
+    const size_t end = pending_.find(kPasteEnds);
+    if (end == std::string::npos) {
+        // The end may have come in part.
+        const size_t kept = std::min(pending_.size(), kPasteEnds.size() - 1);
+        pasted_.append(pending_, 0, pending_.size() - kept);
+        pending_.erase(0, pending_.size() - kept);
+        return std::nullopt;
+    }
+    pasted_.append(pending_, 0, end);
+    is_pasting_ = false;
+    return take(end + kPasteEnds.size(), {Kind::Paste, 0, std::exchange(pasted_, {})});
+}
+
+std::optional<Key> KeyReader::escape(bool is_over) {
+    if (pending_.size() == 1) {
+        return is_over ? std::optional(take(1, {Kind::Escape})) : std::nullopt;
+    }
+    const char second = pending_[1];
+    if (second != '[' && second != 'O') {
+        if (second == kEsc) {
+            return take(1, {Kind::Escape});
+        }
+        return take(2, {Kind::Meta, second});
+    }
+    // CSI: parameters and intermediates end with a byte from @ to ~; SS3 has one byte.
+    size_t end = 2;
+    while (second == '[' && end < pending_.size() && pending_[end] >= ' ' && pending_[end] < '@') {
+        ++end;
+    }
+    if (end >= pending_.size()) {
+        if (is_over || end > kMaxSequence) {
+            return take(end == 2 ? 2 : end, end == 2 ? Key{Kind::Meta, second} : Key{});
+        }
+        return std::nullopt;
+    }
+    const std::string sequence = pending_.substr(0, end + 1);
+    if (sequence == kPasteBegins) {
+        pending_.erase(0, sequence.size());
+        is_pasting_ = true;
+        return paste();
+    }
+    for (const Sequence& known : kSequences) {
+        if (std::string_view(sequence).substr(1) == known.text) {
+            return take(sequence.size(), {known.kind});
+        }
+    }
+    return take(sequence.size(), {});
+}
+
+std::optional<Key> KeyReader::text(bool is_over) {
+    const Character character = decode(pending_);
+    if (!character.is_valid && character.may_continue && !is_over) {
+        return std::nullopt;
+    }
+    return take(character.size, {Kind::Text, 0, pending_.substr(0, character.size)});
+}
+
+std::optional<Key> KeyReader::next(bool is_over) {
+    if (is_pasting_) {
+        return paste();
+    }
+    if (pending_.empty()) {
+        return std::nullopt;
+    }
+    const char first = pending_[0];
+    if (first == kEsc) {
+        return escape(is_over);
+    }
+    if (first == '\x7f') {
+        return take(1, {Kind::Control, '?'});
+    }
+    if (static_cast<unsigned char>(first) < ' ') {
+        return take(1, {Kind::Control, static_cast<char>(first + '@')});
+    }
+    return text(is_over);
+}
+
+} // namespace mimicsh::shell
