@@ -330,6 +330,12 @@ void Loop::interrupt(const std::shared_ptr<Task>& task) {
     }
 }
 
+std::vector<std::shared_ptr<Task>> Loop::waiting() const {
+    std::vector<std::shared_ptr<Task>> all(ready_.begin(), ready_.end());
+    all.insert(all.end(), blocked_.begin(), blocked_.end());
+    return all;
+}
+
 void Loop::interrupt_all() {
     const auto blocked = blocked_;
     for (const auto& task : blocked) {

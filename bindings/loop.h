@@ -108,6 +108,8 @@ class Loop {
     /// Tasks that it starts begin there.
     [[nodiscard]] Status move(std::shared_ptr<kernel::NetNs> where);
 
+    /// Tasks that are ready or blocked.
+    [[nodiscard]] std::vector<std::shared_ptr<Task>> waiting() const;
     /// True when no task is ready to run.
     [[nodiscard]] bool is_quiet() const { return ready_.empty(); }
     [[nodiscard]] const std::shared_ptr<Task>& current() const { return current_; }

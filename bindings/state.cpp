@@ -33,6 +33,7 @@ constexpr Module kModules[] = {
     {"lab", &open_lab, true, "hosts in network namespaces, joined by wires"},
     {"json", &open_json, false, "JSON, 64-bit integers exact both ways"},
     {"test", nullptr, true, "test cases in TAP form, each XDP case on both targets"},
+    {"session", nullptr, true, "the session at the prompt: settings, results, statements as a script"},
     {"timer", &open_timer, false, "after, every, sleep"},
     {"task", &open_task, true, "tasks and channels"},
 };
@@ -120,6 +121,21 @@ int list_modules(lua_State* L) {
     return 1;
 }
 
+/// tasks() -> {{task=, state=}}: those that run or wait, the running one aside.
+int tasks(lua_State* L) {
+    lua_newtable(L);
+    int index = 0;
+    for (const auto& task : Loop::of(L).waiting()) {
+        lua_createtable(L, 0, 2);
+        push_string(L, task->name);
+        lua_setfield(L, -2, "task");
+        push_string(L, task->state == Task::State::Blocked ? std::string("waits in ") + task->op : "ready");
+        lua_setfield(L, -2, "state");
+        lua_rawseti(L, -2, ++index);
+    }
+    return 1;
+}
+
 int docs(lua_State* L) {
     push_docs(L);
     return 1;
@@ -199,6 +215,7 @@ constexpr Function kCore[] = {
     {"open_module", &guard<&open_module>},
     {"list_modules", &guard<&list_modules>},
     {"list_folder", &guard<&list_folder>},
+    {"tasks", &guard<&tasks>},
     {"docs", &guard<&docs>},
     {"doc", &guard<&add_doc>},
     {"fail", &guard<&raise>},

@@ -85,7 +85,7 @@ Prompt::Prompt(lua::Loop& loop, History history, bool has_colours)
     handles_->input->data = this;
     handles_->resize->data = this;
     handles_->escape->data = this;
-    modules_ = lines_of(ask("modules"));
+    known_ = lines_of(ask("known"));
 }
 
 Prompt::~Prompt() = default;
@@ -120,7 +120,7 @@ bool Prompt::is_global(std::string_view name) {
     lua_rawget(L, LUA_GLOBALSINDEX);
     const bool is_known = !lua_isnil(L, -1);
     lua_pop(L, 1);
-    return is_known || std::ranges::find(modules_, name) != modules_.end();
+    return is_known || std::ranges::find(known_, name) != known_.end();
 }
 
 /// TAB: the words that may stand here. Lua says where they begin and what they are, a word a line.

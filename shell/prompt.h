@@ -47,7 +47,7 @@ class Prompt {
     std::string prompt_;
     std::string statement_;
     std::vector<std::string> list_;
-    std::vector<std::string> modules_; ///< globals that are loaded at first use
+    std::vector<std::string> known_; ///< names beside the globals
     bool has_colours_;
     bool is_over_ = false; ///< `outcome_` says how
     Read outcome_ = Read::End;

@@ -28,6 +28,18 @@ bool is_incomplete(std::string_view message) {
 
 bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {
     const size_t first = text.find_first_not_of(" \t\n");
+    if (first != std::string::npos && text[first] == ':') {
+        // No statement of Lua's begins like that.
+        lua_getglobal(L, "string");
+        lua_getfield(L, -1, "format");
+        lua_remove(L, -2);
+        lua_pushliteral(L, "require('session').command(%q)");
+        lua::push_string(L, std::string_view(text).substr(first + 1));
+        lua_call(L, 2, 1);
+        const std::string command = lua_tostring(L, -1);
+        lua_pop(L, 1);
+        return load_statement(L, command, chunk);
+    }
     std::string expression = text;
     if (first != std::string::npos && text[first] == '=') {
         expression = text.substr(0, first) + "return " + text.substr(first + 1);
@@ -59,6 +71,9 @@ void push_printing_call(lua_State* L, bool print_nil) {
     static constexpr std::string_view kCode = R"(local run, print_nil = ...
 return function()
     local function out(...)
+        if print_nil and select("#", ...) > 0 then
+            require("session").keep(...)
+        end
         if select("#", ...) > 0 and (print_nil or select("#", ...) > 1 or (...) ~= nil) then
             require("mimicsh.printer").print_results(...)
         end
@@ -150,9 +165,9 @@ struct Repl::Input {
     bool is_end = false;
 };
 
-Repl::Repl(lua::State& state, Reporter& reporter, bool quiet)
+Repl::Repl(lua::State& state, Reporter& reporter, bool quiet, int environment)
     : state_(state), L_(state.lua()), reporter_(reporter), input_(std::make_unique<Input>(state.loop().uv())),
-      is_terminal_(isatty(STDIN_FILENO) != 0) {
+      is_terminal_(isatty(STDIN_FILENO) != 0), environment_(environment) {
     if (is_terminal_ && !quiet) {
         std::puts("mimicsh " MIMICSH_VERSION "  help() lists what there is, ^D leaves");
     }
@@ -211,6 +226,10 @@ bool Repl::evaluate(const std::string& text, int first_line) {
         is_failed_ = true;
         return true;
     }
+    if (environment_ != LUA_NOREF) {
+        lua_rawgeti(L_, LUA_REGISTRYINDEX, environment_);
+        lua_setfenv(L_, -2);
+    }
     // A compiled loop would never look at the ^C hook.
     luaJIT_setmode(L_, -1, LUAJIT_MODE_ALLFUNC | LUAJIT_MODE_OFF);
     push_printing_call(L_, true);
@@ -229,9 +248,38 @@ bool Repl::evaluate(const std::string& text, int first_line) {
     if (task->state == Task::State::Failed && !(is_interrupt(task->co) && is_failed_ && !is_terminal_)) {
         reporter_.print(task->co, "", true);
         is_failed_ = true;
+    } else if (task->state == Task::State::Done && is_terminal_) {
+        note(text);
     }
     std::fflush(stdout);
     return true;
+}
+
+/// Keeps a statement for the session's script.
+void Repl::note(const std::string& text) {
+    if (text[text.find_first_not_of(" \t\n")] == ':') {
+        return;
+    }
+    lua_settop(L_, 0);
+    lua_getglobal(L_, "require");
+    lua_pushliteral(L_, "session");
+    lua_call(L_, 1, 1);
+    lua_getfield(L_, -1, "note");
+    lua::push_string(L_, text);
+    lua_call(L_, 1, 0);
+    lua_settop(L_, 0);
+}
+
+bool Repl::is_quitting() {
+    lua_settop(L_, 0);
+    lua_getfield(L_, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L_, -1, "session");
+    if (lua_istable(L_, -1)) {
+        lua_getfield(L_, -1, "is_over");
+    }
+    const bool is_over = lua_toboolean(L_, -1) != 0 && lua_isboolean(L_, -1) != 0;
+    lua_settop(L_, 0);
+    return is_over;
 }
 
 /// Input over: what is still running goes on when the input was no terminal.
@@ -259,7 +307,7 @@ int Repl::run() {
 
 int Repl::run_prompt() {
     std::string statement;
-    while (true) {
+    while (!is_quitting()) {
         Loop::forget_interrupt();
         switch (prompt_->read(statement, [this](const std::string& text) { return is_whole(text); })) {
         case Prompt::Read::End:
@@ -273,6 +321,7 @@ int Repl::run_prompt() {
             break;
         }
     }
+    return kExitOk;
 }
 
 int Repl::run_lines() {
@@ -314,6 +363,9 @@ int Repl::run_lines() {
         }
         if (statement.find_first_not_of(" \t\r\n") == std::string::npos || evaluate(statement, first)) {
             statement.clear();
+            if (is_quitting()) {
+                return drain();
+            }
         }
     }
 }

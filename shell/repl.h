@@ -24,7 +24,8 @@ void open_globals(lua_State* L);
 
 class Repl {
   public:
-    Repl(lua::State& state, Reporter& reporter, bool quiet);
+    /// With `environment`, a table in the registry, statements see its names before the globals.
+    Repl(lua::State& state, Reporter& reporter, bool quiet, int environment = LUA_NOREF);
     ~Repl();
     Repl(const Repl&) = delete;
     Repl& operator=(const Repl&) = delete;
@@ -41,6 +42,8 @@ class Repl {
     int run_prompt();
     int run_lines();
     bool evaluate(const std::string& text, int first_line);
+    void note(const std::string& text);
+    [[nodiscard]] bool is_quitting();
     int drain();
 
     lua::State& state_;
@@ -49,6 +52,7 @@ class Repl {
     std::unique_ptr<Input> input_;
     std::unique_ptr<Prompt> prompt_; ///< null where whole lines are read
     bool is_terminal_;
+    int environment_;
     bool is_failed_ = false;
 };
 

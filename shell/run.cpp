@@ -63,6 +63,9 @@ class Session {
     int unwind();
     void task_failed(Task& task);
     int finish(int code);
+    void run_asked_prompt();
+    void run_rc_file();
+    static int open_repl(lua_State* L);
     void push_arguments();
 
     const CommandLine& line_;
@@ -71,6 +74,8 @@ class Session {
     lua_State* L_ = nullptr;
     bool task_failed_ = false;
     bool interrupted_ = false;
+    int asked_ = LUA_NOREF; ///< environment of the prompt that a task waits for
+    lua::Wake asking_;
 };
 
 void Session::task_failed(Task& task) {
@@ -96,6 +101,12 @@ void Session::push_arguments() {
 
 void Session::prepare() {
     push_arguments();
+    lua_getfield(L_, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L_, -1, "mimicsh.core");
+    lua_pushlightuserdata(L_, this);
+    lua_pushcclosure(L_, &open_repl, 1);
+    lua_setfield(L_, -2, "open_repl");
+    lua_pop(L_, 2);
     if (!line_.jit) {
         luaJIT_setmode(L_, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     }
@@ -123,8 +134,12 @@ int Session::unwind() {
 /// Runs the loop until the program is over: the main chunk failed, or nothing is left to wait for.
 int Session::wait_for(const std::shared_ptr<Task>& main) {
     main->is_watched = true;
-    const auto outcome =
-        state_.loop().run([&] { return main->state == Task::State::Failed || interrupted_; });
+    const auto is_over = [&] { return main->state == Task::State::Failed || interrupted_; };
+    auto outcome = Loop::Outcome::Done;
+    do {
+        run_asked_prompt();
+        outcome = state_.loop().run([&] { return is_over() || asked_ != LUA_NOREF; });
+    } while (asked_ != LUA_NOREF && !is_over() && outcome == Loop::Outcome::Done);
     if (outcome == Loop::Outcome::Interrupted || interrupted_) {
         return unwind();
     }
@@ -142,6 +157,43 @@ int Session::wait_for(const std::shared_ptr<Task>& main) {
         return kExitError;
     }
     return kExitOk;
+}
+
+/// A task waits in repl().
+void Session::run_asked_prompt() {
+    if (asked_ != LUA_NOREF) {
+        const int environment = std::exchange(asked_, LUA_NOREF);
+        (void)Repl(state_, reporter_, true, environment).run();
+        luaL_unref(L_, LUA_REGISTRYINDEX, environment);
+        state_.loop().wake(asking_, L_, 0);
+    }
+}
+
+/// open_repl(environment): blocks until the prompt is left.
+int Session::open_repl(lua_State* L) {
+    auto& self = *static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1)));
+    lua_pushvalue(L, 1);
+    self.asked_ = luaL_ref(L, LUA_REGISTRYINDEX);
+    self.asking_ = self.state_.loop().prepare_block(L, "repl");
+    return self.state_.loop().block(L);
+}
+
+/// The user's own file, before the prompt.
+void Session::run_rc_file() {
+    const char* config = std::getenv("XDG_CONFIG_HOME");
+    const char* home = std::getenv("HOME");
+    const std::string folder = config != nullptr && config[0] == '/' ? config
+                               : home != nullptr                     ? std::string(home) + "/.config"
+                                                                     : "";
+    const std::string path = folder + "/mimicsh/init.lua";
+    if (line_.quiet || folder.empty() || access(path.c_str(), F_OK) != 0) {
+        return;
+    }
+    if (luaL_loadfilex(L_, path.c_str(), "t") != 0) {
+        reporter_.print(L_, "", false);
+        return;
+    }
+    (void)run_chunk(0, "init.lua");
 }
 
 int Session::run_chunk(int arguments, const std::string& name) {
@@ -208,6 +260,7 @@ int Session::run_all() {
     int code = line_.script.empty() ? kExitOk : run_script();
     if (line_.interactive || (line_.script.empty() && line_.code.empty())) {
         open_globals(L_);
+        run_rc_file();
         code = Repl(state_, reporter_, line_.quiet).run();
     }
     return code;

@@ -17,7 +17,9 @@ local modules
 --- A global, or a module that is loaded at first use.
 local function global(name)
     local value = rawget(_G, name)
-    if value == nil then
+    if core.local_values and core.local_values[name] ~= nil then
+        return core.local_values[name]
+    elseif value == nil then
         modules = modules or core.list_modules()
         for _, module in ipairs(modules) do
             if module.name == name then
@@ -150,8 +152,10 @@ local function members(value, methods_only)
 end
 
 local function globals(words, prefix)
-    for name in next, _G do
-        add(words, name, prefix)
+    for _, names in ipairs{ _G, core.local_values } do
+        for name in next, names do
+            add(words, name, prefix)
+        end
     end
     for _, module in ipairs(core.list_modules()) do
         add(words, module.name, prefix)
@@ -383,11 +387,14 @@ function M.complete(text, cursor)
     return (#text - typed) .. "\n" .. table.concat(list, "\n")
 end
 
---- Names of the modules, a line each.
-function M.modules()
+--- Names that are known beside the globals, a line each: modules, and the locals of a script that opened the prompt.
+function M.known()
     local names = {}
     for _, module in ipairs(core.list_modules()) do
         names[#names + 1] = module.name
+    end
+    for name in next, core.local_values or {} do
+        names[#names + 1] = name
     end
     return table.concat(names, "\n")
 end

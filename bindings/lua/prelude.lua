@@ -155,6 +155,10 @@ lazy("printer", "show")
 lazy("printer", "tbl")
 lazy("charts", "hist")
 lazy("charts", "spark")
+
+function repl()
+    require("session").repl() -- no tail call: it looks for the caller's locals
+end
 lazy("help", "help")
 lazy("integers", "num")
 lazy("integers", "key")
