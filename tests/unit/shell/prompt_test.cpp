@@ -29,6 +29,9 @@ class Terminal {
         pid_ = forkpty(&fd_, nullptr, nullptr, nullptr);
         if (pid_ == 0) {
             setenv("NO_COLOR", "1", 1);
+            setenv("TERM", "dumb", 1); // whole lines; the editor has its own tests
+            setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+            setenv("XDG_STATE_HOME", "/nonexistent", 1);
             const char* binary = MIMICSH_BINARY_DIR "/mimicsh";
             execl(binary, binary, "-q", static_cast<char*>(nullptr));
             _exit(127);
