@@ -44,14 +44,16 @@ std::string unescaped(const std::string& line) {
     return statement;
 }
 
-void write_all(int fd, const std::string& text) {
+/// False when not all of it could be written.
+bool write_all(int fd, const std::string& text) {
     for (size_t done = 0; done < text.size();) {
         const ssize_t wrote = write(fd, text.data() + done, text.size() - done);
         if (wrote <= 0) {
-            return; // a full disk is no reason to stop working
+            return false;
         }
         done += static_cast<size_t>(wrote);
     }
+    return true;
 }
 
 } // namespace
@@ -84,15 +86,14 @@ void History::read() {
 
 void History::rewrite() const {
     const std::string fresh = path_ + ".new";
-    {
-        const Fd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-        std::string all;
-        for (const std::string& entry : entries_) {
-            all += escaped(entry);
-        }
-        write_all(file.get(), all);
+    std::string all;
+    for (const std::string& entry : entries_) {
+        all += escaped(entry);
     }
-    (void)rename(fresh.c_str(), path_.c_str());
+    const Fd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!file.valid() || !write_all(file.get(), all) || rename(fresh.c_str(), path_.c_str()) != 0) {
+        (void)unlink(fresh.c_str()); // the long file stays
+    }
 }
 
 void History::append(const std::string& statement) const {
@@ -105,7 +106,7 @@ void History::append(const std::string& statement) const {
     const Fd file(open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
     if (file.valid()) {
         (void)fchmod(file.get(), 0600);
-        write_all(file.get(), escaped(statement));
+        (void)write_all(file.get(), escaped(statement)); // a full disk is no reason to stop working
     }
 }
 

@@ -44,30 +44,38 @@ constexpr std::array kSequences{
 
 } // namespace
 
+void KeyReader::feed(std::string_view bytes) {
+    pending_.erase(0, taken_);
+    taken_ = 0;
+    pending_ += bytes;
+}
+
 Key KeyReader::take(size_t bytes, Key key) {
-    pending_.erase(0, bytes);
+    taken_ += bytes;
     return key;
 }
 
 std::optional<Key> KeyReader::paste() {
-    const size_t end = pending_.find(kPasteEnds);
-    if (end == std::string::npos) {
+    const std::string_view here = rest();
+    const size_t end = here.find(kPasteEnds);
+    if (end == std::string_view::npos) {
         // The end may have come in part.
-        const size_t kept = std::min(pending_.size(), kPasteEnds.size() - 1);
-        pasted_.append(pending_, 0, pending_.size() - kept);
-        pending_.erase(0, pending_.size() - kept);
+        const size_t kept = std::min(here.size(), kPasteEnds.size() - 1);
+        pasted_.append(here, 0, here.size() - kept);
+        taken_ += here.size() - kept;
         return std::nullopt;
     }
-    pasted_.append(pending_, 0, end);
+    pasted_.append(here, 0, end);
     is_pasting_ = false;
     return take(end + kPasteEnds.size(), {Kind::Paste, 0, std::exchange(pasted_, {})});
 }
 
 std::optional<Key> KeyReader::escape(bool is_over) {
-    if (pending_.size() == 1) {
+    const std::string_view here = rest();
+    if (here.size() == 1) {
         return is_over ? std::optional(take(1, {Kind::Escape})) : std::nullopt;
     }
-    const char second = pending_[1];
+    const char second = here[1];
     if (second != '[' && second != 'O') {
         if (second == kEsc) {
             return take(1, {Kind::Escape});
@@ -76,23 +84,23 @@ std::optional<Key> KeyReader::escape(bool is_over) {
     }
     // CSI: parameters and intermediates end with a byte from @ to ~; SS3 has one byte.
     size_t end = 2;
-    while (second == '[' && end < pending_.size() && pending_[end] >= ' ' && pending_[end] < '@') {
+    while (second == '[' && end < here.size() && here[end] >= ' ' && here[end] < '@') {
         ++end;
     }
-    if (end >= pending_.size()) {
+    if (end >= here.size()) {
         if (is_over || end > kMaxSequence) {
             return take(end == 2 ? 2 : end, end == 2 ? Key{Kind::Meta, second} : Key{});
         }
         return std::nullopt;
     }
-    const std::string sequence = pending_.substr(0, end + 1);
+    const std::string_view sequence = here.substr(0, end + 1);
     if (sequence == kPasteBegins) {
-        pending_.erase(0, sequence.size());
+        taken_ += sequence.size();
         is_pasting_ = true;
         return paste();
     }
     for (const Sequence& known : kSequences) {
-        if (std::string_view(sequence).substr(1) == known.text) {
+        if (sequence.substr(1) == known.text) {
             return take(sequence.size(), {known.kind});
         }
     }
@@ -100,21 +108,22 @@ std::optional<Key> KeyReader::escape(bool is_over) {
 }
 
 std::optional<Key> KeyReader::text(bool is_over) {
-    const Character character = decode(pending_);
+    const std::string_view here = rest();
+    const Character character = decode(here);
     if (!character.is_valid && character.may_continue && !is_over) {
         return std::nullopt;
     }
-    return take(character.size, {Kind::Text, 0, pending_.substr(0, character.size)});
+    return take(character.size, {Kind::Text, 0, std::string(here.substr(0, character.size))});
 }
 
 std::optional<Key> KeyReader::next(bool is_over) {
     if (is_pasting_) {
         return paste();
     }
-    if (pending_.empty()) {
+    if (rest().empty()) {
         return std::nullopt;
     }
-    const char first = pending_[0];
+    const char first = rest()[0];
     if (first == kEsc) {
         return escape(is_over);
     }

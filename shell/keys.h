@@ -38,19 +38,21 @@ struct Key {
 
 class KeyReader {
   public:
-    void feed(std::string_view bytes) { pending_ += bytes; }
+    void feed(std::string_view bytes);
     /// The next whole key. With `is_over` nothing more follows for now, so that a lone ESC is one.
     [[nodiscard]] std::optional<Key> next(bool is_over = false);
     /// Bytes that may be the beginning of a key.
-    [[nodiscard]] bool is_waiting() const { return !pending_.empty() && !is_pasting_; }
+    [[nodiscard]] bool is_waiting() const { return taken_ < pending_.size() && !is_pasting_; }
 
   private:
     std::optional<Key> paste();
     std::optional<Key> escape(bool is_over);
     std::optional<Key> text(bool is_over);
     Key take(size_t bytes, Key key);
+    [[nodiscard]] std::string_view rest() const { return std::string_view(pending_).substr(taken_); }
 
     std::string pending_;
+    size_t taken_ = 0; ///< bytes of `pending_`
     std::string pasted_;
     bool is_pasting_ = false;
 };

@@ -14,9 +14,20 @@ namespace {
 
 using Kind = LuaToken::Kind;
 
-constexpr std::array<std::string_view, 23> kKeywords{
-    "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto",  "if", "in",
-    "local", "nil",   "not", "or",   "repeat", "return", "then",  "true", "until",    "while", "..."};
+constexpr std::array<std::string_view, 22> kKeywords{
+    "and", "break", "do",  "else", "elseif", "end",    "false",  "for",  "function", "goto",  "if",
+    "in",  "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until", "while"};
+
+/// Signs of more than one character, the longest first.
+constexpr std::array<std::string_view, 7> kLongSigns{"...", "..", "==", "~=", "<=", ">=", "::"};
+
+bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+bool is_line_break(char c) {
+    return c == '\n' || c == '\r';
+}
 
 bool is_name(char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
@@ -34,7 +45,7 @@ class Reader {
     std::vector<LuaToken> run() {
         while (at_ < text_.size()) {
             const char c = text_[at_];
-            if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+            if (is_space(c)) {
                 ++at_;
                 continue;
             }
@@ -56,7 +67,7 @@ class Reader {
             token.kind = Kind::Comment;
             at_ += 2;
             if (!long_bracket(token)) {
-                at_ = std::min(text_.find('\n', at_), text_.size());
+                at_ = std::min(text_.find_first_of("\r\n", at_), text_.size());
             }
         } else if (c == '"' || c == '\'') {
             token.kind = Kind::String;
@@ -77,9 +88,9 @@ class Reader {
             const std::string_view word = text_.substr(token.begin, at_ - token.begin);
             token.kind = std::ranges::find(kKeywords, word) != kKeywords.end() ? Kind::Keyword : Kind::Name;
         } else {
-            at_ += c == '.' && peek(1) == '.'                                                       ? 2
-                   : (peek(1) == '=' && std::string_view("=~<>").find(c) != std::string_view::npos) ? 2
-                                                                                                    : 1;
+            const auto* sign = std::ranges::find_if(
+                kLongSigns, [this](std::string_view known) { return text_.substr(at_).starts_with(known); });
+            at_ += sign != kLongSigns.end() ? sign->size() : 1;
         }
     }
 
@@ -106,10 +117,16 @@ class Reader {
         for (++at_; at_ < text_.size(); ++at_) {
             if (text_[at_] == '\\') {
                 ++at_;
+                // \z goes on behind the blanks; a line break in DOS form is one.
+                const bool skips = peek(0) == 'z';
+                at_ += peek(0) == '\r' && peek(1) == '\n' ? 1 : 0;
+                while (skips && is_space(peek(1))) {
+                    ++at_;
+                }
             } else if (text_[at_] == quote) {
                 ++at_;
                 return;
-            } else if (text_[at_] == '\n') {
+            } else if (is_line_break(text_[at_])) {
                 break;
             }
         }
@@ -118,10 +135,11 @@ class Reader {
     }
 
     void number() {
+        const bool is_hex = peek(0) == '0' && (peek(1) == 'x' || peek(1) == 'X');
         while (at_ < text_.size()) {
             const char c = text_[at_];
             const char before = at_ > 0 ? text_[at_ - 1] : '\0';
-            const bool signs_exponent = (c == '-' || c == '+') && (before == 'e' || before == 'E');
+            const bool signs_exponent = (c == '-' || c == '+') && (before | ' ') == (is_hex ? 'p' : 'e');
             if (!is_name(c) && c != '.' && !signs_exponent) {
                 return;
             }
@@ -173,7 +191,8 @@ class Colours {
             } else if (here == "function") {
                 size_t at = i + 1;
                 while (at < tokens_.size() && word(at) != "(") {
-                    locals_.insert(word(at++));
+                    locals_.insert(word(at) == ":" ? "self" : word(at));
+                    ++at;
                 }
                 for (++at; at < tokens_.size() && word(at) != ")"; ++at) {
                     locals_.insert(word(at));
@@ -195,8 +214,10 @@ class Colours {
         case Kind::Name: {
             const std::string_view before = i > 0 ? word(i - 1) : std::string_view();
             const bool is_field = before == "." || before == ":" || word(i + 1) == "=";
-            return !is_field && !locals_.contains(word(i)) && !is_global_(word(i)) ? Style::Unknown
-                                                                                   : Style::Plain;
+            const bool is_label = before == "goto" || before == "::";
+            return !is_field && !is_label && !locals_.contains(word(i)) && !is_global_(word(i))
+                       ? Style::Unknown
+                       : Style::Plain;
         }
         default:
             return Style::Plain;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <poll.h>
 #include <unistd.h>
 #include <utility>
 
@@ -18,6 +19,7 @@ namespace {
 
 constexpr uint64_t kEscapeMs = 50; ///< until a lone ESC is a key
 constexpr size_t kMaxColoured = size_t{64} << 10;
+constexpr size_t kMaxInput = size_t{1} << 20;
 constexpr size_t kOutputBuffer = size_t{1} << 20;
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -207,11 +209,21 @@ void Prompt::handle_keys(bool is_over) {
 }
 
 void Prompt::take_input() {
-    char chunk[65536];
-    const ssize_t size = ::read(STDIN_FILENO, chunk, sizeof chunk);
-    if (size > 0) {
+    // A terminal hands out a few thousand bytes at a time: all of a paste is taken before it is shown.
+    std::string input;
+    char chunk[4096];
+    ssize_t size = 0;
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    do {
+        size = ::read(STDIN_FILENO, chunk, sizeof chunk);
+        if (size > 0) {
+            input.append(chunk, static_cast<size_t>(size));
+        }
+    } while (size > 0 && input.size() < kMaxInput && poll(&ready, 1, 0) == 1 &&
+             (ready.revents & POLLIN) != 0);
+    if (!input.empty()) {
         uv_timer_stop(handles_->escape);
-        keys_.feed({chunk, static_cast<size_t>(size)});
+        keys_.feed(input);
         handle_keys(false);
     } else if (size == 0 || (errno != EINTR && errno != EAGAIN)) {
         is_over_ = true; // the terminal is gone
@@ -229,7 +241,8 @@ View Prompt::view(size_t cursor) {
     view.text = editor_.text();
     view.cursor = cursor;
     view.has_colours = has_colours_;
-    if (has_colours_ && view.text.size() <= kMaxColoured) {
+    const bool is_command = view.text.starts_with(':');
+    if (has_colours_ && !is_command && view.text.size() <= kMaxColoured) {
         view.spans =
             lua_colours(view.text, cursor, [this](std::string_view name) { return is_global(name); });
     }
@@ -269,8 +282,7 @@ Prompt::Read Prompt::read(std::string& statement, const std::function<bool(const
         handles_->resize,
         [](uv_signal_t* signal, int) {
             auto& self = *static_cast<Prompt*>(signal->data);
-            self.terminal_.hide();
-            self.terminal_.measure();
+            self.terminal_.resize();
             self.show();
         },
         SIGWINCH);

@@ -129,6 +129,17 @@ void Terminal::hide() {
     shown_ = {};
 }
 
+void Terminal::resize() {
+    measure();
+    // Terminals fold rows that have become too long: the cursor is further down than it was.
+    int down = 0;
+    for (int i = 0; i < shown_.cursor_row; ++i) {
+        down += std::max(shown_.rows[static_cast<size_t>(i)].width - 1, 0) / columns_;
+    }
+    shown_.cursor_row = std::min(shown_.cursor_row + down + shown_.cursor_column / columns_, rows_ - 1);
+    hide();
+}
+
 void Terminal::clear() {
     write("\x1b[H\x1b[2J");
     shown_ = {};

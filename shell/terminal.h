@@ -26,8 +26,8 @@ class Terminal {
     void leave();
     [[nodiscard]] int columns() const { return columns_; }
     [[nodiscard]] int rows() const { return rows_; }
-    /// Asks for the size; the next frame is drawn anew when it has changed.
-    void measure();
+    /// The size has changed: takes the frame off the screen.
+    void resize();
 
     /// Shows a frame in place of the one before, writing what differs.
     void paint(Frame frame);
@@ -43,6 +43,7 @@ class Terminal {
     void print_output();
 
   private:
+    void measure();
     void to_top(std::string& out) const;
     static void write(const std::string& text);
 
