@@ -63,9 +63,9 @@ end
 
 --- The path that ends a text: "inst.maps.flows[" -> {"inst", "maps", "flows"}, "[", ""; nil when there is none.
 local function path_before(text)
-    local path, last, prefix = {}, nil, text:match "[%a_\128-\255][%w_\128-\255]*$" or ""
+    local path, prefix = {}, text:match "[%a_\128-\255][%w_\128-\255]*$" or ""
     local rest = text:sub(1, #text - #prefix)
-    last = rest:match "[.:%[]$"
+    local last = rest:match "[.:%[]$"
     if last == "." and rest:match "%.%.$" then
         last = nil
     end
