@@ -57,7 +57,7 @@ class HeldOutput {
 struct Prompt::Handles {
     explicit Handles(uv_loop_t* loop)
         : input(new uv_poll_t), resize(new uv_signal_t), escape(new uv_timer_t) {
-        uv_poll_init(loop, input, STDIN_FILENO);
+        (void)watch_input(loop, input); // a terminal can be waited for
         uv_signal_init(loop, resize);
         uv_timer_init(loop, escape);
     }
@@ -254,7 +254,7 @@ void Prompt::show() {
     if (editor_.is_searching()) {
         now.prompt =
             std::string(editor_.is_found() ? "(search)'" : "(no such line)'") + editor_.search_text() + "': ";
-    } else if (editor_.cursor() == now.text.size() && now.text.size() <= kMaxColoured) {
+    } else if (has_colours_ && editor_.cursor() == now.text.size() && now.text.size() <= kMaxColoured) {
         now.hint = ask("hint");
     }
     now.list = list_;

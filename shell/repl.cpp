@@ -102,7 +102,7 @@ struct Repl::Input {
     static constexpr size_t kMaxLine = size_t{64} << 20;
 
     explicit Input(uv_loop_t* loop) : poll(new uv_poll_t) {
-        if (uv_poll_init(loop, poll, STDIN_FILENO) != 0) { // a regular file or /dev/null
+        if (watch_input(loop, poll) != 0) { // a regular file or /dev/null
             delete poll;
             poll = nullptr;
             return;

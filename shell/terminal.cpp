@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <stdio_ext.h>
 #include <string_view>
 #include <sys/ioctl.h>
@@ -19,6 +20,15 @@ constexpr const char* kMarkPastes = "\x1b[?2004h";
 constexpr const char* kLeavePastes = "\x1b[?2004l";
 
 } // namespace
+
+int watch_input(uv_loop_t* loop, uv_poll_t* poll) {
+    const int flags = fcntl(STDIN_FILENO, F_GETFL);
+    const int code = uv_poll_init(loop, poll, STDIN_FILENO);
+    if (code == 0 && flags >= 0) {
+        (void)fcntl(STDIN_FILENO, F_SETFL, flags);
+    }
+    return code;
+}
 
 Terminal::~Terminal() {
     leave();

@@ -6,9 +6,15 @@
 #include <optional>
 #include <termios.h>
 
+#include <uv.h>
+
 #include "shell/screen.h"
 
 namespace mimicsh::shell {
+
+/// Watches standard input, which stays as it is: other processes have the same open file, and uv_poll_init
+/// alone would leave it without blocking for them. An error number of libuv's when it cannot be waited for.
+[[nodiscard]] int watch_input(uv_loop_t* loop, uv_poll_t* poll);
 
 class Terminal {
   public:

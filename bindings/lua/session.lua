@@ -132,7 +132,11 @@ function M.edit()
     local file = assert(io.open(path, "w"))
     file:write(statements[#statements] or "")
     file:close()
-    local editor = os.getenv "VISUAL" or os.getenv "EDITOR" or "vi"
+    local function named(variable)
+        local value = os.getenv(variable)
+        return value ~= "" and value or nil
+    end
+    local editor = named "VISUAL" or named "EDITOR" or "vi"
     os.execute(editor .. " " .. path)
     file = assert(io.open(path))
     local text = file:read "*a"
