@@ -69,7 +69,8 @@ end
 --- Waits until the screen matches; "|" stands for the end of a line.
 function Session:expect(pattern)
     pattern = pattern:gsub("|", "\n")
-    local begin, screen = os.time()
+    local begin = os.time()
+    local screen
     repeat
         screen = self:screen()
         if screen:find(pattern) then
