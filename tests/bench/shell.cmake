@@ -8,3 +8,6 @@ foreach(name startup replay)
 endforeach()
 add_dependencies(startup_bench mimicsh)
 add_dependencies(replay_bench mimicsh gen_pcap)
+
+add_executable(prompt_bench prompt_bench.cpp)
+target_link_libraries(prompt_bench PRIVATE mimicsh_flags mimicsh_shell)
