@@ -5,8 +5,9 @@ local bpf = require "bpf"
 
 local ENTRIES, RUNS = 1000000, 21
 local object = assert(bpf.asm(".map m type=hash key=u32 value=u64 entries=" .. ENTRIES .. "\nr0 = 2\nexit"))
-I = assert(object:load "vm") -- completion knows globals
-local map = I.maps.m
+local instance = assert(object:load "vm")
+rawset(_G, "I", instance) -- completion knows globals
+local map = instance.maps.m
 for i = 1, ENTRIES do
     map[i] = i
 end
