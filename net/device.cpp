@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -17,17 +19,27 @@ ifreq request(const std::string& device) {
     return asked;
 }
 
+/// Waits for whoever is changing devices: a device that is being removed goes down first, and is still there
+/// then.
+void settle(int socket, const std::string& device) {
+    ethtool_value value{ETHTOOL_GLINK, 0};
+    ifreq asked = request(device);
+    asked.ifr_data = reinterpret_cast<char*>(&value);
+    (void)ioctl(socket, SIOCETHTOOL, &asked); // takes the lock that changes hold
+}
+
 } // namespace
 
 Status check_device(int socket, const std::string& device, const std::string& op) {
     ifreq asked = request(device);
+    if (ioctl(socket, SIOCGIFFLAGS, &asked) == 0 && (asked.ifr_flags & IFF_UP) != 0) {
+        return {};
+    }
+    settle(socket, device);
     if (ioctl(socket, SIOCGIFFLAGS, &asked) != 0) {
         return Error{ENODEV, op, device + ": the interface is gone", {}, {}};
     }
-    if ((asked.ifr_flags & IFF_UP) == 0) {
-        return Error{ENETDOWN, op, device + ": the interface is down", {}, {}};
-    }
-    return {};
+    return Error{ENETDOWN, op, device + ": the interface is down", {}, {}};
 }
 
 uint32_t device_mtu(int socket, const std::string& device) {

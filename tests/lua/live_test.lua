@@ -55,7 +55,7 @@ test.case("a capture sees what tcpdump sees, and the interface counts", function
     end
     with_wire(function(a, b)
         local path = os.tmpname()
-        local dump = b:start{ "tcpdump", "-i", "eth0", "-U", "--immediate-mode", "-w", path, "udp port 53" }
+        local dump = b:start{ "tcpdump", "-Z", "root", "-i", "eth0", "-U", "--immediate-mode", "-w", path, "udp port 53" }
         wait_until("tcpdump", function() return size_of(path) == 24 end)
         local reader = open(b, { filter = "udp port 53" })
         local sock = a:run(function() return assert(raw.open "eth0") end)
@@ -277,7 +277,7 @@ for _, name in ipairs{ "dns.pcap", "dns.pcapng", "fragments.pcap", "http.pcap", 
     test.case("filters take from " .. name .. " what tcpdump takes", function()
         local path = captures .. name
         for _, filter in ipairs(FILTERS) do
-            local pipe = io.popen(("tcpdump -r '%s' --count '%s' 2>/dev/null"):format(path, filter))
+            local pipe = io.popen(("tcpdump -Z root -r '%s' --count '%s' 2>/dev/null"):format(path, filter))
             local theirs = tonumber(pipe:read "*a":match "^(%d+) packet")
             pipe:close()
             if not theirs then

@@ -21,9 +21,10 @@ local function mounts()
     return text
 end
 
---- Runs a shell command with tracefs mounted for it alone; what it prints.
+--- Runs a shell command with tracefs mounted, for it alone where it was not; what it prints.
 local function with_tracefs(command)
-    local pipe = io.popen(("unshare -m sh -c 'mount -t tracefs tracefs /sys/kernel/tracing && %s' 2>&1"):format(command))
+    local mount = "[ -e /sys/kernel/tracing/trace_pipe ] || mount -t tracefs tracefs /sys/kernel/tracing"
+    local pipe = io.popen(("unshare -m sh -c '{ %s; } && %s' 2>&1"):format(mount, command))
     local text = pipe:read "*a"
     pipe:close()
     return text
