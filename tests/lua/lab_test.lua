@@ -306,8 +306,13 @@ test.case("a lab ends with what was opened in it: sockets, captures, keepalives,
             end
             seen = "over"
         end)
-        timer.sleep(0.05)
-        assert(seen > 0 and job.stats.sent > 1, "nothing was captured")
+        for _ = 1, 400 do
+            if seen > 0 and job.stats.sent > 1 then
+                return
+            end
+            timer.sleep(0.01)
+        end
+        error("nothing was captured", 0)
     end)
     test.eq({ heard, seen }, { "over", "over" })
     test.raises(function() sock:recv() end, "it is closed")

@@ -82,7 +82,7 @@ SEC("xdp") int f(struct xdp_md *ctx) { void *record = bpf_ringbuf_reserve(&ring,
         exit]], "asm" },
     { "a helper of the GPL", "GPL", "licence", [[
 SEC("xdp") int f(struct xdp_md *ctx) { bpf_printk("x"); return 1; }]], "proprietary" },
-    { "a helper of another type", "helper", "program type", [[
+    { "a helper of another type", "bpf_skb_pull_data", "program type", [[
 SEC("xdp") int f(struct xdp_md *ctx) { return bpf_skb_pull_data((void *)ctx, 1); }]] },
     { "a store to a read-only map", "write into map forbidden", "read only", [[
 SEC("xdp") int f(struct xdp_md *ctx) { __u32 key = 0; __u64 *value = bpf_map_lookup_elem(&fixed, &key);
