@@ -198,6 +198,8 @@ class ClsactFilter final : public Link {
             if (!alone) {
                 return alone.error();
             }
+            // Killed between taking away the filter and the clsact: the clsact alone is left to undo.
+            Journal::own().set(entry_, "attached", 0);
             auto removed =
                 remove_filter(info_.ifindex, direction_, info_.priority, info_.prog_id, makes_qdisc_);
             if (!removed) {
