@@ -30,25 +30,34 @@ std::string joined(std::string_view text) {
     return all;
 }
 
-/// What the compiler makes of a text, without positions: its bytecode, or nothing.
-std::string compiled(const std::string& text) {
-    const std::unique_ptr<lua_State, decltype(&lua_close)> L(luaL_newstate(), &lua_close);
-    std::string code;
-    if (luaL_loadbuffer(L.get(), text.data(), text.size(), "=x") == 0) {
-        luaL_openlibs(L.get());
-        lua_getglobal(L.get(), "string");
-        lua_getfield(L.get(), -1, "dump");
-        lua_pushvalue(L.get(), -3);
-        lua_pushboolean(L.get(), 1); // stripped
-        lua_call(L.get(), 2, 1);
-        size_t size = 0;
-        const char* bytes = lua_tolstring(L.get(), -1, &size);
-        code.assign(bytes, size);
+/// Programs are compared in one state: each has its own order of the keys of a table.
+class Compiler {
+  public:
+    Compiler() { luaL_openlibs(L_.get()); }
+
+    /// What the compiler makes of a text, without positions: its bytecode, or nothing.
+    std::string operator()(const std::string& text) {
+        std::string code;
+        if (luaL_loadbuffer(L_.get(), text.data(), text.size(), "=x") == 0) {
+            lua_getglobal(L_.get(), "string");
+            lua_getfield(L_.get(), -1, "dump");
+            lua_pushvalue(L_.get(), -3);
+            lua_pushboolean(L_.get(), 1); // stripped
+            lua_call(L_.get(), 2, 1);
+            size_t size = 0;
+            const char* bytes = lua_tolstring(L_.get(), -1, &size);
+            code.assign(bytes, size);
+        }
+        lua_settop(L_.get(), 0);
+        return code;
     }
-    return code;
-}
+
+  private:
+    std::unique_ptr<lua_State, decltype(&lua_close)> L_{luaL_newstate(), &lua_close};
+};
 
 TEST(LuaText, TokensWithBlanksBetweenAreTheSameProgram) {
+    Compiler compiled;
     for (const char* text : {"local x=1 return x+1",
                              "return 0x1e+1,1e+1,0x1p-4,.5,3.,1 ..2",
                              "return a..b, ...",
@@ -94,6 +103,7 @@ TEST(LuaText, KindsAndEnds) {
 }
 
 TEST(LuaText, UnfinishedOnesAreOpen) {
+    Compiler compiled;
     for (const char* text :
          {"x = 'abc", "x = \"", "x = [[ab\n", "x = [=[ ]]", "--[[ abc", "x = 'a\\", "x = 'a\\'"}) {
         const auto tokens = lua_tokens(text);
