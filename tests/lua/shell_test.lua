@@ -55,6 +55,14 @@ test.case("a timeout is a positive number of seconds", function()
     end
 end)
 
+test.case("errors of filters and of the assembler show the place", function()
+    local filter = run([[-e 'assert(bpf.filter("udp prt 53", {hit="DROP", miss="PASS"}))']])
+    test.eq(filter.err, "mimicsh: pcap: filter:1:5: can't parse filter expression: syntax error\n    udp prt 53\n        ^\n" ..
+        "hint: man pcap-filter has the language\n")
+    local asm = run([[-e 'assert(bpf.asm "r0 += foo\nexit")']])
+    test.eq(asm.err:match "\n.*", "\n    1 | r0 += foo\n      |       ^\n")
+end)
+
 test.case("exit codes say how it went", function()
     for _, case in ipairs{
         { "-e ''", 0 }, { "-e 'error(1)'", 1 }, { "--nonsense", 2 }, { "--color sometimes", 2 }, { "--seed x", 2 },
