@@ -155,7 +155,7 @@ net::FieldValue check_value(lua_State* L, int index, const std::string& field) {
     if (lua_type(L, index) == LUA_TSTRING) {
         return std::string(check_string(L, index, field.c_str()));
     }
-    return check_unsigned(L, index, field.c_str(), 0, UINT32_MAX);
+    return check_unsigned(L, index, field.c_str(), 0, UINT64_MAX);
 }
 
 /// Reads {field=, kind=, from=, to=, step=, list=} on top of the stack.

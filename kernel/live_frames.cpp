@@ -42,14 +42,16 @@ std::string value_of(const net::VariedField& field, size_t number) {
     using Kind = net::Variation::Kind;
     if (field.kind == Kind::kList) {
         return fmt::format("r1 = r8\nr1 %= {}\n*(u32 *)(r10 - 4) = r1\nr1 = map[list{}]\nr2 = r10\nr2 += -4\n"
-                           "call bpf_map_lookup_elem\nif r0 == 0 goto out\nr9 = *(u32 *)(r0 + 0)\n",
+                           "call bpf_map_lookup_elem\nif r0 == 0 goto out\nr9 = *(u64 *)(r0 + 0)\n",
                            field.list.size(), number);
     }
-    const std::string source = field.kind == Kind::kRandom
-                                   ? "call bpf_get_prandom_u32\nr9 = r0\n"
-                                   : fmt::format("r9 = r8\nr1 = {:#x} ll\nr9 *= r1\n", field.step);
-    return source + fmt::format("r1 = {:#x} ll\nr9 %= r1\nr1 = {:#x} ll\nr9 += r1\nw9 = w9\n", field.span,
-                                field.first);
+    std::string source = fmt::format("r9 = r8\nr1 = {:#x} ll\nr9 *= r1\n", field.step);
+    if (field.kind == Kind::kRandom) {
+        source = "call bpf_get_prandom_u32\nr9 = r0\n";
+        source += field.width > 4 ? "r9 <<= 32\ncall bpf_get_prandom_u32\nr9 |= r0\n" : "";
+    }
+    return source +
+           fmt::format("r1 = {:#x} ll\nr9 %= r1\nr1 = {:#x} ll\nr9 += r1\n", field.span, field.first);
 }
 
 /// Writes r9 into the packet at r7.
@@ -59,8 +61,12 @@ std::string store_field(const net::VariedField& field) {
         return fmt::format("*(u8 *)(r7 + {}) = r9\n", field.offset);
     case 2:
         return fmt::format("r1 = r9\nr1 = be16 r1\n*(u16 *)(r7 + {}) = r1\n", field.offset);
-    default:
+    case 4:
         return fmt::format("r1 = r9\nr1 = be32 r1\n*(u32 *)(r7 + {}) = r1\n", field.offset);
+    default:
+        return fmt::format("r1 = r9\nr1 >>= 32\nr1 = be16 r1\n*(u16 *)(r7 + {}) = r1\n"
+                           "r1 = r9\nr1 = be32 r1\n*(u32 *)(r7 + {}) = r1\n",
+                           field.offset, field.offset + 2);
     }
 }
 
@@ -71,8 +77,10 @@ std::string add_field(const net::VariedField& field, const net::VariedChecksum& 
     if (field.width == 1) {
         text += is_odd ? "" : "r1 <<= 8\n";
     } else {
-        text += "r2 = r1\nr1 &= 0xffff\nr2 >>= 16\nr1 += r2\n";
-        text += is_odd ? "r2 = r1\nr1 &= 0xffff\nr2 >>= 16\nr1 += r2\nr1 = bswap16 r1\n" : "";
+        const std::string fold = "r2 = r1\nr1 &= 0xffff\nr2 >>= 16\nr1 += r2\n";
+        text += fold;
+        text += field.width > 4 ? fold : ""; // 33 bits are left of 48
+        text += is_odd ? fold + "r1 = bswap16 r1\n" : "";
     }
     return text + fmt::format("r2 = {0}\nr2 += r1\n{0} = r2\n", sum_slot(number));
 }
@@ -80,7 +88,7 @@ std::string add_field(const net::VariedField& field, const net::VariedChecksum& 
 /// Folds a sum and writes the checksum.
 std::string store_checksum(const net::VariedChecksum& checksum, size_t number) {
     std::string text = fmt::format("r1 = {}\n", sum_slot(number));
-    for (int i = 0; i < 3; ++i) { // at most 21 addends of 17 bits: two folds may leave a carry
+    for (int i = 0; i < 3; ++i) { // addends of 18 bits at most: two folds may leave a carry
         text += "r2 = r1\nr1 &= 0xffff\nr2 >>= 16\nr1 += r2\n";
     }
     text += "r1 ^= 0xffff\n";
@@ -104,7 +112,7 @@ std::string live_program(const net::PacketTemplate& packet, uint32_t ifindex) {
     for (size_t i = 0; i < fields.size(); ++i) {
         if (!fields[i].list.empty()) {
             text +=
-                fmt::format(".map list{} type=array key=4 value=4 entries={}\n", i, fields[i].list.size());
+                fmt::format(".map list{} type=array key=4 value=8 entries={}\n", i, fields[i].list.size());
         }
     }
     text += ".section xdp\nsend:\nr6 = r1\n*(u32 *)(r10 - 4) = 0\nr1 = map[state]\nr2 = r10\nr2 += -4\n"

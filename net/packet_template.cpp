@@ -45,29 +45,29 @@ Expected<Place> find_place(const Packet& packet, const std::string& name) {
         return bad(name, std::string(layout->name) + " has no such field");
     }
     const uint16_t bits = field->bit_width;
-    if ((bits != 8 && bits != 16 && bits != 32) || field->bit_offset % 8 != 0 ||
+    if ((bits != 8 && bits != 16 && bits != 32 && bits != 48) || field->bit_offset % 8 != 0 ||
         field->order != ByteOrder::kBig) {
-        return bad(name, "only whole fields of 8, 16 and 32 bits vary");
+        return bad(name, "only whole fields of 8, 16, 32 and 48 bits vary");
     }
     return Place{*layer, field, packet.layers()[*layer].offset + field->bit_offset / 8u, bits / 8u};
 }
 
-uint32_t load_number(const uint8_t* from, size_t width) {
-    return width == 1 ? *from : width == 2 ? load_be<uint16_t>(from) : load_be<uint32_t>(from);
+uint64_t load_number(const uint8_t* from, size_t width) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < width; ++i) {
+        value = value << 8 | from[i];
+    }
+    return value;
 }
 
-void store_number(uint8_t* to, size_t width, uint32_t value) {
-    if (width == 1) {
-        *to = static_cast<uint8_t>(value);
-    } else if (width == 2) {
-        store_be(to, static_cast<uint16_t>(value));
-    } else {
-        store_be(to, value);
+void store_number(uint8_t* to, size_t width, uint64_t value) {
+    for (size_t i = width; i-- > 0; value >>= 8) {
+        to[i] = static_cast<uint8_t>(value);
     }
 }
 
 /// A value of the field as a number.
-Expected<uint32_t> to_number(const Packet& packet, const Place& place, const std::string& name,
+Expected<uint64_t> to_number(const Packet& packet, const Place& place, const std::string& name,
                              const FieldValue& value) {
     Packet copy = packet;
     if (auto ok = copy.set(place.layer, place.field->name, value); !ok) {
@@ -92,9 +92,9 @@ Expected<VariedField> to_field(const Packet& packet, const Place& place, const V
         }
         return varied;
     }
-    const uint32_t most = place.width == 4 ? UINT32_MAX : (1u << (8 * place.width)) - 1;
+    const uint64_t most = (uint64_t{1} << (8 * place.width)) - 1;
     const auto first = to_number(packet, place, variation.field, variation.first.value_or(uint64_t{0}));
-    const auto last = to_number(packet, place, variation.field, variation.last.value_or(uint64_t{most}));
+    const auto last = to_number(packet, place, variation.field, variation.last.value_or(most));
     if (!first || !last) {
         return first ? last.error() : first.error();
     }
@@ -102,15 +102,15 @@ Expected<VariedField> to_field(const Packet& packet, const Place& place, const V
         return bad(variation.field, "from is above to");
     }
     varied.first = *first;
-    varied.span = uint64_t{*last} - *first + 1;
+    varied.span = *last - *first + 1;
     return varied;
 }
 
 /// What a field's value adds to a sum that starts at an even or odd distance to it.
-uint32_t addend(uint32_t value, size_t width, bool is_odd) {
-    const uint32_t sum = width == 1 ? value << 8 : (value >> 16) + (value & 0xffff);
-    const uint32_t folded = (sum & 0xffff) + (sum >> 16);
-    return is_odd ? byte_swap(static_cast<uint16_t>(folded)) : folded;
+uint32_t addend(uint64_t value, size_t width, bool is_odd) {
+    const uint64_t sum = width == 1 ? value << 8 : (value >> 32) + (value >> 16 & 0xffff) + (value & 0xffff);
+    const auto folded = static_cast<uint32_t>((sum & 0xffff) + (sum >> 16));
+    return is_odd ? byte_swap(static_cast<uint16_t>((folded & 0xffff) + (folded >> 16))) : folded;
 }
 
 uint16_t finish(uint64_t sum, bool zero_is_ones) {
@@ -187,18 +187,19 @@ Expected<PacketTemplate> PacketTemplate::make(const Packet& packet,
 }
 
 void PacketTemplate::write(uint64_t index, ByteSpan into, uint64_t& random) const {
-    std::vector<uint32_t> values(fields_.size());
+    std::vector<uint64_t> values(fields_.size());
     for (size_t i = 0; i < fields_.size(); ++i) {
         const VariedField& field = fields_[i];
         if (field.kind == Variation::Kind::kList) {
             values[i] = field.list[index % field.list.size()];
         } else if (field.kind == Variation::Kind::kCounter) {
-            values[i] = field.first + static_cast<uint32_t>(index * field.step % field.span);
+            values[i] = field.first + index * field.step % field.span;
         } else {
             random ^= random << 13; // xorshift64
             random ^= random >> 7;
             random ^= random << 17;
-            values[i] = field.first + static_cast<uint32_t>((random >> 32) % field.span);
+            const uint64_t drawn = field.width > 4 ? random : random >> 32;
+            values[i] = field.first + drawn % field.span;
         }
         store_number(into.data() + field.offset, field.width, values[i]);
     }

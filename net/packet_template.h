@@ -26,15 +26,15 @@ struct Variation {
     std::vector<FieldValue> list = {};
 };
 
-/// The same in numbers: a field of 1, 2 or 4 whole bytes.
+/// The same in numbers: a field of 1, 2, 4 or 6 whole bytes.
 struct VariedField {
     size_t offset = 0;
     size_t width = 0;
     Variation::Kind kind = Variation::Kind::kCounter;
-    uint32_t first = 0;
-    uint64_t span = 1; ///< how many values there are from `first` on, up to 2^32
+    uint64_t first = 0;
+    uint64_t span = 1; ///< how many values there are from `first` on, up to 2^48
     uint32_t step = 1;
-    std::vector<uint32_t> list = {};
+    std::vector<uint64_t> list = {};
 };
 
 /// A checksum to be filled in: of the sum of what never changes, and of the varied fields it covers.
@@ -49,8 +49,8 @@ struct VariedChecksum {
 class PacketTemplate {
   public:
     /// Checksums that are right in the packet stay right; others stay as they are. EINVAL for a field that is
-    /// not there, that is not of 8, 16 or 32 bits, that is itself such a checksum, or a value that it cannot
-    /// have.
+    /// not there, that is not of 8, 16, 32 or 48 bits, that is itself such a checksum, or a value that it
+    /// cannot have.
     [[nodiscard]] static Expected<PacketTemplate> make(const Packet& packet,
                                                        const std::vector<Variation>& variations);
 

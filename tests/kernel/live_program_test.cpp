@@ -38,7 +38,7 @@ void expect_same(const net::Packet& packet, const std::vector<Variation>& variat
         for (uint32_t k = 0; k < list.size(); ++k) {
             auto* map = instance->find_map("list" + std::to_string(i));
             ASSERT_TRUE(map->update(ByteView(reinterpret_cast<const uint8_t*>(&k), 4),
-                                    ByteView(reinterpret_cast<const uint8_t*>(&list[k]), 4), 0));
+                                    ByteView(reinterpret_cast<const uint8_t*>(&list[k]), 8), 0));
         }
     }
     ByteVec bytes = made->bytes();
@@ -69,6 +69,28 @@ TEST(LiveProgram, VariesFieldsAsTheTemplateDoes) {
              {.field = name + ".dport", .kind = Variation::Kind::kList, .list = {uint64_t{1}}}},
             3000);
     }
+}
+
+TEST(LiveProgram, VariesMacAddressesUnderAChecksumToo) {
+    net::Packet packet = *net::build_layer(Protocol::kEth, {});
+    for (const Protocol next : {Protocol::kIp, Protocol::kUdp, Protocol::kEth, Protocol::kIp}) {
+        packet = *net::stack(packet, *net::build_layer(next, {}));
+    }
+    const std::vector<Variation> variations{{.field = "eth.src", .first = "02:00:ff:ff:ff:f0"},
+                                            {.field = "eth.dst",
+                                             .kind = Variation::Kind::kList,
+                                             .list = {"02:00:00:00:00:07", "ff:ff:ff:ff:ff:ff"}},
+                                            {.field = "eth#2.src",
+                                             .first = "00:00:ff:ff:00:00",
+                                             .last = "ff:ff:ff:ff:ff:ff",
+                                             .step = 4'000'000'007},
+                                            {.field = "eth#2.dst",
+                                             .kind = Variation::Kind::kList,
+                                             .list = {"ff:ff:ff:ff:ff:ff", "00:ff:ff:ff:ff:ff"}}};
+    const auto made = net::PacketTemplate::make(packet, variations);
+    ASSERT_TRUE(made) << made.error().message();
+    ASSERT_EQ(made->checksums().size(), 1u); // the outer UDP header's
+    expect_same(packet, variations, 70000);
 }
 
 TEST(LiveProgram, FillsInEveryChecksumOfAPort) {

@@ -113,6 +113,7 @@ local VARY = {
     ["ip.src"] = { from = "10.1.0.250", to = "10.1.1.5", step = 3 },
     ["ip.ttl"] = { from = 10, to = 20, random = true },
     ["ip.id"] = "random",
+    ["eth.src"] = { from = "02:00:ff:ff:ff:f0", to = "02:ff:ff:ff:ff:ff" },
 }
 
 for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
@@ -142,6 +143,7 @@ for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
                 test.eq(p.ip.src, ("10.1.%d.%d"):format(math.floor(last / 256), last % 256))
                 assert(p.ip.ttl >= 10 and p.ip.ttl <= 20, p.ip.ttl)
                 ids[p.ip.id] = true
+                test.eq(p.eth.src, n < 16 and ("02:00:ff:ff:ff:f%x"):format(n) or ("02:01:00:00:00:%02x"):format(n - 16))
                 assert(p == p:wire(), "wrong checksum: " .. p:show())
             end
             test.eq(#got, 100)
@@ -392,7 +394,7 @@ test.case("what cannot be sent says why", function()
             ["vary goes with template="] = { packets = { "x" }, vary = {} },
             ["vary udp.port: udp has no such field"] = { template = udp(1), vary = { ["udp.port"] = "random" } },
             ["vary tcp.sport: the packet has no such layer"] = { template = udp(1), vary = { ["tcp.sport"] = "random" } },
-            ["vary eth.src: only whole fields of 8, 16 and 32 bits"] = { template = udp(1), vary = { ["eth.src"] = "random" } },
+            ["vary ip.ihl: only whole fields of 8, 16, 32 and 48 bits"] = { template = udp(1), vary = { ["ip.ihl"] = "random" } },
             ["vary udp.checksum: lengths and checksums do not"] = { template = udp(1), vary = { ["udp.checksum"] = "random" } },
             ["vary udp.sport: from is above to"] = { template = udp(1), vary = { ["udp.sport"] = { from = 2, to = 1 } } },
             ["vary ip.src: "] = { template = udp(1), vary = { ["ip.src"] = { from = "10.0.0.300" } } },
