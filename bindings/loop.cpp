@@ -181,6 +181,7 @@ bool Loop::wake(const Wake& wake, lua_State* from, int values) {
         return false;
     }
     task->waits_on.reset();
+    task->on_interrupt = nullptr;
     lua_xmove(from, task->co, values);
     task->arguments = values;
     task->state = Task::State::Ready;
@@ -311,7 +312,9 @@ Loop::Outcome Loop::run(const std::function<bool()>& done) {
         }
         if (g_interrupt) { // before done(): what follows must not find it pending
             consume_interrupt(L_);
-            return Outcome::Interrupted;
+            if (g_timeout || !end_in_good_order()) {
+                return Outcome::Interrupted;
+            }
         }
         if (done()) {
             return Outcome::Done;
@@ -321,6 +324,18 @@ Loop::Outcome Loop::run(const std::function<bool()>& done) {
             return done() ? Outcome::Done : Outcome::Idle;
         }
     }
+}
+
+/// Whether some block was told to end itself; the next ^C raises.
+bool Loop::end_in_good_order() {
+    bool is_any = false;
+    for (const auto& task : blocked_) {
+        if (const auto end = std::exchange(task->on_interrupt, nullptr)) {
+            end();
+            is_any = true;
+        }
+    }
+    return is_any;
 }
 
 void Loop::interrupt(const std::shared_ptr<Task>& task) {

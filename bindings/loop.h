@@ -37,7 +37,9 @@ struct Task {
     bool interrupt = false;  ///< raise "interrupted" as soon as it runs again
     bool is_watched = false; ///< somebody looks at the outcome: not reported by the loop
     std::vector<std::pair<std::weak_ptr<Task>, uint64_t>> joiners;
-    std::shared_ptr<void> waits_on;       ///< what the block holds (handles of the loop); let go when it ends
+    std::shared_ptr<void> waits_on; ///< what the block holds (handles of the loop); let go when it ends
+    std::function<void()>
+        on_interrupt; ///< what the first ^C does to the block instead of raising; may be empty
     std::shared_ptr<kernel::NetNs> where; ///< network namespace that it runs in; null = the shell's own
 
     Task() = default;
@@ -89,7 +91,7 @@ class Loop {
     void wake_after(Wake wake, uint64_t milliseconds);
 
     /// Runs tasks and events until `done` says so, or nothing can happen any more, or ^C arrives with nobody
-    /// running.
+    /// running and no block that ends itself in good order.
     enum class Outcome : uint8_t { Done, Idle, Interrupted };
     Outcome run(const std::function<bool()>& done);
 
@@ -131,6 +133,7 @@ class Loop {
         uv_timer_t timer{};
     };
     void resume(const std::shared_ptr<Task>& task);
+    [[nodiscard]] bool end_in_good_order();
     [[nodiscard]] Status enter(const std::shared_ptr<kernel::NetNs>& where);
     void finish(const std::shared_ptr<Task>& task, bool ok);
 

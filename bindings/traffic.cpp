@@ -4,6 +4,7 @@
 #include "kernel/traffic.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <set>
 
@@ -15,12 +16,29 @@ namespace mimicsh::lua {
 
 namespace {
 
+/// The thread gets no signals while this lives: one would end a test run halfway, with nobody to say how far.
+class SignalsHeld {
+  public:
+    SignalsHeld() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsHeld(const SignalsHeld&) = delete;
+    SignalsHeld& operator=(const SignalsHeld&) = delete;
+
+  private:
+    sigset_t before_{};
+};
+
 /// One sending. The worker and the loop share it; the loop gives it up when the worker is done.
 struct Job final : kernel::NetNsUser {
     uv_work_t work{};
     std::unique_ptr<kernel::TrafficSender> sender;
     net::TrafficOptions options;
     std::atomic<bool> stop = false;
+    bool is_interrupted = false; ///< by ^C: the report is about a part
     Expected<net::TrafficReport> outcome = net::TrafficReport{};
     Loop* loop = nullptr;
     Wake wake;
@@ -43,11 +61,12 @@ std::set<Job*>& running() {
     return jobs;
 }
 
-int push_report(lua_State* L, const Expected<net::TrafficReport>& outcome) {
+int push_report(lua_State* L, const Job& job) {
+    const auto& outcome = job.outcome;
     if (!outcome) {
         return push_failure(L, outcome.error());
     }
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     const auto number = [L](const char* name, double value) {
         lua_pushnumber(L, value);
         lua_setfield(L, -2, name);
@@ -62,6 +81,10 @@ int push_report(lua_State* L, const Expected<net::TrafficReport>& outcome) {
         push_string(L, outcome->note);
         lua_setfield(L, -2, "note");
     }
+    if (job.is_interrupted) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -2, "interrupted");
+    }
     return 1;
 }
 
@@ -69,7 +92,7 @@ void finish(uv_work_t* work, int) {
     const auto job = std::move(static_cast<Job*>(work->data)->self);
     running().erase(job.get());
     lua_State* L = job->loop->state();
-    const int values = push_report(L, job->outcome);
+    const int values = push_report(L, *job);
     job->loop->wake(job->wake, L, values);
 }
 
@@ -92,6 +115,7 @@ int run(lua_State* L, Expected<std::unique_ptr<kernel::TrafficSender>> sender,
         loop.uv(), &job->work,
         [](uv_work_t* work) {
             auto* own = static_cast<Job*>(work->data);
+            const SignalsHeld held;
             own->outcome = own->sender->run(own->options);
             own->sender.reset(); // takes a while: not the loop's
         },
@@ -102,8 +126,9 @@ int run(lua_State* L, Expected<std::unique_ptr<kernel::TrafficSender>> sender,
     }
     running().insert(job.get());
     loop.ends_with_lab(job);
-    // When the task is interrupted, or gone, the worker ends.
+    // When the task is gone, the worker ends; after ^C the task gets the report on what was sent.
     loop.current()->waits_on = std::shared_ptr<void>(job.get(), [job](void*) { job->stop = true; });
+    loop.current()->on_interrupt = [job] { job->stop = job->is_interrupted = true; };
     return loop.block(L);
 }
 

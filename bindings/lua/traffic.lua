@@ -11,8 +11,8 @@ local WAYS = { auto = true, sendmmsg = true, live = true, xsk = true }
 local Report = { __name = "traffic report" }
 
 function Report.__tostring(report)
-    return ("%d packets in %.3f s: %.0f packets/s by %s%s"):format(report.sent, report.seconds, report.pps, report.how,
-        report.note and " (" .. report.note .. ")" or "")
+    return ("%d packets in %.3f s: %.0f packets/s by %s%s%s"):format(report.sent, report.seconds, report.pps, report.how,
+        report.note and " (" .. report.note .. ")" or "", report.interrupted and " (interrupted)" or "")
 end
 
 local function number_option(value, name, least)
@@ -93,7 +93,7 @@ end
 
 core.doc("traffic.send", traffic.send, [[
 traffic.send{dev=, packets=|pcap=|template=, vary=, count=, rate=, loop=, how="auto"|"sendmmsg"|"xsk"|"live"} -> report | nil, err
-Sends many packets, at a rate or as fast as it goes, while other tasks run: {sent=, seconds=, pps=, how=, note=}.
+Sends many packets, at a rate or as fast as it goes, while other tasks run: {sent=, seconds=, pps=, how=, note=, interrupted=}.
 local _, err = traffic.send{ dev = "no-such-device", template = pkt.eth{}/pkt.ip{} }
 print(err) --> traffic.send: no-such-device: no such interface]])
 

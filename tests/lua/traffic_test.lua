@@ -17,6 +17,16 @@ local function received(host)
     return tonumber((host:run "cat /proc/net/dev".out:match "eth0:%s*%d+%s+(%d+)"))
 end
 
+--- Until so many packets have arrived, or 10 s are over.
+local function wait_for(host, count)
+    for _ = 1, 5000 do
+        if received(host) >= count then
+            return
+        end
+        timer.sleep "2ms"
+    end
+end
+
 --- Captures on a host while fn runs, until `count` packets are there; gives them.
 local function captured(host, count, fn)
     local reader = host:run(function() return assert(pcap.live("eth0", { direction = "in", snaplen = 400 })) end)
@@ -284,9 +294,7 @@ test.case("AF_XDP says what it cannot send, and auto takes the socket then", fun
         -- One socket a queue: whoever comes second is told.
         local first = a:start{ binary, "-e",
             [[traffic.send{ dev = "eth0", packets = { pkt.eth{}/"first" }, loop = true, rate = 1000, how = "xsk" }]] }
-        while received(b) < 2 do
-            timer.sleep "1ms"
-        end
+        wait_for(b, 2)
         _, err = send(a, { packets = { udp(1) }, how = "xsk" })
         test.eq(tostring(err), "traffic.send: eth0: AF_XDP: another socket has the queue")
         test.eq(err.code, "EBUSY")
@@ -326,17 +334,38 @@ test.case("sending holds up nobody, and ends with its task", function()
         assert(send(a, { template = udp(1), count = 50, rate = 500 }))
         assert(ticks >= 5, ticks)
         beat:stop()
-        -- An endless sender in a process of its own ends with the first ^C, and nothing is sent any more.
-        local process = a:start{ binary, "-e",
-            [[traffic.send{ dev = "eth0", packets = { pkt.eth{}/"endless" }, loop = true, rate = 1000 }]] }
-        local before = received(b)
-        while received(b) < before + 10 do
-            timer.sleep "2ms"
-        end
-        test.eq(process:stop(2).code, 130)
-        local after = received(b)
-        timer.sleep "50ms"
-        test.eq(received(b), after)
+    end)
+end)
+
+for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
+    test.case("^C ends an endless sender with the report on what was sent: " .. how, function()
+        with_wire(function(a, b)
+            take_frames(b)
+            -- Another task waits too: it is not disturbed. Nor is what the script does next.
+            local process = a:start{ binary, "-e", ([[
+                local other = task.spawn(function() timer.sleep "20ms" return "undisturbed" end)
+                local report, err = traffic.send{ dev = "eth0", template = pkt.eth{}/"endless", loop = true, rate = 300000, how = "%s" }
+                print(report or err, report and report.interrupted)
+                print(other:join())]]):format(how) }
+            wait_for(b, 1000)
+            local done = process:stop(2)
+            if how == "live" and done.out:find "^traffic.send: " then
+                test.skip(done.out)
+            end
+            test.eq(done.code, 0)
+            local sent, by = done.out:match "^(%d+) packets in [%d.]+ s: %d+ packets/s by (%w+) %(interrupted%)\ttrue\nundisturbed\n$"
+            test.eq(by, how, done.out)
+            test.eq(tonumber(sent), received(b))
+        end)
+    end)
+end
+
+test.case("^C at the prompt shows the report", function()
+    with_wire(function(a, b)
+        local process = a:start({ binary }, { input = [[traffic.send{ dev = "eth0", packets = pkt.eth{}/"x", loop = true }]] .. "\n" })
+        wait_for(b, 10)
+        local done = process:stop(2)
+        assert(done.out:find "%d+ packets in [%d.]+ s: %d+ packets/s by xsk %(interrupted%)", done.out .. done.err)
     end)
 end)
 
