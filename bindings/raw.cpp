@@ -62,10 +62,11 @@ int open_device(lua_State* L) {
         L, net::RawSocket::open_device(std::string(check_string(L, 1, "device")), lua_toboolean(L, 2) != 0));
 }
 
-/// open_protocol(number, is_reading) -> socket | nil, err.
+/// open_protocol(number, is_ipv6, is_reading) -> socket | nil, err.
 int open_protocol(lua_State* L) {
     const auto protocol = static_cast<uint8_t>(check_unsigned(L, 1, "proto", 1, 255));
-    return push_socket(L, net::RawSocket::open_protocol(protocol, lua_toboolean(L, 2) != 0));
+    const auto family = lua_toboolean(L, 2) != 0 ? net::IpFamily::kIpv6 : net::IpFamily::kIpv4;
+    return push_socket(L, net::RawSocket::open_protocol(protocol, family, lua_toboolean(L, 3) != 0));
 }
 
 /// socket_send(socket, list, from) -> how many went out, or that and the error about the next one.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Packets sent and received past the stack: packet(7) sockets of a device, raw(7) sockets of an IPv4
-// protocol.
+// Packets sent and received past the stack: packet(7) sockets of a device, raw(7) sockets of an IP protocol.
 #pragma once
 
 #include <memory>
@@ -20,6 +19,8 @@ struct RawCounters {
     uint64_t errors = 0; ///< packets that the kernel refused
 };
 
+enum class IpFamily : uint8_t { kIpv4, kIpv6 };
+
 /// One socket. Never waits: `send` stops where the kernel has no room, and whoever wants to wait polls `fd`.
 /// It stays in the network namespace of the thread that opened it.
 class RawSocket {
@@ -28,10 +29,11 @@ class RawSocket {
     /// ENODEV the device.
     [[nodiscard]] static Expected<std::unique_ptr<RawSocket>> open_device(const std::string& device,
                                                                           bool is_reading);
-    /// IPv4 packets of a protocol (1 to 255), header included; the kernel routes them by their destination.
+    /// IP packets of a protocol (1 to 255), header included; the kernel routes them by their destination.
     /// Without `is_reading` a filter drops whatever arrives: the kernel copies all of the machine's packets
-    /// of the protocol to such a socket.
-    [[nodiscard]] static Expected<std::unique_ptr<RawSocket>> open_protocol(uint8_t protocol,
+    /// of the protocol to such a socket. Of IPv6 packets it gives no header (ipv6(7)): what is received gets
+    /// one made from what it tells, without extension headers.
+    [[nodiscard]] static Expected<std::unique_ptr<RawSocket>> open_protocol(uint8_t protocol, IpFamily family,
                                                                             bool is_reading);
 
     /// Sends in order, by sendmmsg. Returns how many went out: fewer than given when there is no room for
@@ -51,17 +53,21 @@ class RawSocket {
   private:
     RawSocket(Fd fd, std::string device, bool is_reading);
     [[nodiscard]] Status bind_device(uint32_t ifindex);
+    [[nodiscard]] bool bind_protocol();
     [[nodiscard]] Error send_error(int code, ByteView packet) const;
 
     Fd fd_;
     std::string device_; ///< empty for a protocol's
+    uint8_t protocol_ = 0;
+    IpFamily family_ = IpFamily::kIpv4; ///< of a protocol's
     bool is_reading_;
     uint32_t link_type_;
     RawCounters counters_;
     ByteVec buffer_; ///< room for the packets of one receive
 };
 
-/// The IPv4 source address that packets to `destination` get here, as text. ENETUNREACH without a route.
+/// The source address that packets to an address of either family get here, as text. ENETUNREACH without a
+/// route.
 [[nodiscard]] Expected<std::string> source_address(const std::string& destination);
 
 } // namespace mimicsh::net

@@ -7,12 +7,13 @@ local check_options = core.check_options
 
 local raw = {}
 
-local PROTOCOLS = { icmp = 1, tcp = 6, udp = 17, gre = 47, sctp = 132 }
+local PROTOCOLS = { icmp = 1, tcp = 6, udp = 17, gre = 47, icmp6 = 58, sctp = 132 }
+local FAMILIES = { ip = false, ip6 = true }
 
 local function protocol_number(proto)
     local number = PROTOCOLS[proto] or tonumber(proto)
     if not number or number < 1 or number > 255 or number % 1 ~= 0 then
-        core.fail(("raw.open: proto is a number from 1 to 255 or one of icmp, tcp, udp, gre, sctp, got %s"):format(
+        core.fail(("raw.open: proto is a number from 1 to 255 or one of icmp, icmp6, tcp, udp, gre, sctp, got %s"):format(
             tostring(proto)))
     end
     return number
@@ -25,12 +26,16 @@ local function open_protocol(options)
     if is_reading == nil then
         is_reading = number ~= PROTOCOLS.tcp
     end
-    return c.open_protocol(number, is_reading)
+    local family = options.family or options.proto == "icmp6" and "ip6" or "ip"
+    if FAMILIES[family] == nil then
+        core.fail(("bad argument 'family': expected \"ip\" or \"ip6\", got %s"):format(tostring(family)))
+    end
+    return c.open_protocol(number, FAMILIES[family], is_reading)
 end
 
 function raw.open(what, options)
     if type(what) == "table" then
-        return open_protocol(check_options(what, "raw.open", "proto read"))
+        return open_protocol(check_options(what, "raw.open", "proto family read"))
     elseif type(what) ~= "string" then
         core.fail("bad argument 'device': expected the name of a device or {proto=}, got " .. type(what))
     end
@@ -144,7 +149,7 @@ function raw.keepalive(options)
     if type(options.build) ~= "function" then
         core.fail("bad argument 'build': expected function, got " .. type(options.build))
     elseif type(options.dst) ~= "string" then
-        core.fail("bad argument 'dst': expected an IPv4 address, got " .. type(options.dst))
+        core.fail("bad argument 'dst': expected an IP address, got " .. type(options.dst))
     end
     local every = core.duration(options.every or 5, "every")
     local src, err = c.source_address(options.dst)
@@ -155,7 +160,8 @@ function raw.keepalive(options)
     if options.dev then
         socket, err = raw.open(options.dev, { read = false })
     else
-        socket, err = raw.open{ proto = options.proto or "tcp", read = false }
+        local family = options.dst:find(":", 1, true) and "ip6" or "ip"
+        socket, err = raw.open{ proto = options.proto or "tcp", family = family, read = false }
     end
     if not socket then
         return nil, err
@@ -174,8 +180,8 @@ end
 -- -- Docs --
 
 core.doc("raw.open", raw.open, [[
-raw.open(device [, {read=true}]) or raw.open{proto="icmp"|"tcp"|"udp"|number [, read=]} -> socket | nil, err
-Whole frames of a device, or IPv4 packets of a protocol, which the kernel routes; read=false (tcp: default) drops what comes.
+raw.open(device [, {read=true}]) or raw.open{proto="icmp"|"tcp"|"udp"|number [, family="ip"|"ip6", read=]} -> socket | nil, err
+Whole frames of a device, or IP packets of a protocol, which the kernel routes; read=false (tcp: default) drops what comes.
 local _, err = raw.open "no-such-device"
 print(err) --> raw.open: no-such-device: no such interface]])
 core.doc("raw:send", methods.send, [[

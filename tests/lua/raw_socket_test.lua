@@ -100,24 +100,66 @@ test.case("a socket of ICMP asks the other host and gets its answer", function()
     end)
 end)
 
-test.case("a socket of TCP is not filled by the machine's segments", function()
+test.case("a socket of ICMPv6 gets its answer, with the header that the wire had", function()
     with_wire(function(a)
-        local function queued(sock_line)
-            -- The queue of each raw socket: "tx_queue:rx_queue" in hexadecimal.
-            return tonumber(a:run("cat /proc/net/raw").out:match(sock_line .. " %S+ %x+ %x+:(%x+)"), 16)
+        local sock, frames = open(a, { proto = "icmp6" }), open(a, "eth0")
+        local echo = pkt.ip6{ src = "fd00::1", dst = "fd00::2" } / pkt.icmp6{ type = 128, id = 77, seq = 5 } / "hello"
+        test.eq(sock:send(echo), 1)
+        local function answer_of(socket)
+            local p
+            repeat
+                p = assert(socket:recv(10))
+            until p.icmp6 and p.icmp6.type == 129
+            return p
         end
-        local try = "exec 3<>/dev/tcp/10.0.0.2/9"
-        local sock = open(a, { proto = "tcp" })
-        a:run{ "bash", "-c", try }
-        test.eq(queued ":0006", 0)
-        test.raises(function() sock:recv(0) end, "this socket drops what arrives")
-        sock:close()
-        local reading = open(a, { proto = "tcp", read = true })
-        a:run{ "bash", "-c", try }
-        assert(queued ":0006" > 0)
-        test.eq(assert(reading:recv(10)).tcp.flags, 0x14) -- reset, acknowledged
-    end)
+        local answer = answer_of(sock)
+        test.eq(answer.ip6.src, "fd00::2")
+        test.eq(answer.icmp6.id, 77)
+        test.eq(answer.payload, "hello")
+        test.eq(answer.orig_len, answer.len)
+        assert(answer == answer:wire(), "wrong checksum: " .. answer:show())
+        test.eq(answer:bytes(), answer_of(frames):bytes():sub(15))
+    end, { ipv6 = true })
 end)
+
+test.case("IPv6 packets arrive as they were sent, in order", function()
+    with_wire(function(a, b)
+        local from, to = open(a, { proto = "udp", family = "ip6", read = false }), open(b, { proto = 17, family = "ip6" })
+        local list = {}
+        for i = 1, 150 do
+            list[i] = pkt.ip6{ src = "fd00::1", dst = "fd00::2", tc = i, flow = 0x12340 + i, hlim = 3 + i }
+                / pkt.udp{ sport = 9, dport = 1000 + i } / ("y"):rep(i)
+        end
+        test.eq(from:send(list), 150)
+        for i = 1, 150 do
+            local p = assert(to:recv(10))
+            assert(p == list[i], p:show())
+            assert(p.time > 0ULL)
+        end
+    end, { ipv6 = true })
+end)
+
+for _, family in ipairs{ "ip", "ip6" } do
+    test.case("a socket of TCP is not filled by the machine's segments: " .. family, function()
+        with_wire(function(a)
+            local function queued(sock_line)
+                -- The queue of each raw socket: "tx_queue:rx_queue" in hexadecimal.
+                local list = a:run("cat /proc/net/raw" .. (family == "ip6" and "6" or "")).out
+                return tonumber(list:match(sock_line .. " %S+ %x+ %x+:(%x+)"), 16)
+            end
+            local try = "exec 3<>/dev/tcp/" .. (family == "ip6" and "fd00::2" or "10.0.0.2") .. "/9"
+            local sock = open(a, { proto = "tcp", family = family })
+            a:run{ "bash", "-c", try }
+            test.eq(queued ":0006", 0)
+            test.raises(function() sock:recv(0) end, "this socket drops what arrives")
+            sock:close()
+            local reading = open(a, { proto = "tcp", family = family, read = true })
+            a:run{ "bash", "-c", try }
+            assert(queued ":0006" > 0)
+            test.eq(assert(reading:recv(10)).tcp.flags, 0x14) -- reset, acknowledged
+        end, { ipv6 = true })
+    end)
+end
 
 local FILTER = [[
 #include <linux/bpf.h>
@@ -175,6 +217,9 @@ test.case("what cannot be sent says why, and what was sent before it", function(
         test.eq(refusal(sock:recv(10)), "recv: eth0: the interface is gone")
         local ip = open(a, { proto = 17 })
         test.eq(refusal(ip:send(udp(1))), "send: the packet does not begin with an IPv4 header")
+        local ip6 = open(a, { proto = "udp", family = "ip6" })
+        test.eq(refusal(ip6:send(pkt.ip{ dst = "10.0.0.2" } / pkt.udp{})), "send: the packet does not begin with an IPv6 header")
+        test.eq(refusal(ip6:send(pkt.ip6{ dst = "fd01::1" } / pkt.udp{})), "send: packet of 48 bytes: network is unreachable")
         test.eq(refusal(ip:send(pkt.ip{ dst = "192.0.2.1" } / pkt.udp{})), "send: packet of 28 bytes: network is unreachable")
     end)
 end)
@@ -198,6 +243,7 @@ test.case("what cannot be opened says why", function()
             test.eq(err.code, "ENODEV")
             test.raises(function() raw.open{ proto = 300 } end, "proto is a number from 1 to 255")
             test.raises(function() raw.open{ protocol = 6 } end, "unknown option 'protocol'")
+            test.raises(function() raw.open{ proto = 6, family = "ip7" } end, "bad argument 'family'")
             test.raises(function() raw.open() end, "expected the name of a device")
             local done = a:run{ "setpriv", "--bounding-set", "-net_raw", binary, "-e", [[
                 local _, e = raw.open "eth0"; print(e.code, e, e.hint)
@@ -214,37 +260,40 @@ end)
 
 -- -- Keepalives --
 
-test.case("keepalives go out at once and then every so often, until stopped", function()
-    with_wire(function(a, b)
-        local reader = b:run(function() return assert(pcap.live("eth0", { filter = "tcp dst port 80" })) end)
-        local job = a:run(function()
-            return assert(raw.keepalive{ dst = "10.0.0.2", every = "20ms", build = function(k)
-                return pkt.ip{ src = k.src, dst = k.dst } / pkt.tcp{ dport = 80, seq = k.n, flags = "ack" }
-            end })
-        end)
-        test.eq(job.stats.sent, 1)
-        local n, first = 0, nil
-        for p in reader:packets() do
-            n = n + 1
-            first = first or p.time
-            test.eq(p.tcp.seq, n)
-            test.eq(p.ip.src, "10.0.0.1")
-            if n == 5 then
-                local took = tonumber(p.time - first) / 1e9
-                assert(took >= 0.06, took)
-                break
+for layer, ends in pairs{ ip = { "10.0.0.1", "10.0.0.2" }, ip6 = { "fd00::1", "fd00::2" } } do
+    test.case("keepalives go out at once and then every so often, until stopped: " .. layer, function()
+        with_wire(function(a, b)
+            local reader = b:run(function() return assert(pcap.live("eth0", { filter = "tcp dst port 80" })) end)
+            local job = a:run(function()
+                return assert(raw.keepalive{ dst = ends[2], every = "20ms", build = function(k)
+                    return pkt[layer]{ src = k.src, dst = k.dst } / pkt.tcp{ dport = 80, seq = k.n, flags = "ack" }
+                end })
+            end)
+            test.eq(job.stats.sent, 1)
+            local n, first = 0, nil
+            for p in reader:packets() do
+                n = n + 1
+                first = first or p.time
+                test.eq(p.tcp.seq, n)
+                test.eq(p[layer].src, ends[1])
+                assert(p == p:wire(), "wrong checksum: " .. p:show())
+                if n == 5 then
+                    local took = tonumber(p.time - first) / 1e9
+                    assert(took >= 0.06, took)
+                    break
+                end
             end
-        end
-        job:stop()
-        job:stop()
-        local sent = job.stats.sent
-        test.eq(job.stats.last.tcp.seq, sent)
-        timer.sleep "50ms"
-        test.eq(job.stats.sent, sent)
-        test.eq(job.stats.errors, 0)
-        reader:stop()
+            job:stop()
+            job:stop()
+            local sent = job.stats.sent
+            test.eq(job.stats.last.tcp.seq, sent)
+            timer.sleep "50ms"
+            test.eq(job.stats.sent, sent)
+            test.eq(job.stats.errors, 0)
+            reader:stop()
+        end, { ipv6 = true })
     end)
-end)
+end
 
 test.case("a keepalive counts what does not go out, and goes on", function()
     with_wire(function(a)
@@ -284,9 +333,13 @@ test.case("keepalives that make no sense are refused", function()
                 return raw.keepalive(options)
             end
             local _, err = keepalive{ dst = "nowhere" }
-            test.eq(tostring(err), "raw.keepalive: 'nowhere' is no IPv4 address")
+            test.eq(tostring(err), "raw.keepalive: 'nowhere' is no IP address")
             _, err = keepalive{ dst = "192.0.2.1" }
             test.eq(err.code, "ENETUNREACH")
+            _, err = keepalive{ dst = "fd00::9" } -- IPv6 is off here
+            test.eq(tostring(err), "raw.keepalive: fd00::9: network is unreachable")
+            _, err = keepalive{ dst = "fe80::9" }
+            assert(err.hint:find("dev= sends whole frames", 1, true), tostring(err))
             test.raises(function() raw.keepalive{ dst = "10.0.0.2" } end, "bad argument 'build'")
             test.raises(function() keepalive{} end, "bad argument 'dst'")
             test.raises(function() keepalive{ dst = "10.0.0.2", every = "soon" } end, "every")

@@ -6,15 +6,18 @@ local lab, pkt = require "lab", require "pkt"
 local wire = {}
 
 --- Two hosts and a wire (with further options of l:veth); skipped where that is not allowed.
---- No packets of the hosts' own (IPv6's router searches).
+--- No packets of the hosts' own (IPv6's router searches), unless ipv6=true, which gives them fd00::1 and fd00::2 too.
 function wire.with_wire(fn, options)
     local ok, err = pcall(lab.scope, function(l)
         local a, b = l:ns "a", l:ns "b"
-        for _, host in ipairs{ a, b } do
-            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        end
         options = options or {}
-        options.a_ip, options.b_ip, options.offloads = "10.0.0.1/24", "10.0.0.2/24", false
+        for _, host in ipairs{ a, b } do
+            host:sysctl("net.ipv6.conf.default.disable_ipv6", options.ipv6 and 0 or 1)
+        end
+        options.a_ip, options.b_ip, options.offloads = { "10.0.0.1/24" }, { "10.0.0.2/24" }, false
+        if options.ipv6 then
+            options.a_ip[2], options.b_ip[2], options.ipv6 = "fd00::1/64", "fd00::2/64", nil
+        end
         l:veth(a, b, options)
         fn(a, b, l)
     end)
