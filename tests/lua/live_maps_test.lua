@@ -140,7 +140,7 @@ end)
 
 test.case("a replay counts the changes of the kernel's map", function()
     local behind = kernel()
-    local on_vm = assert(good:load("vm", { maps = { flows = behind.maps.flows } }))
+    local on_vm = assert(good:load("vm", { cpus = 2, maps = { flows = behind.maps.flows } }))
     local report = assert(on_vm.progs.count:replay{ packets = { packet(1, 1), packet(2, 2), packet(1, 3) } })
     test.eq({ report.verdicts, report.maps.flows.added }, { { PASS = 2, TX = 1 }, 2 })
     test.eq(tonumber(behind.maps.flows[1].packets), 2)
