@@ -13,37 +13,37 @@ namespace mimicsh::lua {
 
 namespace {
 
-struct TracePipe {
-    Fd fd; ///< invalid when closed
+struct PipeRef {
+    std::unique_ptr<kernel::TracePipe> pipe; ///< null when closed
     FdWaiters waiters;
 };
 
 } // namespace
 
 template <>
-inline constexpr const char* kTypeName<TracePipe> = "trace pipe";
+inline constexpr const char* kTypeName<PipeRef> = "trace pipe";
 
 namespace {
 
 int open(lua_State* L) {
-    auto fd = kernel::open_trace_pipe();
-    if (!fd) {
-        return push_failure(L, fd.error());
+    auto pipe = kernel::TracePipe::open();
+    if (!pipe) {
+        return push_failure(L, pipe.error());
     }
-    auto pipe = std::make_shared<TracePipe>();
-    pipe->fd = std::move(*fd);
-    push_owner(L, std::move(pipe));
+    auto ref = std::make_shared<PipeRef>();
+    ref->pipe = std::move(*pipe);
+    push_owner(L, std::move(ref));
     return 1;
 }
 
 /// read(pipe) -> text, "" when there is none at hand | nil when closed.
 int read(lua_State* L) {
-    TracePipe& pipe = check<TracePipe>(L, 1, "pipe");
-    if (!pipe.fd.valid()) {
+    PipeRef& ref = check<PipeRef>(L, 1, "pipe");
+    if (ref.pipe == nullptr) {
         return 0;
     }
     std::array<char, 65536> text{};
-    const ssize_t got = ::read(pipe.fd.get(), text.data(), text.size());
+    const ssize_t got = ::read(ref.pipe->fd(), text.data(), text.size());
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
         fail(L, errno_error(errno, "trace", "trace_pipe").message());
     }
@@ -53,16 +53,19 @@ int read(lua_State* L) {
 
 /// wait(pipe [, seconds]) -> true to look again | false after that time. Blocks the task.
 int wait(lua_State* L) {
-    TracePipe& pipe = check<TracePipe>(L, 1, "pipe");
+    PipeRef& ref = check<PipeRef>(L, 1, "pipe");
+    if (ref.pipe == nullptr) {
+        return 0;
+    }
     const auto seconds =
         lua_isnoneornil(L, 2) ? std::nullopt : std::optional(check_duration(L, 2, "timeout"));
-    return pipe.waiters.wait(L, pipe.fd.get(), UV_READABLE, "trace", seconds);
+    return ref.waiters.wait(L, ref.pipe->fd(), UV_READABLE, "trace", seconds);
 }
 
 int close(lua_State* L) {
-    TracePipe& pipe = check<TracePipe>(L, 1, "pipe");
-    pipe.fd.reset();
-    pipe.waiters.wake();
+    PipeRef& ref = check<PipeRef>(L, 1, "pipe");
+    const auto pipe = std::move(ref.pipe); // goes last: those who wait hold it open too
+    ref.waiters.wake();
     return 0;
 }
 
@@ -72,7 +75,7 @@ constexpr Function kTrace[] = {
 } // namespace
 
 void open_trace(lua_State* L) {
-    push_metatable<TracePipe>(L);
+    push_metatable<PipeRef>(L);
     lua_pop(L, 1);
     lua_newtable(L);
     set_functions(L, "trace.", kTrace);

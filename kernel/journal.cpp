@@ -19,6 +19,7 @@
 
 #include "kernel/attach_tc.h"
 #include "kernel/netns.h"
+#include "kernel/trace_pipe.h"
 
 namespace mimicsh::kernel {
 
@@ -198,6 +199,9 @@ namespace {
 std::string undo(const JournalEntry& entry) {
     if (entry.kind == "clsact") {
         return undo_clsact(entry);
+    }
+    if (entry.kind == "trace") {
+        return undo_trace(entry);
     }
     return entry.kind + ": written by another version, left alone";
 }

@@ -15,7 +15,7 @@ namespace mimicsh::kernel {
 
 /// One thing that has to be undone: a kind, and fields that name it by id.
 struct JournalEntry {
-    std::string kind; ///< "clsact"
+    std::string kind; ///< "clsact", "trace"
     std::map<std::string, uint64_t> fields;
 };
 

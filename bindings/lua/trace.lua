@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lua half of module trace: lines of the kernel's trace pipe.
+-- Lua half of module trace: lines that programs in the kernel print.
 local raw = ...
 local core = require "mimicsh.core"
 
@@ -45,7 +45,7 @@ end
 
 core.doc("trace.pipe", trace.pipe, [[
 trace.pipe() -> pipe | nil, err
-Opens the kernel's trace pipe, where bpf_printk writes; where tracefs is not mounted, it is for this process alone.]])
+What programs in the kernel print (bpf_printk) from now on, in a tracing instance of our own that goes with the pipe.]])
 core.doc("trace:lines", methods.lines, [[
 for line in pipe:lines([timeout]) do ... end
 Waits for each line while other tasks run, until pipe:close() or for no longer than the timeout.]])
