@@ -10,6 +10,12 @@ namespace mimicsh::kernel {
 
 ModuleInfo find_module(const std::string& name) {
     ModuleInfo info{name, false, {}};
+    if (name == "vmlinux") {
+        info.is_loaded = true;
+        std::ifstream release("/proc/sys/kernel/osrelease");
+        std::getline(release, info.version);
+        return info;
+    }
     // Names have no slash: nothing outside the folder is meant.
     const std::filesystem::path folder =
         std::filesystem::path("/sys/module") / std::filesystem::path(name).filename();

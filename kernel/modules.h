@@ -14,6 +14,7 @@ struct ModuleInfo {
     std::string version; ///< of the module, when it says one
 };
 
+/// "vmlinux" is the kernel itself; its version is the release.
 [[nodiscard]] ModuleInfo find_module(const std::string& name);
 
 /// ENOENT, with how to load it, when the module is not there.

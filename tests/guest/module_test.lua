@@ -50,3 +50,13 @@ test.case("a function that neither the kernel nor a module has is named", functi
     assert(tostring(err):find("extern mimicsh_toy_none is no function that this kernel or a module of it gives", 1, true),
         tostring(err))
 end)
+
+test.case("functions of modules are listed", function()
+    local toy = kernel.module "toy"
+    test.eq({ toy.kfuncs, toy.kfuncs_reason }, { { "mimicsh_toy_sum" } })
+    -- As net/netfilter/nf_conntrack_bpf.c has them, from 6.1 to 6.12.
+    test.eq(kernel.module("nf_conntrack").kfuncs, { "bpf_ct_change_status", "bpf_ct_change_timeout", "bpf_ct_insert_entry",
+        "bpf_ct_release", "bpf_ct_set_status", "bpf_ct_set_timeout", "bpf_skb_ct_alloc", "bpf_skb_ct_lookup",
+        "bpf_xdp_ct_alloc", "bpf_xdp_ct_lookup" })
+    test.eq(kernel.module("veth").kfuncs, {})
+end)

@@ -140,7 +140,11 @@ test.case("features are probed, modules are told", function()
         test.eq(feature.available, feature.reason == "")
     end
     test.eq({ names.xdp, names.test_run, names.ringbuf }, { true, true, true })
-    test.eq(kernel.module "no_such_module", { name = "no_such_module", is_loaded = false, version = "" })
+    test.eq(kernel.module "no_such_module", { name = "no_such_module", is_loaded = false, version = "",
+        kfuncs_reason = "it is not loaded" })
+    local own = kernel.module "vmlinux"
+    test.eq({ own.is_loaded, own.version }, { true, io.open("/proc/sys/kernel/osrelease"):read "*l" })
+    test.eq((own.kfuncs == nil) == (own.kfuncs_reason ~= nil), true)
     local _, err = kernel.need "no_such_module"
     test.eq(err.hint, "modprobe no_such_module loads it, where it is installed")
 end)
