@@ -241,14 +241,9 @@ local function wait_running(wire)
     end
 end
 
-local VETH_OPTIONS = "a_ip b_ip a_name b_name a_mac b_mac mtu offloads"
+local VETH_OPTIONS = "a_ip b_ip a_name b_name a_mac b_mac mtu offloads loss delay"
 
---- A wire between two hosts. Devices are called eth0, eth1, ... unless named, and are up.
-function Lab.veth(_, a, b, options)
-    options = check_options(options, "veth", VETH_OPTIONS)
-    if getmetatable(a) ~= Host or getmetatable(b) ~= Host then
-        core.fail("veth: expected two hosts of the lab")
-    end
+local function pair(a, b, options)
     local wire = { a = a, b = b }
     wire.a_name = options.a_name or next_device(a)
     wire.b_name = options.b_name or next_device(b)
@@ -269,9 +264,69 @@ function Lab.veth(_, a, b, options)
     return wire
 end
 
+--- Carries what arrives on one device to another, as a task, until the lab ends.
+local function carry(wire, from, to)
+    local function send(packet)
+        pcall(to.send, to, packet) -- what is on its way when the lab ends arrives nowhere
+    end
+    require("task").spawn(function()
+        for packet in function() return from:recv() end do
+            if math.random() < wire.loss then
+                wire.lost = wire.lost + 1
+            else
+                wire.carried = wire.carried + 1
+                if wire.delay == 0 then
+                    send(packet)
+                else
+                    timer.after(wire.delay, function() send(packet) end)
+                end
+            end
+        end
+    end)
+end
+
+--- A wire with a host in its middle that nobody sees, in which this process carries the packets: it can lose and delay them.
+local function slow_wire(l, a, b, options)
+    if options.offloads then
+        core.fail "veth: a wire with loss or delay has no offloads: its packets are carried whole"
+    end
+    local loss, delay = options.loss or 0, core.duration(options.delay or 0, "delay")
+    if type(loss) ~= "number" or not (loss >= 0 and loss <= 1) then
+        core.fail "bad argument 'loss': expected a share from 0 to 1"
+    end
+    l.slow_wires = (l.slow_wires or 0) + 1
+    local middle = l:ns("(wire " .. l.slow_wires .. ")")
+    middle:sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    local function half(host, side)
+        return pair(host, middle, { a_ip = options[side .. "_ip"], a_name = options[side .. "_name"],
+            a_mac = options[side .. "_mac"], mtu = options.mtu, offloads = false })
+    end
+    local left, right = half(a, "a"), half(b, "b")
+    local wire = { a = a, b = b, a_name = left.a_name, b_name = right.a_name, loss = loss, delay = delay, lost = 0, carried = 0 }
+    local one, other = middle:run(function()
+        local sockets = require "raw"
+        return built(sockets.open(left.b_name)), built(sockets.open(right.b_name))
+    end)
+    carry(wire, one, other)
+    carry(wire, other, one)
+    return wire
+end
+
+--- A wire between two hosts. Devices are called eth0, eth1, ... unless named, and are up.
+function Lab:veth(a, b, options)
+    options = check_options(options, "veth", VETH_OPTIONS)
+    if getmetatable(a) ~= Host or getmetatable(b) ~= Host then
+        core.fail("veth: expected two hosts of the lab")
+    end
+    if options.loss or options.delay then
+        return slow_wire(self, a, b, options)
+    end
+    return pair(a, b, options)
+end
+
 --- A bridge with a wire to each host: {hosts={...}, ips={host name = address}, name=}.
 function Lab:bridge(options)
-    options = check_options(options, "bridge", "name hosts ips mtu offloads")
+    options = check_options(options, "bridge", "name hosts ips mtu offloads loss delay")
     local name = options.name or "br0"
     local switch = self:ns(name)
     built(raw.bridge(switch.handle, name))
@@ -279,7 +334,7 @@ function Lab:bridge(options)
     local ips = options.ips or {}
     for i, host in ipairs(options.hosts or {}) do
         local wire = self:veth(host, switch, { a_ip = ips[host.name], b_name = "port" .. i, mtu = options.mtu,
-            offloads = options.offloads })
+            offloads = options.offloads, loss = options.loss, delay = options.delay })
         built(raw.master(switch.handle, wire.b_name, name))
     end
     return switch
@@ -352,10 +407,10 @@ core.doc("lab:ns", Lab.ns, [[
 l:ns(name) -> host
 Makes a host, a network namespace with a loopback device; host:run(fn) or host:run(command) acts there.]])
 core.doc("lab:veth", Lab.veth, [[
-l:veth(a, b, {a_ip=, b_ip=, a_name=, b_name=, a_mac=, b_mac=, mtu=, offloads=}) -> wire
-Joins two hosts by a wire, whose ends are wire.a_name and wire.b_name: eth0, eth1, ... unless named.]])
+l:veth(a, b, {a_ip=, b_ip=, a_name=, b_name=, a_mac=, b_mac=, mtu=, offloads=, loss=, delay=}) -> wire
+Joins two hosts by a wire, whose ends are wire.a_name and wire.b_name; loss is a share, delay a time in each direction.]])
 core.doc("lab:bridge", Lab.bridge, [[
-l:bridge{hosts={a, b}, ips={a="10.0.0.1/24"}, name=, mtu=, offloads=} -> host
+l:bridge{hosts={a, b}, ips={a="10.0.0.1/24"}, name=, mtu=, offloads=, loss=, delay=} -> host
 Makes a bridge, in a namespace of its own, with a wire to each of the hosts.]])
 core.doc("lab:topology", Lab.topology, [[
 l:topology{hosts={"a", "b"}, wires={{"a", "b", a_ip=}}, bridges=, routes={{"a", "default", via=}}, forward=} -> {name=host}

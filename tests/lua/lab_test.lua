@@ -275,6 +275,56 @@ local function gone_after(fn)
     end)
 end
 
+test.case("a wire loses and delays packets", function()
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        local wire = l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24", delay = "30ms" })
+        local ping = a:run{ "busybox", "ping", "-c", "3", "-i", "0.1", "-W", "5", "10.0.0.2" }
+        local fastest = ping.out:match "min/avg/max = ([%d.]+)/"
+        assert(fastest, ping.out .. ping.err)
+        assert(tonumber(fastest) >= 58, fastest) -- timers count whole milliseconds
+        test.eq(wire.lost, 0)
+        assert(wire.carried >= 6)
+    end)
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        for _, host in ipairs{ a, b } do
+            host:sysctl("net.ipv6.conf.default.disable_ipv6", 1) -- it would send too
+        end
+        local wire = l:veth(a, b, { a_ip = "10.0.0.1/24", b_ip = "10.0.0.2/24", loss = 0.3 })
+        local got = 0
+        local sender, receiver = a:run(function() return assert(raw.open "eth0") end),
+            b:run(function() return assert(raw.open "eth0") end)
+        local packet = pkt.eth{ dst = "ff:ff:ff:ff:ff:ff" } / pkt.ip{ dst = "10.0.0.2" } / pkt.udp{ dport = 9 } / "x"
+        task.spawn(function()
+            for _ in function() return receiver:recv() end do
+                got = got + 1
+            end
+        end)
+        for _ = 1, 40 do
+            for _ = 1, 10 do
+                assert(sender:send(packet))
+            end
+            timer.sleep(0.001)
+        end
+        for _ = 1, 1000 do
+            if wire.lost + wire.carried >= 400 and got >= wire.carried then
+                break
+            end
+            timer.sleep(0.005)
+        end
+        test.eq(wire.lost + wire.carried, 400)
+        test.eq(got, wire.carried)
+        test.near(wire.lost, 120, 60) -- six and a half standard deviations
+    end)
+    in_lab(function(l)
+        local a, b = l:ns "a", l:ns "b"
+        test.raises(function() l:veth(a, b, { loss = 2 }) end, "a share from 0 to 1")
+        test.raises(function() l:veth(a, b, { delay = "soon" }) end, "delay")
+        test.raises(function() l:veth(a, b, { loss = 0.1, offloads = true }) end, "no offloads")
+    end)
+end)
+
 test.case("a lab ends with what was opened in it: sockets, captures, keepalives, attachments, tasks", function()
     local sock, reader, job, staying, watcher
     local links, heard, seen = {}, 0, 0

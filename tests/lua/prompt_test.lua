@@ -136,6 +136,8 @@ if binary and read_all "command -v tmux" ~= "" then
     os.execute("mkdir -m 700 " .. folder .. " " .. folder .. "/config " .. folder .. "/config/mimicsh")
     -- A first session keeps the server until the last case has ended it.
     tmux = ("NO_COLOR= TMUX= LC_ALL=C.UTF-8 tmux -u -S %s/socket -f /dev/null "):format(folder)
+    local said = run("new-session", "-d", "-s", "keeper", "exec cat")
+    assert(said == "", said)
 end
 
 local PROGRAM = "i = assert(assert(bpf.asm '.map flows type=hash key=u32 value=u64 entries=8\\nr0 = 2\\nexit'):load 'vm')"
