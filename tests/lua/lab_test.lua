@@ -327,7 +327,7 @@ end)
 
 test.case("a lab ends with what was opened in it: sockets, captures, keepalives, attachments, tasks", function()
     local sock, reader, job, staying, watcher
-    local links, heard, seen = {}, 0, 0
+    local links, heard, seen, go = {}, 0, 0, task.channel(1)
     gone_after(function(inner)
         inner:run(function()
             sock, reader = assert(raw.open "eth0"), assert(pcap.live "eth0")
@@ -341,7 +341,7 @@ test.case("a lab ends with what was opened in it: sockets, captures, keepalives,
             else
                 test.eq(err.code, "EPERM")
             end
-            staying = task.spawn(function() timer.sleep(0.3) end)
+            staying = task.spawn(function() go:recv() end)
         end)
         watcher = task.spawn(function() return pcall(staying.join, staying) end)
         task.spawn(function()
@@ -373,6 +373,7 @@ test.case("a lab ends with what was opened in it: sockets, captures, keepalives,
         test.eq(l.is_attached, false)
         test.eq(l:detach(), true)
     end
+    go:send(true)
     local ok, _, err = watcher:join()
     test.eq({ ok, tostring(err) }, { true, "enter: network namespace: its lab has ended" })
 end)
