@@ -217,6 +217,14 @@ int push_link(lua_State* L, Expected<std::unique_ptr<kernel::Link>> link) {
         Loop::of(L).ends_with_lab(ref);
     }
     push_owner(L, std::move(ref));
+    // The prompt names the links that are left.
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua_getfield(L, -1, "links");
+    lua_pushvalue(L, -4);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+    lua_pop(L, 3);
     return 1;
 }
 

@@ -3,14 +3,10 @@
 #include "kernel/differences.h"
 
 #include <algorithm>
-#include <map>
 #include <vector>
 
 namespace mimicsh::kernel {
 
-namespace {
-
-/// All entries of a map, or what stopped the walk.
 std::map<ByteVec, ByteVec> entries_of(Map& map, std::string& error) {
     std::map<ByteVec, ByteVec> all;
     MapCursor cursor;
@@ -33,6 +29,8 @@ std::map<ByteVec, ByteVec> entries_of(Map& map, std::string& error) {
     }
     return all;
 }
+
+namespace {
 
 /// A record for comparing: long ones by their length, both ends and a sum.
 std::string text_of(ByteView record, uint32_t cpu) {

@@ -165,9 +165,23 @@ struct Repl::Input {
     bool is_end = false;
 };
 
+namespace {
+
+/// For repl(), which opens no prompt inside another.
+void set_at_prompt(lua_State* L, bool is_open) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua_pushboolean(L, is_open ? 1 : 0);
+    lua_setfield(L, -2, "at_prompt");
+    lua_pop(L, 2);
+}
+
+} // namespace
+
 Repl::Repl(lua::State& state, Reporter& reporter, bool quiet, int environment)
     : state_(state), L_(state.lua()), reporter_(reporter), input_(std::make_unique<Input>(state.loop().uv())),
       is_terminal_(isatty(STDIN_FILENO) != 0), environment_(environment) {
+    set_at_prompt(L_, true);
     if (is_terminal_ && !quiet) {
         std::puts("mimicsh " MIMICSH_VERSION "  help() lists what there is, ^D leaves");
     }
@@ -180,7 +194,9 @@ Repl::Repl(lua::State& state, Reporter& reporter, bool quiet, int environment)
     }
 }
 
-Repl::~Repl() = default;
+Repl::~Repl() {
+    set_at_prompt(L_, false);
+}
 
 bool Repl::is_line_over() const {
     return input_->is_end || input_->has_line() || input_->is_too_long();

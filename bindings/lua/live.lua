@@ -399,12 +399,19 @@ function M.known()
     return table.concat(names, "\n")
 end
 
---- "mimicsh[veth0:xdp]> " while links of this process are attached.
+--- "mimicsh[veth0:xdp]> " while links of this session are attached.
 function M.prompt()
-    local names = {}
-    for _, name in ipairs(core.live_links and core.live_links() or {}) do
-        names[#names + 1] = name
+    local places, names = {}, {}
+    for link in next, core.links do
+        if link.is_attached then
+            local info = link.info
+            places[(info.device or "cgroup") .. ":" .. (info.mode and "xdp" or info.dir or info.kind)] = true
+        end
     end
+    for place in next, places do
+        names[#names + 1] = place
+    end
+    table.sort(names)
     return #names > 0 and "mimicsh[" .. table.concat(names, " ") .. "]> " or "mimicsh> "
 end
 

@@ -143,6 +143,9 @@ end
 -- (names as keys), names(value) (a list), get(value, name), keys(value, most), element(value) (names of an element's fields).
 core.completions = {}
 
+-- Links that scripts hold, as keys.
+core.links = setmetatable({}, { __mode = "k" })
+
 -- -- Globals that load their half at first use --
 
 local function lazy(half, name)

@@ -196,6 +196,9 @@ end
 -- -- A prompt in the middle of a script --
 
 function M.repl()
+    if core.at_prompt then
+        core.fail "repl: a prompt is open already; it opens one inside a script"
+    end
     local names, places = {}, {}
     local values = {}
     local info = debug.getinfo(3, "f") -- behind the lazy global

@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include "kernel/differences.h"
 #include "tests/kernel/map_parity.h"
 
 namespace mimicsh::test {
@@ -33,25 +34,9 @@ class LiveMapParity : public MapParity {
 
     /// Contents of a map as text, in the order of keys.
     static std::string contents(Map& map) {
-        std::map<std::string, std::string> entries;
-        MapCursor cursor;
-        const size_t key_size = map.info().key_size;
-        const size_t value_size = host_value_size(map.info());
-        while (!cursor.done) {
-            ByteVec keys;
-            ByteVec values;
-            const auto count = map.next_batch(cursor, keys, values, 64);
-            if (!count) {
-                return count.error().message();
-            }
-            for (size_t i = 0; i < *count; ++i) {
-                entries[to_hex(ByteView(keys).subspan(i * key_size, key_size))] =
-                    to_hex(ByteView(values).subspan(i * value_size, value_size));
-            }
-        }
         std::string text;
-        for (const auto& [key, value] : entries) {
-            text += key + ": " + value + "\n";
+        for (const auto& [key, value] : kernel::entries_of(map, text)) {
+            text += to_hex(key) + ": " + to_hex(value) + "\n";
         }
         return text;
     }

@@ -67,6 +67,23 @@ local function kinds()
     return table.concat(list, ", ")
 end
 
+test.case("the prompt names what is attached", function()
+    local prompt = require("mimicsh.live").prompt
+    with_wire(function(inst, _, b)
+        b:run(function()
+            collectgarbage() -- links of other cases
+            test.eq(prompt(), "mimicsh> ")
+            local first = assert(xdp.attach(inst.progs.passer, "eth0"))
+            local second = assert(tc.attach(inst.progs.ok, "eth0", { dir = "egress" }))
+            test.eq(prompt(), "mimicsh[eth0:egress eth0:xdp]> ")
+            first:detach()
+            test.eq(prompt(), "mimicsh[eth0:egress]> ")
+            second:detach()
+            test.eq(prompt(), "mimicsh> ")
+        end)
+    end)
+end)
+
 for _, mode in ipairs{ "native", "skb" } do
     test.case("xdp, mode " .. mode .. ": attach, replace in place, detach", function()
         with_wire(function(inst, a, b)

@@ -55,6 +55,14 @@ test.case("a timeout is a positive number of seconds", function()
     end
 end)
 
+test.case("there is one prompt at a time", function()
+    local result = run("", "repl()\n")
+    test.eq(result.err, "stdin:1: repl: a prompt is open already; it opens one inside a script\n")
+    with_script("local x = 1\nrepl()\nprint(x)\nrepl()", function(path)
+        test.eq(run(path, "x = x + 1\n").out, "2\n") -- the second ends at once: the input has
+    end)
+end)
+
 test.case("errors of filters and of the assembler show the place", function()
     local filter = run([[-e 'assert(bpf.filter("udp prt 53", {hit="DROP", miss="PASS"}))']])
     test.eq(filter.err, "mimicsh: pcap: filter:1:5: can't parse filter expression: syntax error\n    udp prt 53\n        ^\n" ..

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -15,9 +16,9 @@ namespace {
 
 class HistoryFile : public testing::Test {
   protected:
-    void SetUp() override { ASSERT_NE(mkdtemp(folder_), nullptr); }
+    void SetUp() override { ASSERT_TRUE(std::filesystem::create_directory(folder_)); }
     void TearDown() override { std::filesystem::remove_all(folder_); }
-    [[nodiscard]] std::string folder() const { return std::string(folder_) + "/mimicsh"; }
+    [[nodiscard]] std::string folder() const { return (folder_ / "mimicsh").string(); }
     [[nodiscard]] std::string path() const { return folder() + "/history"; }
 
     static mode_t mode(const std::string& path) {
@@ -26,7 +27,8 @@ class HistoryFile : public testing::Test {
     }
 
   private:
-    char folder_[32] = "/tmp/mimicsh-history.XXXXXX";
+    std::filesystem::path folder_ =
+        std::filesystem::temp_directory_path() / ("mimicsh-history-" + std::to_string(getpid()));
 };
 
 TEST_F(HistoryFile, OnlyItsOwnerReadsIt) {
