@@ -158,6 +158,9 @@ int layer_index(lua_State* L) {
     size_t layer = 0;
     const LayerRef& ref = check_layer(L, 1, layer);
     const net::Field& field = check_field(L, ref);
+    if (!ref.box->packet.placed(layer, field)) { // an optional field
+        return 0;
+    }
     push_value(L, ref.box->packet.get(layer, field), field.bit_width);
     return 1;
 }
@@ -167,7 +170,9 @@ int layer_newindex(lua_State* L) {
     const LayerRef& ref = check_layer(L, 1, layer);
     const net::Field& field = check_field(L, ref);
     const std::string name(field.name);
-    if (const auto done = ref.box->packet.set(layer, name, check_value(L, 3, name)); !done) {
+    const bool is_removal = field.presence >= 0 && lua_isnil(L, 3);
+    const net::FieldValue value = is_removal ? net::FieldValue(ByteVec()) : check_value(L, 3, name);
+    if (const auto done = ref.box->packet.set(layer, name, value); !done) {
         fail(L, done.error().message());
     }
     return 0;
@@ -181,7 +186,7 @@ int layer_tostring(lua_State* L) {
     text += '{';
     bool is_first = true;
     for (const auto& field : layout.fields) {
-        if (!field.is_view) {
+        if (!field.is_view && ref.box->packet.placed(layer, field)) {
             text +=
                 (is_first ? "" : ", ") + std::string(field.name) + "=" + ref.box->packet.text(layer, field);
             is_first = false;

@@ -2,6 +2,7 @@
 // Building packets.
 #include "net/build.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mimicsh::net {
@@ -27,7 +28,7 @@ Packet default_layer(const ProtocolLayout& layout) {
     for (const Field& field : layout.fields) {
         if (field.kind == FieldKind::kIp6) {
             put_default_ip6(bytes.data() + field.bit_offset / 8U, field.default_value);
-        } else if (field.bit_width != 0 && !field.is_view) {
+        } else if (field.bit_width != 0 && !field.is_view && field.presence < 0) {
             store_field(bytes.data(), field, field.default_value);
         }
     }
@@ -43,8 +44,19 @@ Expected<Packet> build_layer(Protocol protocol, const std::vector<FieldSetting>&
     if (!packet) {
         return packet.error();
     }
+    // In the order of the table, whatever order a Lua table gives them: a field behind the flag that removes
+    // it.
+    const ProtocolLayout& layout = layout_of(protocol);
+    std::vector<const FieldSetting*> settings;
     for (const FieldSetting& setting : fields) {
-        if (Status status = packet->set(0, setting.name, setting.value); !status) {
+        settings.push_back(&setting);
+    }
+    std::ranges::stable_sort(settings, {}, [&](const FieldSetting* setting) {
+        const Field* field = find_field(layout, setting->name);
+        return field != nullptr ? field_index(layout, *field) : layout.fields.size();
+    });
+    for (const FieldSetting* setting : settings) {
+        if (Status status = packet->set(0, setting->name, setting->value); !status) {
             status.error().op = "build packet";
             return status.error();
         }

@@ -2,6 +2,8 @@
 // Dissecting by the layout table.
 #include "net/dissect.h"
 
+#include <algorithm>
+
 #include "net/pcap_file.h"
 
 namespace mimicsh::net {
@@ -25,6 +27,13 @@ std::string of_bytes(size_t size) {
     return std::to_string(size) + " bytes";
 }
 
+// The size of a header by its length field, its presence flags or its contents.
+uint64_t stated_size(const ProtocolLayout& layout, ByteView rest) {
+    const Field* field = layout.with_role(FieldRole::kHeaderLength);
+    return field != nullptr ? load_field(rest.data(), *field) * layout.header_unit + layout.header_base
+                            : header_size_by_flags(layout, rest.data());
+}
+
 // The header's size if these bytes can be this protocol, else 0 with a note.
 uint32_t header_size(Walk& walk, const ProtocolLayout& layout, ByteView rest) {
     if (rest.size() < layout.header_minimum) {
@@ -42,13 +51,10 @@ uint32_t header_size(Walk& walk, const ProtocolLayout& layout, ByteView rest) {
         }
     }
     const Field* field = layout.with_role(FieldRole::kHeaderLength);
-    if (field == nullptr) {
-        return layout.header_minimum;
-    }
-    uint64_t size = load_field(rest.data(), *field) * layout.header_unit + layout.header_base;
+    uint64_t size = stated_size(layout, rest);
     if (size < layout.header_minimum || size > rest.size()) {
         stop(walk, layout,
-             std::string(field->name) + " gives a header of " + of_bytes(size) +
+             std::string(field != nullptr ? field->name : "flags") + " gives a header of " + of_bytes(size) +
                  (size < layout.header_minimum
                       ? ", at least " + std::to_string(layout.header_minimum) + " are needed"
                       : ", " + std::to_string(rest.size()) + " are left"));
@@ -90,14 +96,14 @@ std::optional<Protocol> next_protocol(Walk& walk, const ProtocolLayout& layout, 
         stop(walk, layout, "a later fragment, its payload starts in another packet");
         return std::nullopt;
     }
-    const Field* field = layout.with_role(FieldRole::kNextHeader);
-    uint64_t value = field != nullptr ? load_field(header, *field) : 0;
-    for (const NextHeader& next : field != nullptr ? layout.next : std::span<const NextHeader>()) {
-        if (next.value == value) {
-            return next.protocol;
-        }
+    if (const Field* port = layout.with_role(FieldRole::kNextPort)) {
+        uint64_t one = load_field(header, *port);
+        uint64_t other = load_field(header, *layout.with_role(FieldRole::kOtherPort));
+        auto next = find_next(layout, std::min(one, other));
+        return next ? next : find_next(layout, std::max(one, other));
     }
-    return std::nullopt;
+    const Field* field = layout.with_role(FieldRole::kNextHeader);
+    return field != nullptr ? find_next(layout, load_field(header, *field)) : layout.always_next;
 }
 
 } // namespace
@@ -117,6 +123,10 @@ Packet dissect(ByteView bytes, Protocol first) {
         }
         uint32_t size = header_size(walk, layout, bytes.subspan(offset, end - offset));
         if (size == 0) {
+            const bool is_guess =
+                !walk.layers.empty() &&
+                layout_of(walk.layers.back().protocol).with_role(FieldRole::kNextPort) != nullptr;
+            walk.note = is_guess ? std::string() : walk.note; // a port promises nothing
             break;
         }
         end = payload_end(walk, layout, offset, size, end);

@@ -4,382 +4,16 @@
 
 #include <cstddef>
 
+#include "net/layout_ip.h"
+#include "net/layout_link.h"
+#include "net/layout_transport.h"
+#include "net/layout_tunnel.h"
+
 namespace mimicsh::net {
 
 namespace {
 
-using Kind = FieldKind;
-using Role = FieldRole;
-
-/* -- Numbers that name protocols ------------------------------------------ */
-
-constexpr NextHeader kEtherTypes[] = {
-    {0x0800, Protocol::kIp},   {0x86dd, Protocol::kIp6},  {0x0806, Protocol::kArp},
-    {0x8100, Protocol::kVlan}, {0x88a8, Protocol::kVlan},
-};
-constexpr NamedValue kEtherTypeNames[] = {{0x0800, "ip"},   {0x86dd, "ip6"},  {0x0806, "arp"},
-                                          {0x8100, "vlan"}, {0x88a8, "qinq"}, {0x8847, "mpls"},
-                                          {0x88cc, "lldp"}};
-constexpr NextHeader kIpNumbers[] = {
-    {1, Protocol::kIcmp},    {6, Protocol::kTcp},      {17, Protocol::kUdp},      {58, Protocol::kIcmp6},
-    {0, Protocol::kHopOpts}, {43, Protocol::kRouting}, {44, Protocol::kFragment}, {60, Protocol::kDstOpts},
-};
-constexpr NamedValue kIpNumberNames[] = {
-    {1, "icmp"},     {2, "igmp"},      {4, "ipip"},     {6, "tcp"},    {17, "udp"},   {41, "ip6"},
-    {47, "gre"},     {50, "esp"},      {51, "ah"},      {58, "icmp6"}, {59, "none"},  {0, "hopopts"},
-    {43, "routing"}, {44, "fragment"}, {60, "dstopts"}, {89, "ospf"},  {132, "sctp"},
-};
-// IPv4 knows no extension headers; these numbers are not followed below it.
-constexpr NextHeader kIp4Numbers[] = {
-    {1, Protocol::kIcmp},
-    {6, Protocol::kTcp},
-    {17, Protocol::kUdp},
-    {58, Protocol::kIcmp6},
-};
-
-/* -- Link layer ----------------------------------------------------------- */
-
-constexpr Field kEthFields[] = {
-    {.name = "dst", .bit_offset = 0, .bit_width = 48, .kind = Kind::kMac, .default_value = 0x020000000002},
-    {.name = "src", .bit_offset = 48, .bit_width = 48, .kind = Kind::kMac, .default_value = 0x020000000001},
-    {.name = "type",
-     .bit_offset = 96,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .default_value = 0x9000,
-     .role = Role::kNextHeader,
-     .names = kEtherTypeNames},
-};
-
-constexpr Field kVlanFields[] = {
-    {.name = "prio", .bit_offset = 0, .bit_width = 3, .kind = Kind::kUint, .also = "pcp"},
-    {.name = "dei", .bit_offset = 3, .bit_width = 1, .kind = Kind::kUint},
-    {.name = "id", .bit_offset = 4, .bit_width = 12, .kind = Kind::kUint, .default_value = 1, .also = "vid"},
-    {.name = "type",
-     .bit_offset = 16,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .default_value = 0x9000,
-     .role = Role::kNextHeader,
-     .names = kEtherTypeNames},
-};
-
-constexpr NamedValue kArpOps[] = {{1, "request"}, {2, "reply"}};
-constexpr Field kArpFields[] = {
-    {.name = "hwtype", .bit_offset = 0, .bit_width = 16, .kind = Kind::kUint, .default_value = 1},
-    {.name = "ptype",
-     .bit_offset = 16,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .default_value = 0x0800,
-     .names = kEtherTypeNames},
-    {.name = "hwlen",
-     .bit_offset = 32,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 6,
-     .role = Role::kFixed},
-    {.name = "plen",
-     .bit_offset = 40,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 4,
-     .role = Role::kFixed},
-    {.name = "op",
-     .bit_offset = 48,
-     .bit_width = 16,
-     .kind = Kind::kUint,
-     .default_value = 1,
-     .names = kArpOps},
-    {.name = "hwsrc", .bit_offset = 64, .bit_width = 48, .kind = Kind::kMac, .default_value = 0x020000000001},
-    {.name = "psrc", .bit_offset = 112, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000201},
-    {.name = "hwdst", .bit_offset = 144, .bit_width = 48, .kind = Kind::kMac},
-    {.name = "pdst", .bit_offset = 192, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000202},
-};
-
-/* -- IPv4 ----------------------------------------------------------------- */
-
-constexpr NamedValue kIpFlags[] = {{4, "rb"}, {2, "df"}, {1, "mf"}};
-constexpr OptionLayout kIpOptions[] = {
-    {.kind = 0, .name = "eol", .is_single = true},
-    {.kind = 1, .name = "nop", .is_single = true},
-    {.kind = 7, .name = "rr"},
-    {.kind = 68, .name = "ts"},
-    {.kind = 130, .name = "sec"},
-    {.kind = 131, .name = "lsrr"},
-    {.kind = 137, .name = "ssrr"},
-    {.kind = 148, .name = "ra", .width = 2},
-};
-constexpr Field kIpFields[] = {
-    {.name = "version",
-     .bit_offset = 0,
-     .bit_width = 4,
-     .kind = Kind::kUint,
-     .default_value = 4,
-     .role = Role::kFixed},
-    {.name = "ihl",
-     .bit_offset = 4,
-     .bit_width = 4,
-     .kind = Kind::kUint,
-     .default_value = 5,
-     .role = Role::kHeaderLength},
-    {.name = "tos", .bit_offset = 8, .bit_width = 8, .kind = Kind::kHex},
-    {.name = "dscp", .bit_offset = 8, .bit_width = 6, .kind = Kind::kUint, .is_view = true},
-    {.name = "ecn", .bit_offset = 14, .bit_width = 2, .kind = Kind::kUint, .is_view = true},
-    {.name = "len",
-     .bit_offset = 16,
-     .bit_width = 16,
-     .kind = Kind::kUint,
-     .role = Role::kLength,
-     .also = "length"},
-    {.name = "id", .bit_offset = 32, .bit_width = 16, .kind = Kind::kUint},
-    {.name = "flags", .bit_offset = 48, .bit_width = 3, .kind = Kind::kFlags, .names = kIpFlags},
-    {.name = "mf",
-     .bit_offset = 50,
-     .bit_width = 1,
-     .kind = Kind::kUint,
-     .role = Role::kMore,
-     .is_view = true},
-    {.name = "frag", .bit_offset = 51, .bit_width = 13, .kind = Kind::kUint, .role = Role::kFragment},
-    {.name = "ttl", .bit_offset = 64, .bit_width = 8, .kind = Kind::kUint, .default_value = 64},
-    {.name = "proto",
-     .bit_offset = 72,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 253,
-     .role = Role::kNextHeader,
-     .names = kIpNumberNames,
-     .also = "protocol"},
-    {.name = "checksum",
-     .bit_offset = 80,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .role = Role::kChecksum,
-     .also = "chksum"},
-    {.name = "src", .bit_offset = 96, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000201},
-    {.name = "dst", .bit_offset = 128, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000202},
-    {.name = "options", .bit_offset = 160, .bit_width = 0, .kind = Kind::kOptions},
-};
-
-/* -- IPv6 and its extension headers --------------------------------------- */
-
-// Default addresses are 2001:db8::1 and ::2; a default of 128 bits is the documentation prefix plus the
-// value.
-constexpr Field kIp6Fields[] = {
-    {.name = "version",
-     .bit_offset = 0,
-     .bit_width = 4,
-     .kind = Kind::kUint,
-     .default_value = 6,
-     .role = Role::kFixed},
-    {.name = "tclass", .bit_offset = 4, .bit_width = 8, .kind = Kind::kHex, .also = "tc"},
-    {.name = "dscp", .bit_offset = 4, .bit_width = 6, .kind = Kind::kUint, .is_view = true},
-    {.name = "ecn", .bit_offset = 10, .bit_width = 2, .kind = Kind::kUint, .is_view = true},
-    {.name = "flow", .bit_offset = 12, .bit_width = 20, .kind = Kind::kHex, .also = "fl"},
-    {.name = "len",
-     .bit_offset = 32,
-     .bit_width = 16,
-     .kind = Kind::kUint,
-     .role = Role::kLength,
-     .also = "plen"},
-    {.name = "next",
-     .bit_offset = 48,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 59,
-     .role = Role::kNextHeader,
-     .names = kIpNumberNames,
-     .also = "nh"},
-    {.name = "hlim",
-     .bit_offset = 56,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 64,
-     .also = "hop_limit"},
-    {.name = "src", .bit_offset = 64, .bit_width = 128, .kind = Kind::kIp6, .default_value = 1},
-    {.name = "dst", .bit_offset = 192, .bit_width = 128, .kind = Kind::kIp6, .default_value = 2},
-};
-
-constexpr OptionLayout kIp6Options[] = {
-    {.kind = 0, .name = "pad1", .is_single = true},
-    {.kind = 1, .name = "padn"},
-    {.kind = 5, .name = "ra", .width = 2},
-    {.kind = 0xc2, .name = "jumbo", .width = 4},
-    {.kind = 0xc9, .name = "home"},
-};
-constexpr Field kOptionHeaderFields[] = {
-    {.name = "next",
-     .bit_offset = 0,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 59,
-     .role = Role::kNextHeader,
-     .names = kIpNumberNames,
-     .also = "nh"},
-    {.name = "len", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint, .role = Role::kHeaderLength},
-    {.name = "options", .bit_offset = 16, .bit_width = 0, .kind = Kind::kOptions},
-};
-constexpr Field kRoutingFields[] = {
-    {.name = "next",
-     .bit_offset = 0,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 59,
-     .role = Role::kNextHeader,
-     .names = kIpNumberNames,
-     .also = "nh"},
-    {.name = "len", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint, .role = Role::kHeaderLength},
-    {.name = "type", .bit_offset = 16, .bit_width = 8, .kind = Kind::kUint},
-    {.name = "left", .bit_offset = 24, .bit_width = 8, .kind = Kind::kUint, .also = "segleft"},
-    {.name = "data", .bit_offset = 32, .bit_width = 0, .kind = Kind::kBytes},
-};
-constexpr Field kFragmentFields[] = {
-    {.name = "next",
-     .bit_offset = 0,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 59,
-     .role = Role::kNextHeader,
-     .names = kIpNumberNames,
-     .also = "nh"},
-    {.name = "reserved", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint},
-    {.name = "frag",
-     .bit_offset = 16,
-     .bit_width = 13,
-     .kind = Kind::kUint,
-     .role = Role::kFragment,
-     .also = "offset"},
-    {.name = "reserved2", .bit_offset = 29, .bit_width = 2, .kind = Kind::kUint},
-    {.name = "more",
-     .bit_offset = 31,
-     .bit_width = 1,
-     .kind = Kind::kUint,
-     .role = Role::kMore,
-     .also = "mf"},
-    {.name = "id", .bit_offset = 32, .bit_width = 32, .kind = Kind::kHex},
-};
-
-/* -- ICMP ----------------------------------------------------------------- */
-
-constexpr NamedValue kIcmpTypes[] = {
-    {0, "echo-reply"},   {3, "unreachable"},    {5, "redirect"},
-    {8, "echo-request"}, {11, "time-exceeded"}, {12, "parameter"},
-};
-constexpr NamedValue kIcmp6Types[] = {
-    {1, "unreachable"},
-    {2, "too-big"},
-    {3, "time-exceeded"},
-    {4, "parameter"},
-    {128, "echo-request"},
-    {129, "echo-reply"},
-    {130, "listener-query"},
-    {133, "router-solicitation"},
-    {134, "router-advertisement"},
-    {135, "neighbor-solicitation"},
-    {136, "neighbor-advertisement"},
-    {143, "listener-report"},
-};
-// The second word means different things per type; id and seq are the echo's, the views serve the others.
-constexpr Field kIcmpFields[] = {
-    {.name = "type",
-     .bit_offset = 0,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 8,
-     .names = kIcmpTypes},
-    {.name = "code", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint},
-    {.name = "checksum",
-     .bit_offset = 16,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .role = Role::kChecksum,
-     .also = "chksum"},
-    {.name = "id", .bit_offset = 32, .bit_width = 16, .kind = Kind::kUint},
-    {.name = "seq", .bit_offset = 48, .bit_width = 16, .kind = Kind::kUint},
-    {.name = "rest", .bit_offset = 32, .bit_width = 32, .kind = Kind::kHex, .is_view = true},
-    {.name = "mtu", .bit_offset = 48, .bit_width = 16, .kind = Kind::kUint, .is_view = true},
-    {.name = "gateway", .bit_offset = 32, .bit_width = 32, .kind = Kind::kIp4, .is_view = true},
-};
-constexpr Field kIcmp6Fields[] = {
-    {.name = "type",
-     .bit_offset = 0,
-     .bit_width = 8,
-     .kind = Kind::kUint,
-     .default_value = 128,
-     .names = kIcmp6Types},
-    {.name = "code", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint},
-    {.name = "checksum",
-     .bit_offset = 16,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .role = Role::kChecksum,
-     .also = "chksum"},
-    {.name = "id", .bit_offset = 32, .bit_width = 16, .kind = Kind::kUint},
-    {.name = "seq", .bit_offset = 48, .bit_width = 16, .kind = Kind::kUint},
-    {.name = "rest", .bit_offset = 32, .bit_width = 32, .kind = Kind::kHex, .is_view = true},
-    {.name = "mtu", .bit_offset = 32, .bit_width = 32, .kind = Kind::kUint, .is_view = true},
-};
-
-/* -- Transport ------------------------------------------------------------ */
-
-constexpr Field kUdpFields[] = {
-    {.name = "sport", .bit_offset = 0, .bit_width = 16, .kind = Kind::kUint, .default_value = 1024},
-    {.name = "dport", .bit_offset = 16, .bit_width = 16, .kind = Kind::kUint, .default_value = 9},
-    {.name = "len",
-     .bit_offset = 32,
-     .bit_width = 16,
-     .kind = Kind::kUint,
-     .role = Role::kLength,
-     .also = "length"},
-    {.name = "checksum",
-     .bit_offset = 48,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .role = Role::kChecksum,
-     .also = "chksum"},
-};
-
-constexpr NamedValue kTcpFlags[] = {{0x02, "syn"}, {0x10, "ack"}, {0x01, "fin"}, {0x04, "rst"}, {0x08, "psh"},
-                                    {0x20, "urg"}, {0x40, "ece"}, {0x80, "cwr"}, {0x100, "ae"}};
-constexpr OptionLayout kTcpOptions[] = {
-    {.kind = 0, .name = "eol", .is_single = true},
-    {.kind = 1, .name = "nop", .is_single = true},
-    {.kind = 2, .name = "mss", .width = 2},
-    {.kind = 3, .name = "wscale", .width = 1},
-    {.kind = 4, .name = "sackok"},
-    {.kind = 5, .name = "sack", .width = 4},
-    {.kind = 8, .name = "timestamp", .width = 4},
-    {.kind = 34, .name = "tfo"},
-};
-constexpr Field kTcpFields[] = {
-    {.name = "sport", .bit_offset = 0, .bit_width = 16, .kind = Kind::kUint, .default_value = 1024},
-    {.name = "dport", .bit_offset = 16, .bit_width = 16, .kind = Kind::kUint, .default_value = 80},
-    {.name = "seq", .bit_offset = 32, .bit_width = 32, .kind = Kind::kUint},
-    {.name = "ack", .bit_offset = 64, .bit_width = 32, .kind = Kind::kUint},
-    {.name = "doff",
-     .bit_offset = 96,
-     .bit_width = 4,
-     .kind = Kind::kUint,
-     .default_value = 5,
-     .role = Role::kHeaderLength,
-     .also = "dataofs"},
-    {.name = "reserved", .bit_offset = 100, .bit_width = 3, .kind = Kind::kUint},
-    {.name = "flags",
-     .bit_offset = 103,
-     .bit_width = 9,
-     .kind = Kind::kFlags,
-     .default_value = 0x02,
-     .names = kTcpFlags},
-    {.name = "window", .bit_offset = 112, .bit_width = 16, .kind = Kind::kUint, .default_value = 65535},
-    {.name = "checksum",
-     .bit_offset = 128,
-     .bit_width = 16,
-     .kind = Kind::kHex,
-     .role = Role::kChecksum,
-     .also = "chksum"},
-    {.name = "urgent", .bit_offset = 144, .bit_width = 16, .kind = Kind::kUint, .also = "urgptr"},
-    {.name = "options", .bit_offset = 160, .bit_width = 0, .kind = Kind::kOptions},
-};
+using namespace tables;
 
 /* -- The table ------------------------------------------------------------ */
 
@@ -485,6 +119,7 @@ constexpr ProtocolLayout kProtocols[] = {
                 .title = "UDP",
                 .fields = kUdpFields,
                 .header_minimum = 8,
+                .next = kUdpPorts,
                 .checksum = ChecksumRule::kPseudo,
                 .ip_number = 17,
                 .checksum_optional = true,
@@ -499,6 +134,21 @@ constexpr ProtocolLayout kProtocols[] = {
                 .checksum = ChecksumRule::kPseudo,
                 .ip_number = 6,
                 .summary = "sport > dport flags"}),
+    with_roles({.protocol = Protocol::kGre,
+                .name = "gre",
+                .title = "Generic routing encapsulation",
+                .fields = kGreFields,
+                .header_minimum = 4,
+                .next = kGreTypes,
+                .checksum = ChecksumRule::kData,
+                .summary = "key"}),
+    with_roles({.protocol = Protocol::kVxlan,
+                .name = "vxlan",
+                .title = "VXLAN",
+                .fields = kVxlanFields,
+                .header_minimum = 8,
+                .always_next = Protocol::kEth,
+                .summary = "vni"}),
 };
 
 } // namespace
@@ -531,6 +181,46 @@ const Field* find_field(const ProtocolLayout& layout, std::string_view name) {
 
 size_t field_index(const ProtocolLayout& layout, const Field& field) {
     return static_cast<size_t>(&field - layout.fields.data());
+}
+
+std::optional<Protocol> find_next(const ProtocolLayout& layout, uint64_t value) {
+    for (const NextHeader& next : layout.next) {
+        if (next.value == value) {
+            return next.protocol;
+        }
+    }
+    return std::nullopt;
+}
+
+/* -- Fields in bytes ------------------------------------------------------ */
+
+namespace {
+
+bool is_present(const uint8_t* header, const Field& field) {
+    return field.presence < 0 || (header[field.presence / 8] >> (7 - field.presence % 8) & 1) != 0;
+}
+
+} // namespace
+
+uint16_t header_size_by_flags(const ProtocolLayout& layout, const uint8_t* header) {
+    unsigned bits = layout.header_minimum * 8U;
+    for (const Field& field : layout.fields) {
+        bits += field.presence >= 0 && is_present(header, field) ? field.bit_width : 0U;
+    }
+    return static_cast<uint16_t>(bits / 8);
+}
+
+std::optional<Field> place_field(const ProtocolLayout& layout, const uint8_t* header, const Field& field) {
+    if (!is_present(header, field)) {
+        return std::nullopt;
+    }
+    Field placed = field;
+    for (const Field& before : layout.fields) {
+        if (before.bit_offset < field.bit_offset && !is_present(header, before)) {
+            placed.bit_offset = static_cast<uint16_t>(placed.bit_offset - before.bit_width);
+        }
+    }
+    return placed;
 }
 
 uint64_t load_field(const uint8_t* header, const Field& field) {

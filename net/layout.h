@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,8 @@ enum class Protocol : uint8_t {
     kIcmp6,
     kUdp,
     kTcp,
+    kGre,
+    kVxlan,
 };
 
 enum class FieldKind : uint8_t {
@@ -43,6 +46,8 @@ enum class FieldRole : uint8_t {
     kHeaderLength, ///< header bytes = value * header_unit + header_base
     kLength,       ///< header and payload bytes = value + length_base
     kNextHeader,   ///< names the protocol that follows (ProtocolLayout::next)
+    kNextPort,     ///< a port that may name it: the smaller of the two that ProtocolLayout::next knows does
+    kOtherPort,    ///< the other port; never filled
     kFragment,     ///< where not 0, the payload starts inside another packet's and is not dissected
     kMore,         ///< set: the payload goes on in another packet, its checksum cannot be checked
     kChecksum,
@@ -67,6 +72,9 @@ struct Field {
     std::string_view also = {};             ///< a second accepted name
     bool is_view = false; ///< overlaps other fields: can be read and set, is not shown or compared
     ByteOrder order = ByteOrder::kBig; ///< kLittle only for whole bytes
+    /// Bit offset of the flag that says whether the field is there; -1: always. Such fields lie behind the
+    /// minimal header one behind the other; bit_offset counts as if all of them were there.
+    int8_t presence = -1;
 };
 
 /// One kind of option inside a kOptions field.
@@ -99,6 +107,7 @@ struct ProtocolLayout {
     uint8_t header_base = 0;
     uint8_t length_base = 0; ///< bytes of this header that the kLength field does not count
     std::span<const NextHeader> next = {};
+    std::optional<Protocol> always_next = {}; ///< what follows when no field names it
     std::span<const OptionLayout> options = {};
     bool option_length_has_head = true; ///< the length byte of an option counts kind and length bytes
     bool has_payload = true;            ///< false: what follows the header is padding
@@ -122,6 +131,14 @@ struct ProtocolLayout {
 /// By name or second name; nullptr when there is none.
 [[nodiscard]] const Field* find_field(const ProtocolLayout& layout, std::string_view name);
 [[nodiscard]] size_t field_index(const ProtocolLayout& layout, const Field& field);
+
+/// The protocol that a value of the kNextHeader field or a port names.
+[[nodiscard]] std::optional<Protocol> find_next(const ProtocolLayout& layout, uint64_t value);
+/// Bytes of a header that starts with these (header_minimum of them at least) by its presence flags.
+[[nodiscard]] uint16_t header_size_by_flags(const ProtocolLayout& layout, const uint8_t* header);
+/// The field where it lies in this header; nothing when its flag says that it is not there.
+[[nodiscard]] std::optional<Field> place_field(const ProtocolLayout& layout, const uint8_t* header,
+                                               const Field& field);
 
 /// Reads a field of 1 to 64 bits; the header must cover it.
 [[nodiscard]] uint64_t load_field(const uint8_t* header, const Field& field);

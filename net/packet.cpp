@@ -118,9 +118,14 @@ Expected<FieldValue> Packet::get(size_t layer, std::string_view name) const {
     return get(layer, **field);
 }
 
+std::optional<Field> Packet::placed(size_t layer, const Field& field) const {
+    return place_field(layout_of(layers_[layer].protocol), header(layer).data(), field);
+}
+
 FieldValue Packet::get(size_t layer, const Field& field) const {
     if (is_number(field)) {
-        return load_field(header(layer).data(), field);
+        auto place = placed(layer, field);
+        return place ? FieldValue(load_field(header(layer).data(), *place)) : FieldValue(ByteVec());
     }
     ByteView bytes = field_bytes(header(layer), field);
     if (field.kind == FieldKind::kBytes) {
@@ -147,7 +152,8 @@ std::string Packet::text(size_t layer, const Field& field) const {
     case FieldKind::kFlags:
         break;
     }
-    return value_text(field, load_field(header(layer).data(), field));
+    auto place = placed(layer, field);
+    return place ? value_text(field, load_field(header(layer).data(), *place)) : "";
 }
 
 /* -- Writing -------------------------------------------------------------- */
@@ -221,6 +227,22 @@ Expected<ByteVec> Packet::encode(const ProtocolLayout& layout, const Field& fiel
     return *std::move(parsed);
 }
 
+namespace {
+
+bool is_nothing(const FieldValue& value) {
+    const auto* bytes = std::get_if<ByteVec>(&value);
+    const auto* text = std::get_if<std::string>(&value);
+    return (bytes != nullptr && bytes->empty()) || (text != nullptr && text->empty());
+}
+
+bool is_presence_flag(const ProtocolLayout& layout, const Field& flag) {
+    return std::ranges::any_of(layout.fields, [&](const Field& field) {
+        return field.presence >= 0 && field.presence == flag.bit_offset && flag.bit_width == 1;
+    });
+}
+
+} // namespace
+
 Status Packet::set(size_t layer, std::string_view name, const FieldValue& value) {
     auto found = lookup(layer, name, "set field");
     if (!found) {
@@ -228,6 +250,11 @@ Status Packet::set(size_t layer, std::string_view name, const FieldValue& value)
     }
     const Field& field = **found;
     const ProtocolLayout& layout = layout_of(layers_[layer].protocol);
+    if (field.presence >= 0 && is_nothing(value)) {
+        set_presence(layer, static_cast<unsigned>(field.presence), false);
+        fill(false);
+        return {};
+    }
     auto encoded = encode(layout, field, value);
     if (!encoded) {
         return encoded.error();
@@ -245,16 +272,18 @@ Status Packet::set(size_t layer, std::string_view name, const FieldValue& value)
                              std::to_string(encoded->size()) + " bytes, the header has room for " +
                                  std::to_string(most - first));
         }
-        resize_header(layer, size);
-        encoded->resize(size - first);
-        std::copy(encoded->begin(), encoded->end(),
-                  bytes_.begin() + layers_[layer].offset + narrow<ptrdiff_t>(first));
+        set_rest(layer, field, *encoded, size);
     } else if (is_number(field)) {
         uint64_t number = 0;
         for (uint8_t byte : *encoded) {
             number = number << 8 | byte;
         }
-        store_field(bytes_.data() + layers_[layer].offset, field, number);
+        if (is_presence_flag(layout, field)) {
+            set_presence(layer, field.bit_offset, number != 0);
+        } else if (field.presence >= 0 && !placed(layer, field)) {
+            set_presence(layer, static_cast<unsigned>(field.presence), true);
+        }
+        store_field(bytes_.data() + layers_[layer].offset, *placed(layer, field), number);
     } else {
         std::copy(encoded->begin(), encoded->end(),
                   bytes_.begin() + layers_[layer].offset + narrow<ptrdiff_t>(first));
@@ -282,6 +311,39 @@ Status Packet::set_payload(ByteView payload) {
     }
     fill(false);
     return {};
+}
+
+// Writes the rest of a header that gets this size; what is missing is 0.
+void Packet::set_rest(size_t layer, const Field& field, ByteView bytes, size_t new_size) {
+    resize_header(layer, new_size);
+    auto at = bytes_.begin() + layers_[layer].offset + field.bit_offset / 8;
+    auto end = std::copy(bytes.begin(), bytes.end(), at);
+    std::fill(end, bytes_.begin() + layers_[layer].offset + layers_[layer].size, uint8_t{0});
+}
+
+// Optional fields appear as 0 and take their value with them when they go; the others keep theirs.
+void Packet::set_presence(size_t layer, unsigned flag_bit, bool is_on) {
+    const ProtocolLayout& layout = layout_of(layers_[layer].protocol);
+    std::vector<std::pair<const Field*, uint64_t>> kept;
+    for (const Field& field : layout.fields) {
+        if (auto place = placed(layer, field); place && field.presence >= 0) {
+            kept.emplace_back(&field, load_field(header(layer).data(), *place));
+        }
+        if (field.presence == static_cast<int>(flag_bit) && !is_on) {
+            layers_[layer].explicit_fields &= ~(uint32_t{1} << field_index(layout, field));
+        }
+    }
+    uint8_t& flags = bytes_[layers_[layer].offset + flag_bit / 8];
+    auto mask = static_cast<uint8_t>(0x80U >> flag_bit % 8);
+    flags = static_cast<uint8_t>(is_on ? flags | mask : flags & ~mask);
+    resize_header(layer, header_size_by_flags(layout, bytes_.data() + layers_[layer].offset));
+    uint8_t* start = bytes_.data() + layers_[layer].offset;
+    std::fill(start + layout.header_minimum, start + layers_[layer].size, uint8_t{0});
+    for (const auto& [field, value] : kept) {
+        if (auto place = placed(layer, *field)) {
+            store_field(start, *place, value);
+        }
+    }
 }
 
 // Grows or shrinks a header at its end; what follows moves.

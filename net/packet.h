@@ -58,13 +58,18 @@ class Packet {
     /// Reads a field by its name. Fails on a layer that is not there (ENOENT) and on an unknown name (EINVAL,
     /// with the names as hint).
     [[nodiscard]] Expected<FieldValue> get(size_t layer, std::string_view field) const;
+    /// An optional field that is not there reads as no bytes (text: "").
     [[nodiscard]] FieldValue get(size_t layer, const Field& field) const;
+    /// The field where it lies in the layer's header; nothing for an optional one that is not there.
+    [[nodiscard]] std::optional<Field> placed(size_t layer, const Field& field) const;
     /// The value as show() prints it: names, flags, addresses, hexadecimal.
     [[nodiscard]] std::string text(size_t layer, const Field& field) const;
 
     /// Writes a field. A value out of range is refused with the range. Changing options or routing data moves
     /// what follows. Lengths and checksums that the user never wrote are filled again; those of a dissected
-    /// packet stay as they are until fix(). Which headers there are does not change: dissect again for that.
+    /// packet stay as they are until fix(). Writing an optional field, or the flag that says it is there,
+    /// makes it appear; no bytes (or "") remove it. Which headers there are does not change: dissect again
+    /// for that.
     [[nodiscard]] Status set(size_t layer, std::string_view field, const FieldValue& value);
     /// Replaces the payload, with the same effects. Refused above kMaxBuiltPacket (EMSGSIZE).
     [[nodiscard]] Status set_payload(ByteView payload);
@@ -72,6 +77,8 @@ class Packet {
     /// Recomputes all lengths, header lengths and checksums, explicit ones too. The checksum of a transport
     /// header in an IP fragment and a UDP checksum of 0 in a dissected IPv4 packet are left alone.
     void fix();
+    /// Whether the nearest IP header below a layer is IPv6, where a UDP checksum must not be 0.
+    [[nodiscard]] bool is_over_ip6(size_t layer) const;
     /// A fixed copy: what would be sent.
     [[nodiscard]] Packet wire() const;
     /// The checksum a layer should have; nothing where the layer has none or is cut off or a fragment.
@@ -87,11 +94,15 @@ class Packet {
     [[nodiscard]] Expected<ByteVec> encode(const ProtocolLayout& layout, const Field& field,
                                            const FieldValue& value) const;
     void resize_header(size_t layer, size_t new_size);
+    void set_presence(size_t layer, unsigned flag_bit, bool is_on);
+    void set_rest(size_t layer, const Field& field, ByteView bytes, size_t new_size);
+    void fill_next(size_t layer);
     void fill(bool is_forced);
     void fill_lengths(bool is_forced);
     void fill_checksums(bool is_forced);
     [[nodiscard]] uint64_t role_value(size_t layer, FieldRole role) const;
     [[nodiscard]] bool is_inside_fragment(size_t layer) const;
+    [[nodiscard]] std::optional<size_t> ip_below(size_t layer) const;
     [[nodiscard]] std::optional<uint16_t> compute_checksum(size_t layer) const;
     [[nodiscard]] std::optional<uint64_t> pseudo_sum(size_t layer, uint32_t length) const;
 

@@ -22,6 +22,26 @@ bool Packet::is_inside_fragment(size_t layer) const {
 
 /* -- Next headers and lengths --------------------------------------------- */
 
+// The next header's number, or the port that names it where neither port does yet.
+void Packet::fill_next(size_t layer) {
+    const ProtocolLayout& layout = layout_of(layers_[layer].protocol);
+    const Protocol above = layers_[layer + 1].protocol;
+    const Field* field = layout.with_role(FieldRole::kNextHeader);
+    if (const Field* port = layout.with_role(FieldRole::kNextPort)) {
+        const bool is_named = find_next(layout, role_value(layer, FieldRole::kOtherPort)) == above;
+        field = is_named ? nullptr : port;
+    }
+    if (field == nullptr || (layers_[layer].explicit_fields >> field_index(layout, *field) & 1) != 0) {
+        return;
+    }
+    for (const NextHeader& next : layout.next) {
+        if (next.protocol == above) {
+            store_field(bytes_.data() + layers_[layer].offset, *field, next.value);
+            return;
+        }
+    }
+}
+
 void Packet::fill_lengths(bool is_forced) {
     for (size_t i = 0; i < layers_.size(); i++) {
         const Layer& layer = layers_[i];
@@ -30,14 +50,8 @@ void Packet::fill_lengths(bool is_forced) {
         auto is_explicit = [&](const Field& field) {
             return (layer.explicit_fields >> field_index(layout, field) & 1) != 0;
         };
-        if (const Field* field = layout.with_role(FieldRole::kNextHeader);
-            field != nullptr && !is_explicit(*field) && i + 1 < layers_.size()) {
-            for (const NextHeader& next : layout.next) {
-                if (next.protocol == layers_[i + 1].protocol) {
-                    store_field(header, *field, next.value);
-                    break;
-                }
-            }
+        if (i + 1 < layers_.size()) {
+            fill_next(i);
         }
         if (const Field* field = layout.with_role(FieldRole::kHeaderLength);
             field != nullptr && (is_forced || !is_explicit(*field))) {
@@ -92,22 +106,34 @@ ByteView final_destination(const Packet& packet, size_t ip, size_t transport) {
 
 std::optional<uint64_t> Packet::pseudo_sum(size_t layer, uint32_t length) const {
     uint8_t number = layout_of(layers_[layer].protocol).ip_number;
+    auto ip = ip_below(layer);
+    if (!ip) {
+        return std::nullopt;
+    }
+    bool is_ip4 = layers_[*ip].protocol == Protocol::kIp;
+    ByteView source = is_ip4 ? header(*ip).subspan(12, 4) : header(*ip).subspan(8, 16);
+    return pseudo_header_sum(source, final_destination(*this, *ip, layer), number, length);
+}
+
+std::optional<size_t> Packet::ip_below(size_t layer) const {
     for (size_t ip = layer; ip-- > 0;) {
-        Protocol protocol = layers_[ip].protocol;
-        if (protocol == Protocol::kIp || protocol == Protocol::kIp6) {
-            ByteView source =
-                protocol == Protocol::kIp ? header(ip).subspan(12, 4) : header(ip).subspan(8, 16);
-            return pseudo_header_sum(source, final_destination(*this, ip, layer), number, length);
+        if (layers_[ip].protocol == Protocol::kIp || layers_[ip].protocol == Protocol::kIp6) {
+            return ip;
         }
     }
     return std::nullopt;
+}
+
+bool Packet::is_over_ip6(size_t layer) const {
+    auto ip = ip_below(layer);
+    return ip && layers_[*ip].protocol == Protocol::kIp6;
 }
 
 std::optional<uint16_t> Packet::compute_checksum(size_t index) const {
     const Layer& layer = layers_[index];
     const ProtocolLayout& layout = layout_of(layer.protocol);
     const Field* field = layout.with_role(FieldRole::kChecksum);
-    if (field == nullptr || layout.checksum == ChecksumRule::kNone) {
+    if (field == nullptr || layout.checksum == ChecksumRule::kNone || !placed(index, *field)) {
         return std::nullopt;
     }
     uint64_t sum = 0;
@@ -161,8 +187,7 @@ void Packet::fill_checksums(bool is_forced) {
             continue;
         }
         uint8_t* header = bytes_.data() + layers_[i].offset;
-        if (is_explicit && layout.checksum_optional && load_field(header, *field) == 0 &&
-            !find(Protocol::kIp6).has_value()) {
+        if (is_explicit && layout.checksum_optional && load_field(header, *field) == 0 && !is_over_ip6(i)) {
             continue;
         }
         if (auto value = compute_checksum(i)) {

@@ -45,11 +45,15 @@ Expected<Place> find_place(const Packet& packet, const std::string& name) {
         return bad(name, std::string(layout->name) + " has no such field");
     }
     const uint16_t bits = field->bit_width;
+    const auto placed = packet.placed(*layer, *field);
+    if (!placed) {
+        return bad(name, "the header has no such field now");
+    }
     if ((bits != 8 && bits != 16 && bits != 32 && bits != 48) || field->bit_offset % 8 != 0 ||
         field->order != ByteOrder::kBig) {
         return bad(name, "only whole fields of 8, 16, 32 and 48 bits vary");
     }
-    return Place{*layer, field, packet.layers()[*layer].offset + field->bit_offset / 8u, bits / 8u};
+    return Place{*layer, field, packet.layers()[*layer].offset + placed->bit_offset / 8u, bits / 8u};
 }
 
 uint64_t load_number(const uint8_t* from, size_t width) {

@@ -49,7 +49,7 @@ std::string checksum_remark(const Packet& packet, size_t layer, const Field& fie
     if (!expected || *expected == value) {
         return "";
     }
-    if (value == 0 && layout.checksum_optional && !packet.find(Protocol::kIp6)) {
+    if (value == 0 && layout.checksum_optional && !packet.is_over_ip6(layer)) {
         return " (not computed)";
     }
     return " (wrong, should be 0x" + hex_text(*expected, 4) + ")";
@@ -75,7 +75,7 @@ std::string show(const Packet& packet) {
                 std::to_string(packet.layers()[i].size) + " bytes\n";
         for (const Field& field : layout.fields) {
             std::string value = packet.text(i, field);
-            if (field.is_view || (field.bit_width == 0 && value.empty())) {
+            if (field.is_view || value.empty()) {
                 continue;
             }
             if (field.role == FieldRole::kChecksum) {
@@ -108,7 +108,8 @@ std::string summary(const Packet& packet) {
             std::string_view word = words.substr(0, words.find(' '));
             words.remove_prefix(std::min(words.size(), word.size() + 1));
             const Field* field = find_field(layout, word);
-            part += " " + (field != nullptr ? packet.text(i, *field) : std::string(word));
+            std::string value = field != nullptr ? packet.text(i, *field) : std::string(word);
+            part += value.empty() ? "" : " " + value;
         }
         add(part);
     }
@@ -162,6 +163,31 @@ bool is_filled(const Field& field) {
            field.role == FieldRole::kNextHeader || field.role == FieldRole::kChecksum;
 }
 
+// A port that the builder writes for the header that follows.
+bool is_filled_port(const Packet& packet, size_t layer, const Field& field) {
+    if (field.role != FieldRole::kNextPort || layer + 1 == packet.layers().size()) {
+        return false;
+    }
+    const ProtocolLayout& layout = layout_of(packet.layers()[layer].protocol);
+    const uint8_t* header = packet.header(layer).data();
+    const Protocol above = packet.layers()[layer + 1].protocol;
+    return find_next(layout, load_field(header, field)) == above &&
+           find_next(layout, load_field(header, *layout.with_role(FieldRole::kOtherPort))) != above;
+}
+
+// A flag that the optional field written out sets anyway, or an optional field that is 0 as its flag makes
+// it.
+bool is_implied(const Packet& packet, size_t layer, const Field& field) {
+    const FieldValue value = packet.get(layer, field);
+    if (field.presence >= 0) {
+        return value == FieldValue(uint64_t{0}) || value == FieldValue(ByteVec());
+    }
+    return std::ranges::any_of(layout_of(packet.layers()[layer].protocol).fields, [&](const Field& other) {
+        return other.presence >= 0 && other.presence == field.bit_offset && !is_filled(other) &&
+               !is_implied(packet, layer, other);
+    });
+}
+
 std::vector<LayerSpec> specs_with_plain_fields(const Packet& packet) {
     std::vector<LayerSpec> specs;
     for (size_t i = 0; i < packet.layers().size(); i++) {
@@ -169,7 +195,8 @@ std::vector<LayerSpec> specs_with_plain_fields(const Packet& packet) {
         LayerSpec spec{protocol};
         auto plain = build_layer(protocol);
         for (const Field& field : layout_of(protocol).fields) {
-            bool is_skipped = field.is_view || is_filled(field) || !plain;
+            bool is_skipped = field.is_view || is_filled(field) || !plain ||
+                              is_filled_port(packet, i, field) || is_implied(packet, i, field);
             if (!is_skipped && plain->get(0, field) != packet.get(i, field)) {
                 spec.fields.push_back({std::string(field.name), packet.get(i, field)});
             }

@@ -54,6 +54,17 @@ test.case("copies are independent and compare by bytes", function()
     test.eq({ diff[1].layer, diff[1].field, diff[1].before, diff[1].after }, { "ip", "ttl", "5", "6" })
 end)
 
+test.case("GRE and VXLAN stack, parse and rebuild; optional fields come and go", function()
+    local p = pkt.eth{} / pkt.ip{} / pkt.udp{} / pkt.vxlan{ vni = 7 } / pkt.eth{} / pkt.ip{} / pkt.gre{ key = 5 }
+        / pkt.ip6{} / pkt.udp{ dport = 9 } / "x"
+    test.eq({ p.udp.dport, p["ip#2"].proto, p.gre.proto, p.gre.has_key, p.gre.seq }, { 4789, 47, 0x86dd, 1, nil })
+    test.eq(pkt.parse(p:bytes()).layers, { "eth", "ip", "udp", "vxlan", "eth", "ip", "gre", "ip6", "udp" })
+    test.eq(assert(loadstring("local pkt = ...; return " .. p:code()))(pkt):bytes(), p:bytes())
+    p.gre.seq, p.gre.key = 9, nil
+    test.eq({ p.gre.seq, p.gre.key, p.gre.has_key, p:wire() == p }, { 9, nil, 0, true })
+    test.raises(function() p.vxlan.vni = 2 ^ 24 end, "vxlan.vni: 16777216 is out of range 0..16777215")
+end)
+
 test.case("bytes are counted from 0", function()
     local p = pkt.parse("\1\2\3")
     test.eq({ p:byte(0), p:byte(2), p:byte(3) }, { 1, 3, nil })

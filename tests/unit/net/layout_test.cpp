@@ -25,17 +25,29 @@ TEST(Layout, StandsInTheOrderOfTheEnum) {
 TEST(Layout, FieldsCoverTheHeaderOnceWithoutGaps) {
     for (const ProtocolLayout& layout : protocols()) {
         unsigned next_bit = 0;
+        unsigned required_bits = 0;
+        std::vector<unsigned> optional_bits;
         for (const Field& field : layout.fields) {
             if (field.is_view) {
                 continue;
             }
             EXPECT_EQ(field.bit_offset, next_bit) << layout.name << "." << field.name;
             next_bit = field.bit_offset + field.bit_width;
+            if (field.presence < 0) {
+                EXPECT_EQ(required_bits, field.bit_offset)
+                    << field.name << " stands behind an optional field";
+                required_bits = next_bit;
+            } else {
+                optional_bits.push_back(field.bit_width);
+            }
         }
+        // Optional fields lie behind the minimum, in whole bytes.
+        std::erase_if(optional_bits, [](unsigned bits) { return bits % 8 == 0; });
+        EXPECT_TRUE(optional_bits.empty()) << layout.name;
         // A rest field begins where the header may end; for extension headers it is part of the minimum.
         bool has_rest = layout.fields.back().bit_width == 0;
-        EXPECT_TRUE(next_bit == layout.header_minimum * 8U ||
-                    (has_rest && next_bit < layout.header_minimum * 8U))
+        EXPECT_TRUE(required_bits == layout.header_minimum * 8U ||
+                    (has_rest && required_bits < layout.header_minimum * 8U))
             << layout.name;
     }
 }
@@ -44,7 +56,9 @@ TEST(Layout, FieldsFitTheMaskOfExplicitFieldsAndTheHeader) {
     for (const ProtocolLayout& layout : protocols()) {
         EXPECT_LE(layout.fields.size(), 32U) << layout.name;
         for (const Field& field : layout.fields) {
-            EXPECT_LE(field.bit_offset + field.bit_width, layout.header_minimum * 8U) << field.name;
+            EXPECT_TRUE(field.presence >= 0 ||
+                        field.bit_offset + field.bit_width <= layout.header_minimum * 8U)
+                << field.name;
             bool is_bytes = field.kind == FieldKind::kMac || field.kind == FieldKind::kIp4 ||
                             field.kind == FieldKind::kIp6 || field.bit_width == 0;
             EXPECT_TRUE(!is_bytes || field.bit_offset % 8 == 0) << field.name;

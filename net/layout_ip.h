@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// Fields of IPv4, IPv6 and the extension headers; part of layout.cpp.
+#pragma once
+
+#include "net/layout_link.h"
+
+namespace mimicsh::net::tables {
+
+/* -- IPv4 ----------------------------------------------------------------- */
+
+inline constexpr NamedValue kIpFlags[] = {{4, "rb"}, {2, "df"}, {1, "mf"}};
+inline constexpr OptionLayout kIpOptions[] = {
+    {.kind = 0, .name = "eol", .is_single = true},
+    {.kind = 1, .name = "nop", .is_single = true},
+    {.kind = 7, .name = "rr"},
+    {.kind = 68, .name = "ts"},
+    {.kind = 130, .name = "sec"},
+    {.kind = 131, .name = "lsrr"},
+    {.kind = 137, .name = "ssrr"},
+    {.kind = 148, .name = "ra", .width = 2},
+};
+inline constexpr Field kIpFields[] = {
+    {.name = "version",
+     .bit_offset = 0,
+     .bit_width = 4,
+     .kind = Kind::kUint,
+     .default_value = 4,
+     .role = Role::kFixed},
+    {.name = "ihl",
+     .bit_offset = 4,
+     .bit_width = 4,
+     .kind = Kind::kUint,
+     .default_value = 5,
+     .role = Role::kHeaderLength},
+    {.name = "tos", .bit_offset = 8, .bit_width = 8, .kind = Kind::kHex},
+    {.name = "dscp", .bit_offset = 8, .bit_width = 6, .kind = Kind::kUint, .is_view = true},
+    {.name = "ecn", .bit_offset = 14, .bit_width = 2, .kind = Kind::kUint, .is_view = true},
+    {.name = "len",
+     .bit_offset = 16,
+     .bit_width = 16,
+     .kind = Kind::kUint,
+     .role = Role::kLength,
+     .also = "length"},
+    {.name = "id", .bit_offset = 32, .bit_width = 16, .kind = Kind::kUint},
+    {.name = "flags", .bit_offset = 48, .bit_width = 3, .kind = Kind::kFlags, .names = kIpFlags},
+    {.name = "mf",
+     .bit_offset = 50,
+     .bit_width = 1,
+     .kind = Kind::kUint,
+     .role = Role::kMore,
+     .is_view = true},
+    {.name = "frag", .bit_offset = 51, .bit_width = 13, .kind = Kind::kUint, .role = Role::kFragment},
+    {.name = "ttl", .bit_offset = 64, .bit_width = 8, .kind = Kind::kUint, .default_value = 64},
+    {.name = "proto",
+     .bit_offset = 72,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 253,
+     .role = Role::kNextHeader,
+     .names = kIpNumberNames,
+     .also = "protocol"},
+    {.name = "checksum",
+     .bit_offset = 80,
+     .bit_width = 16,
+     .kind = Kind::kHex,
+     .role = Role::kChecksum,
+     .also = "chksum"},
+    {.name = "src", .bit_offset = 96, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000201},
+    {.name = "dst", .bit_offset = 128, .bit_width = 32, .kind = Kind::kIp4, .default_value = 0xc0000202},
+    {.name = "options", .bit_offset = 160, .bit_width = 0, .kind = Kind::kOptions},
+};
+
+/* -- IPv6 and its extension headers --------------------------------------- */
+
+// Default addresses are 2001:db8::1 and ::2; a default of 128 bits is the documentation prefix plus the
+// value.
+inline constexpr Field kIp6Fields[] = {
+    {.name = "version",
+     .bit_offset = 0,
+     .bit_width = 4,
+     .kind = Kind::kUint,
+     .default_value = 6,
+     .role = Role::kFixed},
+    {.name = "tclass", .bit_offset = 4, .bit_width = 8, .kind = Kind::kHex, .also = "tc"},
+    {.name = "dscp", .bit_offset = 4, .bit_width = 6, .kind = Kind::kUint, .is_view = true},
+    {.name = "ecn", .bit_offset = 10, .bit_width = 2, .kind = Kind::kUint, .is_view = true},
+    {.name = "flow", .bit_offset = 12, .bit_width = 20, .kind = Kind::kHex, .also = "fl"},
+    {.name = "len",
+     .bit_offset = 32,
+     .bit_width = 16,
+     .kind = Kind::kUint,
+     .role = Role::kLength,
+     .also = "plen"},
+    {.name = "next",
+     .bit_offset = 48,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 59,
+     .role = Role::kNextHeader,
+     .names = kIpNumberNames,
+     .also = "nh"},
+    {.name = "hlim",
+     .bit_offset = 56,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 64,
+     .also = "hop_limit"},
+    {.name = "src", .bit_offset = 64, .bit_width = 128, .kind = Kind::kIp6, .default_value = 1},
+    {.name = "dst", .bit_offset = 192, .bit_width = 128, .kind = Kind::kIp6, .default_value = 2},
+};
+
+inline constexpr OptionLayout kIp6Options[] = {
+    {.kind = 0, .name = "pad1", .is_single = true},
+    {.kind = 1, .name = "padn"},
+    {.kind = 5, .name = "ra", .width = 2},
+    {.kind = 0xc2, .name = "jumbo", .width = 4},
+    {.kind = 0xc9, .name = "home"},
+};
+inline constexpr Field kOptionHeaderFields[] = {
+    {.name = "next",
+     .bit_offset = 0,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 59,
+     .role = Role::kNextHeader,
+     .names = kIpNumberNames,
+     .also = "nh"},
+    {.name = "len", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint, .role = Role::kHeaderLength},
+    {.name = "options", .bit_offset = 16, .bit_width = 0, .kind = Kind::kOptions},
+};
+inline constexpr Field kRoutingFields[] = {
+    {.name = "next",
+     .bit_offset = 0,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 59,
+     .role = Role::kNextHeader,
+     .names = kIpNumberNames,
+     .also = "nh"},
+    {.name = "len", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint, .role = Role::kHeaderLength},
+    {.name = "type", .bit_offset = 16, .bit_width = 8, .kind = Kind::kUint},
+    {.name = "left", .bit_offset = 24, .bit_width = 8, .kind = Kind::kUint, .also = "segleft"},
+    {.name = "data", .bit_offset = 32, .bit_width = 0, .kind = Kind::kBytes},
+};
+inline constexpr Field kFragmentFields[] = {
+    {.name = "next",
+     .bit_offset = 0,
+     .bit_width = 8,
+     .kind = Kind::kUint,
+     .default_value = 59,
+     .role = Role::kNextHeader,
+     .names = kIpNumberNames,
+     .also = "nh"},
+    {.name = "reserved", .bit_offset = 8, .bit_width = 8, .kind = Kind::kUint},
+    {.name = "frag",
+     .bit_offset = 16,
+     .bit_width = 13,
+     .kind = Kind::kUint,
+     .role = Role::kFragment,
+     .also = "offset"},
+    {.name = "reserved2", .bit_offset = 29, .bit_width = 2, .kind = Kind::kUint},
+    {.name = "more",
+     .bit_offset = 31,
+     .bit_width = 1,
+     .kind = Kind::kUint,
+     .role = Role::kMore,
+     .also = "mf"},
+    {.name = "id", .bit_offset = 32, .bit_width = 32, .kind = Kind::kHex},
+};
+
+} // namespace mimicsh::net::tables
