@@ -27,8 +27,24 @@ std::string of_bytes(size_t size) {
     return std::to_string(size) + " bytes";
 }
 
+// All fields of parsed bytes but counts of records: they follow what is written into their section.
+uint32_t explicit_fields(const ProtocolLayout& layout) {
+    uint32_t mask = UINT32_MAX;
+    if (layout.measure == nullptr) {
+        return mask;
+    }
+    for (const Field& field : layout.fields) {
+        mask &=
+            field.role == FieldRole::kRecordCount ? ~(uint32_t{1} << field_index(layout, field)) : UINT32_MAX;
+    }
+    return mask;
+}
+
 // The size of a header by its length field, its presence flags or its contents.
 uint64_t stated_size(const ProtocolLayout& layout, ByteView rest) {
+    if (layout.measure != nullptr) {
+        return layout.measure(rest);
+    }
     const Field* field = layout.with_role(FieldRole::kHeaderLength);
     return field != nullptr ? load_field(rest.data(), *field) * layout.header_unit + layout.header_base
                             : header_size_by_flags(layout, rest.data());
@@ -52,6 +68,10 @@ uint32_t header_size(Walk& walk, const ProtocolLayout& layout, ByteView rest) {
     }
     const Field* field = layout.with_role(FieldRole::kHeaderLength);
     uint64_t size = stated_size(layout, rest);
+    if (size == 0 && layout.measure != nullptr) {
+        stop(walk, layout, "not a message");
+        return 0;
+    }
     if (size < layout.header_minimum || size > rest.size()) {
         stop(walk, layout,
              std::string(field != nullptr ? field->name : "flags") + " gives a header of " + of_bytes(size) +
@@ -130,7 +150,7 @@ Packet dissect(ByteView bytes, Protocol first) {
             break;
         }
         end = payload_end(walk, layout, offset, size, end);
-        walk.layers.push_back({*next, offset, size, end, UINT32_MAX});
+        walk.layers.push_back({*next, offset, size, end, explicit_fields(layout)});
         next = next_protocol(walk, layout, bytes.data() + offset);
         offset += size;
     }

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "net/dns.h"
+#include "net/layout_dns.h"
 #include "net/layout_ip.h"
 #include "net/layout_link.h"
 #include "net/layout_transport.h"
@@ -21,6 +23,7 @@ constexpr ProtocolLayout with_roles(ProtocolLayout layout) {
     layout.roles.fill(-1);
     for (size_t i = 0; i < layout.fields.size(); i++) {
         layout.roles[static_cast<size_t>(layout.fields[i].role)] = static_cast<int8_t>(i);
+        layout.has_optional = layout.has_optional || layout.fields[i].presence >= 0;
     }
     return layout;
 }
@@ -149,6 +152,13 @@ constexpr ProtocolLayout kProtocols[] = {
                 .header_minimum = 8,
                 .always_next = Protocol::kEth,
                 .summary = "vni"}),
+    with_roles({.protocol = Protocol::kDns,
+                .name = "dns",
+                .title = "Domain name system",
+                .fields = kDnsFields,
+                .header_minimum = 12,
+                .measure = &dns_size,
+                .summary = "questions"}),
 };
 
 } // namespace
@@ -203,6 +213,9 @@ bool is_present(const uint8_t* header, const Field& field) {
 } // namespace
 
 uint16_t header_size_by_flags(const ProtocolLayout& layout, const uint8_t* header) {
+    if (!layout.has_optional) {
+        return layout.header_minimum;
+    }
     unsigned bits = layout.header_minimum * 8U;
     for (const Field& field : layout.fields) {
         bits += field.presence >= 0 && is_present(header, field) ? field.bit_width : 0U;

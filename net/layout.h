@@ -8,6 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "base/bytes.h"
+
 namespace mimicsh::net {
 
 enum class Protocol : uint8_t {
@@ -26,6 +28,7 @@ enum class Protocol : uint8_t {
     kTcp,
     kGre,
     kVxlan,
+    kDns,
 };
 
 enum class FieldKind : uint8_t {
@@ -37,9 +40,11 @@ enum class FieldKind : uint8_t {
     kIp6,     ///< 128 bits, text "2001:db8::1"
     kBytes,   ///< the rest of the header as it is
     kOptions, ///< the rest of the header as a list of options (ProtocolLayout::options)
+    kRecords, ///< a section of DNS records; all of them together are the rest of the header
 };
 
-/// What a field means to its own header. At most one field of a header has each role but kNone and kFixed.
+/// What a field means to its own header. At most one field of a header has each role but kNone, kFixed and
+/// kRecordCount.
 enum class FieldRole : uint8_t {
     kNone,
     kFixed,        ///< must hold its default, else the bytes are not dissected as this protocol
@@ -48,6 +53,7 @@ enum class FieldRole : uint8_t {
     kNextHeader,   ///< names the protocol that follows (ProtocolLayout::next)
     kNextPort,     ///< a port that may name it: the smaller of the two that ProtocolLayout::next knows does
     kOtherPort,    ///< the other port; never filled
+    kRecordCount,  ///< records of a section; filled when the section is written
     kFragment,     ///< where not 0, the payload starts inside another packet's and is not dissected
     kMore,         ///< set: the payload goes on in another packet, its checksum cannot be checked
     kChecksum,
@@ -75,6 +81,7 @@ struct Field {
     /// Bit offset of the flag that says whether the field is there; -1: always. Such fields lie behind the
     /// minimal header one behind the other; bit_offset counts as if all of them were there.
     int8_t presence = -1;
+    uint8_t section = 0; ///< of kRecords and kRecordCount: which one, from 0
 };
 
 /// One kind of option inside a kOptions field.
@@ -103,6 +110,8 @@ struct ProtocolLayout {
     std::string_view title; ///< for people: "Internet Protocol version 4"
     std::span<const Field> fields;
     uint16_t header_minimum; ///< bytes
+    /// The header's size by its contents, 0 where the bytes cannot be this protocol; null: by fields.
+    uint32_t (*measure)(ByteView bytes) = nullptr;
     uint8_t header_unit = 0; ///< bytes per step of the kHeaderLength field
     uint8_t header_base = 0;
     uint8_t length_base = 0; ///< bytes of this header that the kLength field does not count
@@ -116,6 +125,7 @@ struct ProtocolLayout {
     bool checksum_optional = false; ///< 0 means "not computed"; a computed 0 is sent as 0xffff
     std::string_view summary = {};  ///< what one line says of it: field names are replaced, other words kept
     std::array<int8_t, static_cast<size_t>(FieldRole::kCount_)> roles{}; ///< index into fields or -1
+    bool has_optional = false;                                           ///< some field has a presence flag
 
     [[nodiscard]] const Field* with_role(FieldRole role) const {
         int index = roles[static_cast<size_t>(role)];

@@ -69,7 +69,7 @@ inline constexpr Field kIcmp6Fields[] = {
 
 /* -- Transport ------------------------------------------------------------ */
 
-inline constexpr NextHeader kUdpPorts[] = {{4789, Protocol::kVxlan}};
+inline constexpr NextHeader kUdpPorts[] = {{53, Protocol::kDns}, {4789, Protocol::kVxlan}};
 inline constexpr Field kUdpFields[] = {
     {.name = "sport",
      .bit_offset = 0,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "net/dns.h"
 #include "net/field_text.h"
 
 namespace mimicsh::net {
@@ -147,6 +148,8 @@ std::string Packet::text(size_t layer, const Field& field) const {
         return to_hex(bytes);
     case FieldKind::kOptions:
         return options_text(layout_of(layers_[layer].protocol), bytes);
+    case FieldKind::kRecords:
+        return dns_text(read_dns(header(layer))[field.section], field.section == 0);
     case FieldKind::kUint:
     case FieldKind::kHex:
     case FieldKind::kFlags:
@@ -255,6 +258,9 @@ Status Packet::set(size_t layer, std::string_view name, const FieldValue& value)
         fill(false);
         return {};
     }
+    if (field.kind == FieldKind::kRecords) {
+        return set_records(layer, field, value);
+    }
     auto encoded = encode(layout, field, value);
     if (!encoded) {
         return encoded.error();
@@ -319,6 +325,42 @@ void Packet::set_rest(size_t layer, const Field& field, ByteView bytes, size_t n
     auto at = bytes_.begin() + layers_[layer].offset + field.bit_offset / 8;
     auto end = std::copy(bytes.begin(), bytes.end(), at);
     std::fill(end, bytes_.begin() + layers_[layer].offset + layers_[layer].size, uint8_t{0});
+}
+
+// The whole message is written anew, as names of later records point into earlier ones; what a section holds
+// already changes nothing, however its names are compressed.
+Status Packet::set_records(size_t layer, const Field& field, const FieldValue& value) {
+    const ProtocolLayout& layout = layout_of(layers_[layer].protocol);
+    const auto* bytes = std::get_if<ByteVec>(&value);
+    const auto* words = std::get_if<std::string>(&value);
+    if (bytes == nullptr && words == nullptr) {
+        return bad_value(layout, field, "a number is not accepted here");
+    }
+    const std::string written = words != nullptr ? *words : std::string(as_text(*bytes));
+    const bool is_question = field.section == 0;
+    auto records = parse_dns(written, is_question);
+    if (!records) {
+        return bad_value(layout, field, records.error().text);
+    }
+    DnsSections sections = read_dns(header(layer));
+    if (sections[field.section] == *records) {
+        return {};
+    }
+    const size_t count = records->size();
+    sections[field.section] = *std::move(records);
+    auto message = write_dns(header(layer), sections);
+    if (!message) {
+        return bad_value(layout, field, message.error().text, message.error().hint);
+    }
+    set_rest(layer, field, ByteView(*message).subspan(layout.header_minimum), message->size());
+    for (const Field& other : layout.fields) {
+        const bool is_written = (layers_[layer].explicit_fields >> field_index(layout, other) & 1) != 0;
+        if (other.role == FieldRole::kRecordCount && other.section == field.section && !is_written) {
+            store_field(bytes_.data() + layers_[layer].offset, other, count);
+        }
+    }
+    fill(false);
+    return {};
 }
 
 // Optional fields appear as 0 and take their value with them when they go; the others keep theirs.

@@ -94,6 +94,7 @@ class Packet {
     [[nodiscard]] Expected<ByteVec> encode(const ProtocolLayout& layout, const Field& field,
                                            const FieldValue& value) const;
     void resize_header(size_t layer, size_t new_size);
+    [[nodiscard]] Status set_records(size_t layer, const Field& field, const FieldValue& value);
     void set_presence(size_t layer, unsigned flag_bit, bool is_on);
     void set_rest(size_t layer, const Field& field, ByteView bytes, size_t new_size);
     void fill_next(size_t layer);

@@ -160,7 +160,8 @@ std::string lua_value(const Field& field, const FieldValue& value) {
 
 bool is_filled(const Field& field) {
     return field.role == FieldRole::kHeaderLength || field.role == FieldRole::kLength ||
-           field.role == FieldRole::kNextHeader || field.role == FieldRole::kChecksum;
+           field.role == FieldRole::kNextHeader || field.role == FieldRole::kChecksum ||
+           field.role == FieldRole::kRecordCount;
 }
 
 // A port that the builder writes for the header that follows.

@@ -65,6 +65,18 @@ test.case("GRE and VXLAN stack, parse and rebuild; optional fields come and go",
     test.raises(function() p.vxlan.vni = 2 ^ 24 end, "vxlan.vni: 16777216 is out of range 0..16777215")
 end)
 
+test.case("DNS messages are text, and compressed bytes", function()
+    local q = pkt.ip{} / pkt.udp{} / pkt.dns{ id = 7, questions = "example.com A, example.com AAAA" }
+    test.eq({ q.udp.dport, q.dns.qdcount, q.dns.rd, q.dns.answers }, { 53, 2, 1, "" })
+    q.dns.qr, q.dns.answers = 1, "example.com 300 A 192.0.2.1"
+    local r = pkt.parse(q:bytes(), "ip")
+    test.eq({ r.dns.qr, r.dns.ancount, r.dns.answers, r.payload }, { 1, 1, "example.com 300 A 192.0.2.1", "" })
+    test.eq(assert(loadstring("local pkt = ...; return " .. r:code()))(pkt):bytes(), q:bytes())
+    test.raises(function() q.dns.answers = "example.com A 300.0.0.1" end, "'example.com 0 A 300.0.0.1' is no record")
+    test.raises(function() q.dns.questions = 5 end, "a number is not accepted here")
+    test.eq(pkt.parse((pkt.udp{} / pkt.dns{}):bytes() .. "junk", "udp").note, "")
+end)
+
 test.case("bytes are counted from 0", function()
     local p = pkt.parse("\1\2\3")
     test.eq({ p:byte(0), p:byte(2), p:byte(3) }, { 1, 3, nil })

@@ -84,8 +84,9 @@ TEST(Layout, NamesAreUniqueWithinAProtocol) {
 TEST(Layout, LengthAndRestFieldsComeTogether) {
     for (const ProtocolLayout& layout : protocols()) {
         bool has_rest = layout.fields.back().bit_width == 0;
-        EXPECT_EQ(has_rest, layout.with_role(FieldRole::kHeaderLength) != nullptr) << layout.name;
-        EXPECT_EQ(has_rest, layout.header_unit != 0) << layout.name;
+        const bool has_length = layout.with_role(FieldRole::kHeaderLength) != nullptr;
+        EXPECT_EQ(has_rest, has_length || layout.measure != nullptr) << layout.name;
+        EXPECT_EQ(has_length, layout.header_unit != 0) << layout.name;
     }
 }
 
