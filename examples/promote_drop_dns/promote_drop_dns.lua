@@ -1,7 +1,7 @@
 #!/usr/bin/env mimicsh
 -- SPDX-License-Identifier: MIT
 -- The filter of drop_dns, tried on the vm, then live between two hosts of a lab. Needs root.
-local bpf, lab, pkt = require "bpf", require "lab", require "pkt"
+local bpf, lab, pkt, timer = require "bpf", require "lab", require "pkt", require "timer"
 
 local here = arg[0]:match "^(.*/)" or ""
 local obj = assert(bpf.compile{ file = here .. "../drop_dns/drop_dns.bpf.c" })
@@ -19,10 +19,16 @@ local ok, err = pcall(lab.scope, function(l)
     server:start{ "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-daemon",
         "--address=/example.test/192.0.2.7" }
     local function ask(tries)
-        local dig = client:run("dig +short +timeout=1 +tries=" .. tries .. " example.test @10.0.0.1")
-        return dig.ok and dig.out:match "^%S+" or "no answer"
+        for _ = 1, tries do
+            local dig = client:run "dig +short +timeout=1 +tries=1 example.test @10.0.0.1"
+            if dig.out:find "^%d" then
+                return dig.out:match "%S+"
+            end
+            timer.sleep "50ms" -- the server may not listen yet: dig is refused at once, and says so on standard output
+        end
+        return "no answer"
     end
-    print("before:", ask(10))
+    print("before:", ask(40))
 
     -- The very same object, compared on what it has run on, goes live where the queries arrive.
     local live = server:run(function() return assert(inst:promote("eth0", { mode = "native" })) end)
@@ -31,7 +37,7 @@ local ok, err = pcall(lab.scope, function(l)
     print("dropped on the wire:", num(live.maps.blocked[53] - inst.maps.blocked[53]))
 
     live.link:detach()
-    print("detached:", ask(10))
+    print("detached:", ask(40))
 end)
 if not ok then
     io.stderr:write(tostring(err), "\n")
