@@ -185,6 +185,12 @@ class ClsactFilter final : public Link {
     }
     ~ClsactFilter() override { (void)detach(); }
 
+    bool is_attached() const override {
+        char device[IF_NAMESIZE] = {};
+        const NetNsScope inside(where_);
+        return attached_ && (!inside.status() || if_indextoname(info_.ifindex, device) != nullptr);
+    }
+
     Status detach() override {
         if (!attached_) {
             return {};

@@ -36,6 +36,16 @@ BpfLink::~BpfLink() {
     own_links().erase(info_.link_id);
 }
 
+bool BpfLink::is_attached() const {
+    if (!attached_ || info_.ifindex == 0) {
+        return attached_;
+    }
+    bpf_link_info info{};
+    uint32_t size = sizeof info;
+    // Links of tcx have their interface in the same place; where it is gone, that is 0.
+    return bpf_obj_get_info_by_fd(fd_.get(), &info, &size) != 0 || info.xdp.ifindex != 0;
+}
+
 Status BpfLink::detach() {
     if (!attached_) {
         return {};
@@ -62,7 +72,9 @@ Status BpfLink::update(Program& program) {
         return Error{EBADF, "link.update", info_.device + ": the link is detached", {}, {}};
     }
     if (bpf_link_update(fd_.get(), *fd, nullptr) != 0) {
-        return attach_error(errno, "link.update", info_.device);
+        return errno == ENOLINK
+                   ? Error{ENODEV, "link.update", info_.device + ": the interface is gone", {}, {}}
+                   : attach_error(errno, "link.update", info_.device);
     }
     info_.prog_id = program_id(*fd);
     info_.program = program_name(info_.prog_id);

@@ -12,6 +12,7 @@ class BpfLink final : public Link {
     BpfLink(Fd fd, LinkInfo info);
     ~BpfLink() override;
 
+    [[nodiscard]] bool is_attached() const override;
     [[nodiscard]] Status detach() override;
     [[nodiscard]] Status update(Program& program) override;
     [[nodiscard]] Status pin(const std::string& path) override;

@@ -39,7 +39,8 @@ class Link {
     Link& operator=(const Link&) = delete;
 
     [[nodiscard]] const LinkInfo& info() const { return info_; }
-    [[nodiscard]] bool is_attached() const { return attached_; }
+    /// False too when the device is gone: the kernel has ended the attachment then.
+    [[nodiscard]] virtual bool is_attached() const = 0;
     /// Ends the attachment; a second call does nothing. A pinned one loses its pin.
     [[nodiscard]] virtual Status detach() = 0;
     /// Puts another program of the same type in its place; no packet passes without a program meanwhile.

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <ctime>
 
+#include <sys/socket.h>
+
 extern "C" {
 #include <bpf/bpf.h>
 }
@@ -16,6 +18,7 @@ extern "C" {
 #include "kernel/errors.h"
 #include "kernel/interfaces.h"
 #include "kernel/target.h"
+#include "net/device.h"
 #include "object/asm.h"
 
 namespace mimicsh::kernel {
@@ -252,6 +255,7 @@ Expected<net::TrafficReport> LiveSender::send(const net::TrafficOptions& options
     }
     net::TrafficReport report{.how = "live"};
     uint64_t given = 0;
+    const Fd asked(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     const net::Pacer pacer(options);
     while (options.count == 0 || given < options.count) {
         const uint64_t left = options.count == 0 ? at_once : options.count - given;
@@ -263,6 +267,14 @@ Expected<net::TrafficReport> LiveSender::send(const net::TrafficOptions& options
             return ok.error();
         }
         given += now;
+        // The kernel takes frames for a device that is down, or gone, and drops them.
+        if (auto ok = net::check_device(asked.get(), device_, kOp); !ok) {
+            Error error = ok.error();
+            if (const auto sent = counted(device_, *before, given); sent) {
+                error.text += fmt::format("; {} packets were sent before", *sent);
+            }
+            return error;
+        }
     }
     report.seconds = pacer.seconds();
     const auto sent = counted(device_, *before, given);

@@ -3,6 +3,7 @@
 #include "kernel/map.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -184,11 +185,26 @@ KernelMap::~KernelMap() {
     }
 }
 
-Error KernelMap::error(int code, const char* op) const {
+namespace {
+
+/// Whether keys are the numbers below max_entries.
+bool is_indexed(abi::MapType type) {
+    using enum abi::MapType;
+    constexpr std::array kIndexed{Array,       PercpuArray, ProgArray, PerfEventArray, CgroupArray,
+                                  ArrayOfMaps, Devmap,      Cpumap,    Xskmap,         Sockmap};
+    return std::ranges::find(kIndexed, type) != kIndexed.end();
+}
+
+} // namespace
+
+Error KernelMap::error(int code, const char* op, ByteView key) const {
     Error result = bpf_error(code, op, info_.name);
-    if (code == E2BIG) {
-        result.text =
-            info_.name + ": full or out of range (max_entries " + std::to_string(info_.max_entries) + ")";
+    const std::string most = std::to_string(info_.max_entries);
+    if (code == E2BIG && is_indexed(info_.type) && key.size() == sizeof(uint32_t)) {
+        result.text = info_.name + ": index " + std::to_string(load<uint32_t>(key.data())) + " of " + most;
+    } else if (code == E2BIG || (code == ENOSPC && info_.type == abi::MapType::LpmTrie)) {
+        result.code = E2BIG; // tries say it otherwise
+        result.text = info_.name + ": map is full (max_entries " + most + ")";
     } else if (code == ENOENT) {
         result.text = info_.name + ": no such key";
     } else if (code == EPERM && ((info_.flags & abi::kMapRdonly) != 0 || is_frozen())) {
@@ -252,14 +268,21 @@ Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
         return ok;
     }
     return bpf_map_update_elem(fd(), key_or_null(key), value.data(), flags) == 0 ? Status{}
-                                                                                 : error(errno, "update");
+                                                                                 : error(errno, "update", key);
 }
 
 Status KernelMap::erase(ByteView key) {
     if (auto ok = check_sizes("delete", key, host_value_size(info_)); !ok) {
         return ok;
     }
-    return bpf_map_delete_elem(fd(), key_or_null(key)) == 0 ? Status{} : error(errno, "delete");
+    if (bpf_map_delete_elem(fd(), key_or_null(key)) == 0) {
+        return {};
+    }
+    Error failed = error(errno, "delete", key);
+    if (failed.code == EINVAL) {
+        failed.text = info_.name + ": " + std::string(abi::name(info_.type)) + " maps do not delete";
+    }
+    return failed;
 }
 
 Status KernelMap::take(ByteView key, ByteSpan value) {
@@ -379,7 +402,7 @@ Status KernelMap::put_program(uint32_t index, Program& program) {
                      {}};
     }
     const int value = loaded->fd();
-    return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0 ? Status{} : error(errno, "put program");
+    return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0 ? Status{} : error(errno, "put program", {reinterpret_cast<const uint8_t*>(&index), sizeof index});
 }
 
 Status KernelMap::put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) {
@@ -402,7 +425,7 @@ Status KernelMap::put_target(ByteView key, uint32_t target, Program& program, ui
     store(value.data(), target);
     store(value.data() + 4, loaded->fd());
     return bpf_map_update_elem(fd(), key.data(), value.data(), flags) == 0 ? Status{}
-                                                                           : error(errno, "put target");
+                                                                           : error(errno, "put target", key);
 }
 
 int KernelMap::on_record(void* self, void* data, size_t size) {
@@ -423,7 +446,7 @@ Status KernelMap::put_map(ByteView key, Map& inner, uint64_t flags) {
                      {}};
     }
     const int value = map->fd();
-    return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{} : error(errno, "put map");
+    return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{} : error(errno, "put map", key);
 }
 
 void KernelMap::on_perf_record(void* self, int cpu, void* data, uint32_t size) {

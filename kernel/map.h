@@ -63,7 +63,7 @@ class KernelMap final : public Map {
   private:
     KernelMap(MapInfo info, Fd fd) : info_(std::move(info)), fd_(std::move(fd)) {}
     [[nodiscard]] Status check_sizes(const char* op, ByteView key, size_t value_size) const;
-    [[nodiscard]] Error error(int code, const char* op) const;
+    [[nodiscard]] Error error(int code, const char* op, ByteView key = {}) const;
     [[nodiscard]] bool is_frozen() const;
     [[nodiscard]] Expected<size_t> step_by_key(MapCursor& cursor, ByteVec& keys, ByteVec& values,
                                                size_t limit);

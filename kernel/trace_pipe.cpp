@@ -18,9 +18,17 @@ namespace mimicsh::kernel {
 
 namespace {
 
+Error failure(const std::string& what) {
+    Error error = errno_error(errno, "trace", what);
+    if (error.code == EPERM || error.code == EACCES) {
+        error.hint = "its files are root's: run as root (CAP_DAC_OVERRIDE)";
+    }
+    return error;
+}
+
 Expected<Fd> open_folder(const std::string& path) {
     Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    return folder.valid() ? Expected<Fd>(std::move(folder)) : errno_error(errno, "trace", path);
+    return folder.valid() ? Expected<Fd>(std::move(folder)) : failure(path);
 }
 
 /// Mounts in a namespace of this thread, which must do nothing else afterwards. The descriptor keeps the file
@@ -79,23 +87,16 @@ Status TracePipe::make() {
     }
     entry_ = *entry;
     name_ = name_of(number);
-    const auto failed = [&](const std::string& what) {
-        Error error = errno_error(errno, "trace", what);
-        error.hint = error.code == EPERM || error.code == EACCES
-                         ? "its files are root's: run as root (CAP_DAC_OVERRIDE)"
-                         : "";
-        return error;
-    };
     if (mkdirat(instances_.get(), name_.c_str(), 0700) != 0) {
-        return failed("a tracing instance of our own");
+        return failure("a tracing instance of our own");
     }
     const std::string event = name_ + "/events/bpf_trace/bpf_trace_printk/enable";
     const Fd enable(openat(instances_.get(), event.c_str(), O_WRONLY | O_CLOEXEC));
     if (!enable.valid() || ::write(enable.get(), "1", 1) != 1) {
-        return failed("event bpf_trace_printk");
+        return failure("event bpf_trace_printk");
     }
     pipe_ = Fd(openat(instances_.get(), (name_ + "/trace_pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    return pipe_.valid() ? Status{} : failed("trace_pipe");
+    return pipe_.valid() ? Status{} : failure("trace_pipe");
 }
 
 Expected<std::unique_ptr<TracePipe>> TracePipe::open() {

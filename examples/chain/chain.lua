@@ -19,7 +19,7 @@ lab.scope(function(l)
                  assert(tc.attach(inst.progs.outward, "eth0", { dir = "egress" })) }
     end)
     for _, one in ipairs(server:run(link.list)) do
-        print(one.kind, one.mode or one.dir, one.program)
+        print(one.mode and "xdp" or "tc", one.mode or one.dir, one.program)
     end
     for _ = 1, 5 do
         client:run{ "bash", "-c", TRY }

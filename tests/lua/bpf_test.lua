@@ -185,7 +185,7 @@ both("update flags, missing keys and full maps are outcomes, not errors", functi
         m[i] = 1
     end
     ok, err = m:put(9, 1)
-    test.eq({ ok, err.code }, { nil, "E2BIG" })
+    test.eq({ ok, err.code, err.msg }, { nil, "E2BIG", "blocked: map is full (max_entries 8)" })
     test.raises(function() m[9] = 1 end, "bpf_test.lua:%d+: ")
 end)
 

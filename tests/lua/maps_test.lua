@@ -121,6 +121,17 @@ case("LPM tries find the longest prefix and walk longer ones first", function(m)
     test.eq(lengths, { 24, 8 })
 end)
 
+case("a full trie, an index beyond the end and a delete that arrays have not are told alike", function(m)
+    for i = 1, 16 do
+        m.routes[{ length = 32, addr = "10.0.0." .. i }] = i
+    end
+    local _, full = m.routes:put({ length = 32, addr = "10.0.0.17" }, 1)
+    test.eq({ full.code, full.msg }, { "E2BIG", "routes: map is full (max_entries 16)" })
+    local _, beyond = m.locked:put(5, {})
+    test.eq({ beyond.code, beyond.msg }, { "E2BIG", "locked: index 5 of 1" })
+    test.raises(function() m.locked[0] = nil end, "locked: array maps do not delete")
+end)
+
 case("maps of maps take and give maps", function(m)
     m.few[1] = 10
     m.outer[3] = m.few

@@ -96,13 +96,13 @@ both("an entry takes the programs made for it", function(load)
     local inst = load(good)
     local put = inst.maps.ports
     test.eq({ put:put(1, { ifindex = 1, prog = inst.progs.out }),
-              inst.maps.cpus:put(1, { qsize = 64, prog = inst.progs["in"] }) },
+              inst.maps.cpus:put(0, { qsize = 64, prog = inst.progs["in"] }) },
         { true, true })
     for _, entry in ipairs{ { ifindex = 1, prog = inst.progs["in"] }, { ifindex = 1, prog = inst.progs.forward } } do
         local done, err = put:put(1, entry)
         test.eq({ done, err.code }, { nil, "EINVAL" })
     end
-    test.eq((select(2, inst.maps.cpus:put(1, { qsize = 64, prog = inst.progs.out }))).code, "ENOMEM")
+    test.eq((select(2, inst.maps.cpus:put(0, { qsize = 64, prog = inst.progs.out }))).code, "ENOMEM")
     test.raises(function() put:put(1, { qsize = 1, prog = inst.progs.out }) end, "qsize")
     test.raises(function() put:put(1, { ifindex = 1, prog = load(good).progs.out }) end, "another instance")
 end)

@@ -386,7 +386,7 @@ test.case("a script that fails or leaves ends its senders", function()
     end)
 end)
 
-for _, how in ipairs{ "sendmmsg", "xsk" } do
+for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
     test.case("a device that goes during a run ends it with what was sent: " .. how, function()
         with_wire(function(a, b)
             local sending = task.spawn(function()
