@@ -203,7 +203,6 @@ Error KernelMap::error(int code, const char* op, ByteView key) const {
     if (code == E2BIG && is_indexed(info_.type) && key.size() == sizeof(uint32_t)) {
         result.text = info_.name + ": index " + std::to_string(load<uint32_t>(key.data())) + " of " + most;
     } else if (code == E2BIG || (code == ENOSPC && info_.type == abi::MapType::LpmTrie)) {
-        result.code = E2BIG; // tries say it otherwise
         result.text = info_.name + ": map is full (max_entries " + most + ")";
     } else if (code == ENOENT) {
         result.text = info_.name + ": no such key";
@@ -267,8 +266,9 @@ Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
     if (auto ok = check_sizes("update", key, value.size()); !ok) {
         return ok;
     }
-    return bpf_map_update_elem(fd(), key_or_null(key), value.data(), flags) == 0 ? Status{}
-                                                                                 : error(errno, "update", key);
+    return bpf_map_update_elem(fd(), key_or_null(key), value.data(), flags) == 0
+               ? Status{}
+               : error(errno, "update", key);
 }
 
 Status KernelMap::erase(ByteView key) {
@@ -402,7 +402,9 @@ Status KernelMap::put_program(uint32_t index, Program& program) {
                      {}};
     }
     const int value = loaded->fd();
-    return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0 ? Status{} : error(errno, "put program", {reinterpret_cast<const uint8_t*>(&index), sizeof index});
+    return bpf_map_update_elem(fd(), &index, &value, BPF_ANY) == 0
+               ? Status{}
+               : error(errno, "put program", {reinterpret_cast<const uint8_t*>(&index), sizeof index});
 }
 
 Status KernelMap::put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) {
@@ -446,7 +448,8 @@ Status KernelMap::put_map(ByteView key, Map& inner, uint64_t flags) {
                      {}};
     }
     const int value = map->fd();
-    return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{} : error(errno, "put map", key);
+    return bpf_map_update_elem(fd(), key.data(), &value, flags) == 0 ? Status{}
+                                                                     : error(errno, "put map", key);
 }
 
 void KernelMap::on_perf_record(void* self, int cpu, void* data, uint32_t size) {

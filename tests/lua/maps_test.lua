@@ -126,7 +126,7 @@ case("a full trie, an index beyond the end and a delete that arrays have not are
         m.routes[{ length = 32, addr = "10.0.0." .. i }] = i
     end
     local _, full = m.routes:put({ length = 32, addr = "10.0.0.17" }, 1)
-    test.eq({ full.code, full.msg }, { "E2BIG", "routes: map is full (max_entries 16)" })
+    test.eq({ full.code, full.msg }, { "ENOSPC", "routes: map is full (max_entries 16)" })
     local _, beyond = m.locked:put(5, {})
     test.eq({ beyond.code, beyond.msg }, { "E2BIG", "locked: index 5 of 1" })
     test.raises(function() m.locked[0] = nil end, "locked: array maps do not delete")
