@@ -9,6 +9,7 @@
 #include "net/build.h"
 #include "net/diff.h"
 #include "net/dissect.h"
+#include "net/filter.h"
 #include "net/show.h"
 
 namespace mimicsh::lua {
@@ -249,6 +250,38 @@ int packet_byte(lua_State* L) {
     return 1;
 }
 
+/// The link type of a packet that starts with this protocol; nothing for headers that no capture begins with.
+std::optional<uint32_t> link_type_of(const net::Packet& packet) {
+    if (packet.layers().empty() || packet.layers()[0].protocol == net::Protocol::kEth) {
+        return net::kLinkEthernet;
+    }
+    const auto first = packet.layers()[0].protocol;
+    const bool is_ip = first == net::Protocol::kIp || first == net::Protocol::kIp6;
+    return is_ip ? std::optional(net::kLinkRaw) : std::nullopt;
+}
+
+int packet_matches(lua_State* L) {
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    const std::string text(check_string(L, 2, "expression"));
+    const auto link_type = link_type_of(packet);
+    if (!link_type) {
+        fail(L, "matches: the packet begins with neither eth nor ip nor ip6");
+    }
+    auto filter = net::PacketFilter::compile(text, *link_type);
+    if (!filter) {
+        fail(L, filter.error().message());
+    }
+    net::PacketRecord record;
+    record.data = packet.bytes();
+    record.orig_len = static_cast<uint32_t>(packet.size());
+    const auto matches = filter->matches(*link_type, record);
+    if (!matches) {
+        fail(L, matches.error().message());
+    }
+    lua_pushboolean(L, *matches);
+    return 1;
+}
+
 int packet_diff(lua_State* L) {
     const auto& before = check_box(L, 1, "packet")->packet;
     const auto& after = check_box(L, 2, "other")->packet;
@@ -412,6 +445,10 @@ constexpr Function kMethods[] = {
     {"byte", &guard<&packet_byte>,
      "p:byte(offset) -> number | nil\nOne byte, offsets from 0; nil outside.\nprint(pkt.ip{}:byte(0)) --> "
      "69"},
+    {"matches", &guard<&packet_matches>,
+     "p:matches(expression) -> boolean\nWhether an expression of pcap-filter(7) takes the packet, as tcpdump "
+     "would.\n"
+     "print((pkt.ip{}/pkt.udp{dport=53}):matches \"udp port 53\") --> true"},
     {"diff", &guard<&packet_diff>,
      "p:diff(q) -> list of {layer=, field=, before=, after=}\nWhat differs, field by field; empty when "
      "equal.\n"
@@ -425,6 +462,42 @@ constexpr Function kPkt[] = {
      "print(pkt.parse(pkt.ip{ttl=9}:bytes(), \"ip\").ip.ttl) --> 9"},
 };
 
+/// What a header without settings holds.
+std::string plain_value(net::Protocol protocol, const net::Field& field) {
+    const auto plain = net::build_layer(protocol);
+    return plain ? plain->text(0, field) : "";
+}
+
+/// "16 bits, default 9", "options, the rest of the header".
+std::string field_line(net::Protocol protocol, const net::Field& field) {
+    if (field.bit_width == 0) {
+        return field.kind == net::FieldKind::kOptions   ? "options, the rest of the header"
+               : field.kind == net::FieldKind::kRecords ? "records, as in zone files"
+                                                        : "bytes, the rest of the header";
+    }
+    std::string text = std::to_string(field.bit_width) + (field.bit_width == 1 ? " bit" : " bits");
+    switch (field.role) {
+    case net::FieldRole::kHeaderLength:
+    case net::FieldRole::kLength:
+    case net::FieldRole::kChecksum:
+    case net::FieldRole::kRecordCount:
+        return text + ", computed unless set";
+    case net::FieldRole::kNextHeader:
+    case net::FieldRole::kNextPort:
+        text += ", follows the next header unless set";
+        break;
+    default:
+        break;
+    }
+    if (field.is_view) {
+        return text + ", overlaps other fields";
+    }
+    if (field.presence >= 0) {
+        return text + ", only there when set";
+    }
+    return text + ", default " + plain_value(protocol, field);
+}
+
 /// pkt.eth, pkt.ip, ...: one function a protocol.
 void push_builders(lua_State* L) {
     for (const auto& layout : net::protocols()) {
@@ -433,12 +506,16 @@ void push_builders(lua_State* L) {
         for (const auto& field : layout.fields) {
             fields += (fields.empty() ? "" : ", ") + std::string(field.name);
         }
+        std::string rows; // as comments of the example
+        for (const auto& field : layout.fields) {
+            rows += "\n-- " + std::string(field.name) + ": " + field_line(layout.protocol, field);
+        }
         lua_pushinteger(L, static_cast<int>(layout.protocol));
         lua_pushcclosure(L, &guard<&build>, 1);
         set_doc(L, "pkt." + name,
                 "pkt." + name + "{field=value, ...} -> packet\n" + std::string(layout.title) +
                     ": a header with defaults and these fields (" + fields +
-                    "); headers and payloads are stacked with /.\nlocal p = pkt." + name + "{}");
+                    "); headers and payloads are stacked with /.\nlocal p = pkt." + name + "{}" + rows);
         lua_setfield(L, -2, name.c_str());
     }
 }

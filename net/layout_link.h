@@ -21,17 +21,17 @@ inline constexpr NamedValue kEtherTypeNames[] = {{0x0800, "ip"},   {0x86dd, "ip6
 inline constexpr NextHeader kIpNumbers[] = {
     {1, Protocol::kIcmp},    {6, Protocol::kTcp},      {17, Protocol::kUdp},      {58, Protocol::kIcmp6},
     {0, Protocol::kHopOpts}, {43, Protocol::kRouting}, {44, Protocol::kFragment}, {60, Protocol::kDstOpts},
-    {4, Protocol::kIp},      {41, Protocol::kIp6},     {47, Protocol::kGre},
+    {4, Protocol::kIp},      {41, Protocol::kIp6},     {47, Protocol::kGre},      {143, Protocol::kEth},
 };
 inline constexpr NamedValue kIpNumberNames[] = {
     {1, "icmp"},     {2, "igmp"},      {4, "ipip"},     {6, "tcp"},    {17, "udp"},   {41, "ip6"},
     {47, "gre"},     {50, "esp"},      {51, "ah"},      {58, "icmp6"}, {59, "none"},  {0, "hopopts"},
-    {43, "routing"}, {44, "fragment"}, {60, "dstopts"}, {89, "ospf"},  {132, "sctp"},
+    {43, "routing"}, {44, "fragment"}, {60, "dstopts"}, {89, "ospf"},  {132, "sctp"}, {143, "eth"},
 };
 // IPv4 knows no extension headers; these numbers are not followed below it.
 inline constexpr NextHeader kIp4Numbers[] = {
     {1, Protocol::kIcmp}, {6, Protocol::kTcp},  {17, Protocol::kUdp}, {58, Protocol::kIcmp6},
-    {4, Protocol::kIp},   {41, Protocol::kIp6}, {47, Protocol::kGre},
+    {4, Protocol::kIp},   {41, Protocol::kIp6}, {47, Protocol::kGre}, {143, Protocol::kEth},
 };
 
 /* -- Link layer ----------------------------------------------------------- */

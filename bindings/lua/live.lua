@@ -199,7 +199,7 @@ end
 core.completions.packet = {
     methods = nil,
     names = function(packet)
-        local names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff" }
+        local names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff", "matches" }
         for name, build in next, require "pkt" do
             if name ~= "parse" and type(build) == "function" and packet[name] ~= nil then
                 names[#names + 1] = name

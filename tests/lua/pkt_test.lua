@@ -77,6 +77,14 @@ test.case("DNS messages are text, and compressed bytes", function()
     test.eq(pkt.parse((pkt.udp{} / pkt.dns{}):bytes() .. "junk", "udp").note, "")
 end)
 
+test.case("an expression of pcap-filter matches or not", function()
+    local p = pkt.eth{} / pkt.ip{ ttl = 9 } / pkt.udp{ dport = 53 } / "hi"
+    test.eq({ p:matches "udp port 53", p:matches "tcp", p:matches "ip[8] == 9" }, { true, false, true })
+    test.eq((pkt.ip6{} / pkt.tcp{ dport = 80 }):matches "ip6 and tcp dst port 80", true)
+    test.raises(function() p:matches "udp prt 53" end, "syntax error")
+    test.raises(function() pkt.udp{}:matches "udp" end, "begins with neither eth nor ip nor ip6")
+end)
+
 test.case("bytes are counted from 0", function()
     local p = pkt.parse("\1\2\3")
     test.eq({ p:byte(0), p:byte(2), p:byte(3) }, { 1, 3, nil })
@@ -139,4 +147,23 @@ test.case("closed files refuse politely", function()
     local _, comment = pcap.create(path):write("x", { comment = "c" })
     test.eq(comment.code, "ENOTSUP")
     os.remove(path)
+end)
+
+test.case("code() evaluated gives the same bytes, over every capture and over cut packets", function()
+    local count = 0
+    local function check(p)
+        count = count + 1
+        local again = assert(loadstring("local pkt = ...; return " .. p:code()))(pkt)
+        if again:bytes() ~= p:bytes() then
+            error(("%s\n%s"):format(p:show(), p:code()))
+        end
+    end
+    local folder = (arg[0]:match "^(.*/)" or "./") .. "../data/"
+    for path in run("ls " .. folder .. "captures/*.pcap* " .. folder .. "programs.pcap"):gmatch "[^\n]+" do
+        for p in assert(pcap.open(path)):packets() do
+            check(p)
+            check(pkt.parse(p:bytes():sub(1, count % 90)))
+        end
+    end
+    assert(count > 400, count)
 end)

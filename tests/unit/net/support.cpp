@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -97,12 +98,42 @@ std::string run_command(const std::string& command, int& status) {
     return output;
 }
 
+namespace {
+
+// A folder of settings in which tshark dissects the table's protocols and nothing else, so that neither a
+// random port nor random bytes make it see others.
+std::string settings_with_our_protocols() {
+    static const TempDir folder;
+    static const bool is_written = [] {
+        constexpr std::string_view kOurs[] = {"frame", "eth",   "ethertype", "vlan", "ieee8021ad",
+                                              "arp",   "ip",    "icmp",      "udp",  "tcp",
+                                              "gre",   "vxlan", "dns",       "data"};
+        int status = 0;
+        std::ofstream file(folder.file("disabled_protos"));
+        for (const std::string& line : split(run_command("tshark -G protocols 2>/dev/null", status), '\n')) {
+            const std::string name = line.substr(line.rfind('\t') + 1);
+            const bool is_ours = std::ranges::find(kOurs, name) != std::end(kOurs) ||
+                                 name.starts_with("icmpv6") || name.starts_with("ipv6") ||
+                                 name.starts_with("_ws");
+            if (!is_ours) {
+                file << name << '\n';
+            }
+        }
+        return status == 0;
+    }();
+    EXPECT_TRUE(is_written);
+    return folder.file("");
+}
+
+} // namespace
+
 std::vector<std::vector<std::vector<std::string>>> tshark_fields(const std::string& path,
                                                                  const std::vector<std::string>& fields) {
     std::string command =
-        "tshark -n -r '" + path +
+        "WIRESHARK_CONFIG_DIR='" + settings_with_our_protocols() + "' tshark -n -r '" + path +
         "' -o ip.defragment:FALSE -o ipv6.defragment:FALSE -o tcp.desegment_tcp_streams:FALSE"
-        " -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE"
+        " -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -o "
+        "tcp.analyze_sequence_numbers:FALSE"
         " -T fields -E separator=/t -E 'aggregator=;'";
     for (const std::string& field : fields) {
         command += " -e " + field;
