@@ -51,7 +51,7 @@ int push_or_raise(lua_State* L, Expected<net::Packet> packet) {
     return 1;
 }
 
-net::FieldValue check_value(lua_State* L, int index, const std::string& name) {
+net::FieldValue check_value(lua_State* L, int index, const std::string& name, const net::Field* field) {
     if (lua_type(L, index) == LUA_TSTRING) {
         return std::string(check_string(L, index, name.c_str()));
     }
@@ -60,7 +60,11 @@ net::FieldValue check_value(lua_State* L, int index, const std::string& name) {
     }
     if (const auto number = to_u64(L, index)) {
         if (lua_type(L, index) == LUA_TNUMBER && lua_tonumber(L, index) < 0) {
-            fail(L, "field '" + name + "': " + std::to_string(lua_tonumber(L, index)) + " is negative");
+            const uint64_t most = field == nullptr || field->bit_width == 0 || field->bit_width >= 64
+                                      ? UINT64_MAX
+                                      : (uint64_t{1} << field->bit_width) - 1;
+            fail(L, "field '" + name + "': " + lua_tostring(L, index) + " is out of range 0.." +
+                        std::to_string(most));
         }
         return *number;
     }
@@ -84,7 +88,8 @@ int build(lua_State* L) {
                 fail(L, "pkt." + name + ": field names are strings");
             }
             const std::string field = lua_tostring(L, -2);
-            fields.push_back({field, check_value(L, lua_gettop(L), field)});
+            fields.push_back({field, check_value(L, lua_gettop(L), field,
+                                                 net::find_field(net::layout_of(protocol), field))});
             lua_pop(L, 1);
         }
     }
@@ -172,7 +177,7 @@ int layer_newindex(lua_State* L) {
     const net::Field& field = check_field(L, ref);
     const std::string name(field.name);
     const bool is_removal = field.presence >= 0 && lua_isnil(L, 3);
-    const net::FieldValue value = is_removal ? net::FieldValue(ByteVec()) : check_value(L, 3, name);
+    const net::FieldValue value = is_removal ? net::FieldValue(ByteVec()) : check_value(L, 3, name, &field);
     if (const auto done = ref.box->packet.set(layer, name, value); !done) {
         fail(L, done.error().message());
     }

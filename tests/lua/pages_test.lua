@@ -4,7 +4,7 @@ local test = require "test"
 
 local binary = os.getenv "MIMICSH" or "mimicsh"
 local root = (arg[0]:match "^(.*/)" or "./") .. "../../"
-local PAGES = { "cookbook", "tutorial", "coming_from" }
+local PAGES = { "cookbook", "tutorial", "coming_from", "pkt" }
 local jit_option = jit.status() and "-jon" or "-joff"
 
 local function read(path)
