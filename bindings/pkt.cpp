@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <iterator>
 
 #include "bindings/modules.h"
 #include "net/build.h"
@@ -204,9 +205,42 @@ int layer_tostring(lua_State* L) {
 
 // -- Packets --
 
+/// The same colours in the tree, the dump and its legend: a layer each, the payload plain, padding dim. None
+/// where standard output takes none.
+net::Paint layer_paint(lua_State* L, const net::Packet& packet) {
+    static constexpr const char* kColours[] = {"36", "33", "35", "32", "34", "31"};
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.config");
+    lua_getfield(L, -1, "color");
+    const bool has_colours = lua_toboolean(L, -1) != 0;
+    lua_pop(L, 3);
+    if (!has_colours) {
+        return {};
+    }
+    return [layers = packet.layers().size()](size_t part, const std::string& text) {
+        if (part == layers) {
+            return text;
+        }
+        const std::string code = part > layers ? "2" : kColours[part % std::size(kColours)];
+        return "\x1b[" + code + "m" + text + "\x1b[0m";
+    };
+}
+
 int packet_show(lua_State* L) {
-    push_string(L, net::show(check_box(L, 1, "packet")->packet));
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    push_string(L, net::show(packet, {.paint = layer_paint(L, packet)}));
     return 1;
+}
+
+/// Bytes in a line of a dump: "0000  " and three columns for a byte, one for its letter.
+size_t bytes_per_line(lua_State* L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua_getfield(L, -1, "columns");
+    lua_call(L, 0, 1);
+    const double columns = lua_isnil(L, -1) ? 80 : lua_tonumber(L, -1);
+    lua_pop(L, 3);
+    return columns >= 74 ? 16 : columns >= 41 ? 8 : columns >= 24 ? 4 : 1;
 }
 
 int packet_tostring(lua_State* L) {
@@ -224,8 +258,24 @@ int packet_copy(lua_State* L) {
     return 1;
 }
 
+net::DumpOptions dump_options(lua_State* L, const net::Packet& packet) {
+    return {.limit = SIZE_MAX, .per_line = bytes_per_line(L), .paint = layer_paint(L, packet)};
+}
+
 int packet_hex(lua_State* L) {
-    push_string(L, net::hexdump(check_box(L, 1, "packet")->packet.bytes()));
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    push_string(L, net::hexdump(packet, dump_options(L, packet)));
+    return 1;
+}
+
+/// What the prompt prints: the tree of the headers, and the bytes.
+int packet_echo(lua_State* L) {
+    constexpr size_t kShown = 256;
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    net::DumpOptions options = dump_options(L, packet);
+    options.limit = kShown;
+    push_string(L, net::show(packet, {.paint = options.paint, .has_bytes = false}) +
+                       net::hexdump(packet, options));
     return 1;
 }
 
@@ -290,6 +340,10 @@ int packet_matches(lua_State* L) {
 int packet_diff(lua_State* L) {
     const auto& before = check_box(L, 1, "packet")->packet;
     const auto& after = check_box(L, 2, "other")->packet;
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "mimicsh.printer");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "differences");
     lua_newtable(L);
     int index = 0;
     for (const auto& difference : net::diff(before, after)) {
@@ -304,6 +358,7 @@ int packet_diff(lua_State* L) {
         set("after", difference.after);
         lua_rawseti(L, -2, ++index);
     }
+    lua_call(L, 1, 1);
     return 1;
 }
 
@@ -438,7 +493,10 @@ constexpr Function kMethods[] = {
      "p:wire() -> packet\nA copy with all lengths and checksums computed: what would be sent.\n"
      "print((pkt.ip{checksum=1}/\"x\"):wire().ip.checksum ~= 1) --> true"},
     {"copy", &guard<&packet_copy>, "p:copy() -> packet\nAn independent copy.\nlocal q = pkt.eth{}:copy()"},
-    {"hex", &guard<&packet_hex>, "p:hex() -> text\nHexdump.\nprint(#pkt.udp{}:hex() > 0) --> true"},
+    {"hex", &guard<&packet_hex>,
+     "p:hex() -> text\nHexdump, on a terminal in the colours of the layers; its last line says which bytes "
+     "are whose.\n"
+     "print(pkt.udp{}:hex():match \"udp.*\") --> udp 0-7"},
     {"code", &guard<&packet_code>,
      "p:code() -> text\nLua source that builds the same bytes.\n"
      "local p = pkt.ip{}/pkt.udp{dport=53}/\"hi\"\n"
@@ -455,8 +513,9 @@ constexpr Function kMethods[] = {
      "would.\n"
      "print((pkt.ip{}/pkt.udp{dport=53}):matches \"udp port 53\") --> true"},
     {"diff", &guard<&packet_diff>,
-     "p:diff(q) -> list of {layer=, field=, before=, after=}\nWhat differs, field by field; empty when "
-     "equal.\n"
+     "p:diff(q) -> list of {layer=, field=, before=, after=}\nWhat differs, field by field, printed as a "
+     "table; "
+     "empty when equal.\n"
      "print(pkt.udp{dport=1}:diff(pkt.udp{dport=2})[1].field) --> dport"},
 };
 
@@ -568,7 +627,7 @@ void register_packet(lua_State* L) {
     set_metamethod(L, "__eq", &guard<&packet_eq>);
     set_metamethod(L, "__len", &guard<&packet_len>);
     set_metamethod(L, "__tostring", &guard<&packet_tostring>);
-    set_metamethod(L, "__show", &guard<&packet_show>);
+    set_metamethod(L, "__show", &guard<&packet_echo>);
     set_metamethod(L, "__tojson", &guard<&packet_tojson>);
     lua_pop(L, 1);
     push_metatable<LayerRef>(L);

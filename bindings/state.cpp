@@ -7,6 +7,8 @@
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "bindings/modules.h"
@@ -210,6 +212,23 @@ int metatable(lua_State* L) {
     return 1;
 }
 
+/// Columns of the terminal that standard output is (`columns` of the configuration in its stead), nothing for
+/// pipes.
+int columns(lua_State* L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.config");
+    lua_getfield(L, -1, "columns");
+    if (!lua_isnil(L, -1)) {
+        return 1;
+    }
+    winsize size{};
+    if (isatty(STDOUT_FILENO) == 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return 0;
+    }
+    lua_pushinteger(L, size.ws_col);
+    return 1;
+}
+
 constexpr Function kCore[] = {
     {"load_half", &guard<&load_half>},
     {"open_module", &guard<&open_module>},
@@ -224,6 +243,7 @@ constexpr Function kCore[] = {
     {"duration", &guard<&duration>},
     {"user_position", &guard<&user_position>},
     {"metatable", &guard<&metatable>},
+    {"columns", &guard<&columns>},
 };
 
 void push_config(lua_State* L, const Config& config) {

@@ -22,22 +22,84 @@ std::string hex_text(uint64_t value, int digits) {
 
 /* -- Tree, line, hexdump -------------------------------------------------- */
 
-std::string hexdump(ByteView bytes) {
+namespace {
+
+/// Sets the byte at a place of a dump apart.
+using BytePaint = std::function<std::string(size_t place, const std::string& text)>;
+
+std::string dump(ByteView bytes, size_t per_line, const BytePaint& paint) {
     std::string text;
-    for (size_t row = 0; row < bytes.size(); row += 16) {
-        ByteView line = bytes.subspan(row, std::min<size_t>(16, bytes.size() - row));
+    for (size_t row = 0; row < bytes.size(); row += per_line) {
+        ByteView line = bytes.subspan(row, std::min(per_line, bytes.size() - row));
+        std::string readable;
         text += hex_text(row, 4) + " ";
-        for (size_t i = 0; i < 16; i++) {
+        for (size_t i = 0; i < per_line; i++) {
             text += i == 8 ? "  " : " ";
-            text += i < line.size() ? hex_text(line[i], 2) : "  ";
+            if (i >= line.size()) {
+                text += "  ";
+                continue;
+            }
+            const std::string letter(1, line[i] >= 0x20 && line[i] < 0x7f ? static_cast<char>(line[i]) : '.');
+            text += paint(row + i, hex_text(line[i], 2));
+            readable += paint(row + i, letter);
         }
-        text += "  ";
-        for (uint8_t byte : line) {
-            text += byte >= 0x20 && byte < 0x7f ? static_cast<char>(byte) : '.';
-        }
-        text += '\n';
+        text += "  " + readable + '\n';
     }
     return text;
+}
+
+std::string unpainted(size_t /*part*/, const std::string& text) {
+    return text;
+}
+
+/// A run of bytes that belong together, from `begin` up to `end`.
+struct DumpPart {
+    std::string name;
+    size_t begin = 0;
+    size_t end = 0;
+};
+
+std::vector<DumpPart> parts_of(const Packet& packet) {
+    std::vector<DumpPart> parts;
+    for (const Layer& layer : packet.layers()) {
+        parts.push_back(
+            {std::string(layout_of(layer.protocol).name), layer.offset, layer.offset + layer.size});
+    }
+    const size_t padding = packet.size() - packet.padding().size();
+    parts.push_back({"payload", padding - packet.payload().size(), padding});
+    parts.push_back({"padding", padding, packet.size()});
+    return parts;
+}
+
+} // namespace
+
+std::string hexdump(ByteView bytes) {
+    return dump(bytes, 16, unpainted);
+}
+
+std::string hexdump(const Packet& packet, const DumpOptions& options) {
+    const Paint paint = options.paint ? options.paint : unpainted;
+    const std::vector<DumpPart> parts = parts_of(packet);
+    const size_t shown = std::min(options.limit, packet.size());
+    size_t part = 0;
+    std::string text = dump(ByteView(packet.bytes()).first(shown), options.per_line,
+                            [&](size_t place, const std::string& piece) {
+                                while (place >= parts[part].end) {
+                                    part++;
+                                }
+                                return paint(part, piece);
+                            });
+    if (shown < packet.size()) {
+        text += "... " + std::to_string(packet.size() - shown) + " more bytes\n";
+    }
+    std::string legend;
+    for (size_t i = 0; i < parts.size(); i++) {
+        if (parts[i].begin < parts[i].end) {
+            legend += (legend.empty() ? "" : "  ") + paint(i, parts[i].name) + " " +
+                      std::to_string(parts[i].begin) + "-" + std::to_string(parts[i].end - 1);
+        }
+    }
+    return text + (legend.empty() ? "" : legend + "\n");
 }
 
 namespace {
@@ -67,11 +129,12 @@ std::string indented(const std::string& lines) {
 
 } // namespace
 
-std::string show(const Packet& packet) {
+std::string show(const Packet& packet, const ShowOptions& options) {
+    const Paint paint = options.paint ? options.paint : unpainted;
     std::string text;
     for (size_t i = 0; i < packet.layers().size(); i++) {
         const ProtocolLayout& layout = layout_of(packet.layers()[i].protocol);
-        text += std::string(layout.name) + ": " + std::string(layout.title) + ", " +
+        text += paint(i, std::string(layout.name)) + ": " + std::string(layout.title) + ", " +
                 std::to_string(packet.layers()[i].size) + " bytes\n";
         for (const Field& field : layout.fields) {
             std::string value = packet.text(i, field);
@@ -85,13 +148,14 @@ std::string show(const Packet& packet) {
                     std::string(10 - std::min<size_t>(field.name.size(), 9), ' ') + value + "\n";
         }
     }
-    auto add_bytes = [&](const char* what, ByteView bytes) {
-        if (!bytes.empty()) {
-            text += what + (": " + std::to_string(bytes.size())) + " bytes\n" + indented(hexdump(bytes));
+    auto add_bytes = [&](size_t part, const char* what, ByteView bytes) {
+        if (options.has_bytes && !bytes.empty()) {
+            text += paint(part, what) + ": " + std::to_string(bytes.size()) + " bytes\n" +
+                    indented(hexdump(bytes));
         }
     };
-    add_bytes("payload", packet.payload());
-    add_bytes("padding", packet.padding());
+    add_bytes(packet.layers().size(), "payload", packet.payload());
+    add_bytes(packet.layers().size() + 1, "padding", packet.padding());
     if (!packet.note().empty()) {
         text += "note: " + packet.note() + "\n";
     }

@@ -128,23 +128,24 @@ bool Prompt::is_global(std::string_view name) {
 /// TAB: the words that may stand here. Lua says where they begin and what they are, a word a line.
 void Prompt::complete() {
     std::vector<std::string> words = lines_of(ask("complete"));
-    if (words.size() < 2) {
+    if (words.empty()) {
         return;
     }
     const auto from = static_cast<size_t>(std::strtoul(words.front().c_str(), nullptr, 10));
+    const bool has_more = words.front().ends_with('+');
     words.erase(words.begin());
-    std::string common = words.front();
+    std::string common = words.empty() ? "" : words.front();
     for (const std::string& word : words) {
         const auto [mine, theirs] = std::ranges::mismatch(common, word);
         common.erase(mine, common.end());
     }
     const std::string typed = editor_.text().substr(from, editor_.cursor() - from);
-    if (words.size() == 1 || common.size() > typed.size()) {
+    if (!has_more && (words.size() == 1 || common.size() > typed.size())) {
         editor_.replace(from, editor_.cursor(), common);
     }
-    if (words.size() > 1) {
+    if (has_more || words.size() > 1) {
         const auto room = static_cast<size_t>(std::max(terminal_.rows() / 2, 3));
-        list_ = in_columns(words, terminal_.columns(), room);
+        list_ = in_columns(words, terminal_.columns(), room, has_more);
     }
 }
 

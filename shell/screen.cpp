@@ -162,7 +162,8 @@ Frame draw(const View& view, int columns, int height) {
     return frame;
 }
 
-std::vector<std::string> in_columns(const std::vector<std::string>& words, int columns, size_t max_rows) {
+std::vector<std::string> in_columns(const std::vector<std::string>& words, int columns, size_t max_rows,
+                                    bool has_more) {
     int widest = 1;
     for (const std::string& word : words) {
         widest = std::max(widest, shell::columns(word));
@@ -185,7 +186,9 @@ std::vector<std::string> in_columns(const std::vector<std::string>& words, int c
             }
         }
     }
-    if (count < words.size()) {
+    if (has_more) {
+        lines.emplace_back("... and more");
+    } else if (count < words.size()) {
         lines.push_back("... and " + std::to_string(words.size() - count) + " more");
     }
     return lines;

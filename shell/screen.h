@@ -46,7 +46,8 @@ struct Frame {
 [[nodiscard]] Frame draw(const View& view, int columns, int height);
 
 /// Words in as many columns as fit, downwards; what is beyond `max_rows` is counted in a last row.
+/// `has_more`: there are words beyond these, nobody knows how many.
 [[nodiscard]] std::vector<std::string> in_columns(const std::vector<std::string>& words, int columns,
-                                                  size_t max_rows);
+                                                  size_t max_rows, bool has_more = false);
 
 } // namespace mimicsh::shell

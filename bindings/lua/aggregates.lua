@@ -284,9 +284,8 @@ end
 local MAX_ELEMENTS = 64
 
 local function format_value(T, value)
-    if T.kind == "enum" then
-        local name = T.names[tostring(value)]
-        return name or number_text(value)
+    if T.names and T.names[number_text(value)] then
+        return T.names[number_text(value)]
     elseif T.kind == "pointer" then
         return value == 0 and "NULL" or "0x" .. bit.tohex(value):gsub("^0+", "")
     elseif T.kind == "text" then

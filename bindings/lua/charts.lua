@@ -114,10 +114,11 @@ function Histogram.__tostring(h)
         widest = math.max(widest, #labels[i])
         counts = math.max(counts, #tostring(bin.count))
     end
+    local longest = math.max(1, math.min(BAR, printer.room() - widest - counts - 4))
     local lines = {}
     for i, bin in ipairs(h.bins) do
-        local length = bin.count == 0 and 0 or math.max(1, math.floor(bin.count / most * BAR + 0.5))
-        local bar = printer.paint("number", ("#"):rep(length)) .. (" "):rep(BAR - length)
+        local length = bin.count == 0 and 0 or math.max(1, math.floor(bin.count / most * longest + 0.5))
+        local bar = printer.paint("number", ("#"):rep(length)) .. (" "):rep(longest - length)
         lines[i] = ("%" .. widest .. "s %" .. counts .. "d |%s|"):format(labels[i], bin.count, bar)
     end
     return table.concat(lines, "\n")
@@ -135,7 +136,7 @@ end
 
 function M.spark(list)
     local values = numbers(list, "series")
-    local columns = math.min(#values, SPARK_WIDTH)
+    local columns = math.min(#values, SPARK_WIDTH, printer.room())
     local means, low, high = {}, math.huge, -math.huge
     for column = 1, columns do
         local first, last = math.floor((column - 1) * #values / columns) + 1, math.floor(column * #values / columns)

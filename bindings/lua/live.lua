@@ -5,7 +5,8 @@ local core = require "mimicsh.core"
 
 local M = {}
 
-local MOST = 200 -- words offered, keys of a map looked at
+local MOST = 200      -- words offered
+local PATIENCE = 0.02 -- seconds of looking for keys that begin as typed
 local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local",
                    "nil", "not", "or", "repeat", "return", "then", "true", "until", "while" }
 --- Functions whose first or second argument is an interface.
@@ -165,22 +166,32 @@ local function globals(words, prefix)
     end
 end
 
-local function keys_of(map, words, typed)
+--- The keys of a map or table, a function for an iterator over them.
+local function walk(map)
     local kind = kind_of(map)
-    local keys = kind and kind.keys and kind.keys(map, MOST) or {}
-    if type(map) == "table" then
-        for key in next, map do
-            keys[#keys + 1] = key
-            if #keys == MOST then
-                break
-            end
-        end
+    if kind then
+        return kind.keys and kind.keys(map) or function() end
     end
-    for _, key in ipairs(keys) do
+    local key
+    return function()
+        key = type(map) == "table" and next(map, key) or nil
+        return key
+    end
+end
+
+--- Keys that begin as typed; true when there are more than were looked at.
+local function keys_of(map, words, typed)
+    local begin, looked, found = os.clock(), 0, 0
+    for key in walk(map) do
+        looked = looked + 1
+        if found == MOST or looked % 64 == 0 and os.clock() - begin > PATIENCE then
+            return true
+        end
         local is_plain = type(key) == "number" or (type(key) == "cdata" and tonumber(key))
         local text = is_plain and tostring(key):gsub("U?LL$", "") or ("%q"):format(tostring(key))
         if text:sub(1, #typed) == typed and not text:find "[%c]" then
             words[text .. "]"] = true
+            found = found + 1
         end
     end
 end
@@ -342,21 +353,22 @@ local function in_string(text, bracket, typed, words)
     return #start
 end
 
---- "BEGIN\nword\nword...": what may stand from byte BEGIN (counted from 0) up to the cursor.
+--- "BEGIN\nword\nword...": what may stand from byte BEGIN (counted from 0) up to the cursor. "BEGIN+" when these are
+--- not all.
 function M.complete(text, cursor)
     text = text:sub(1, cursor)
     local words = {}
     local bracket, inside = open_bracket(text)
-    local typed
+    local typed, is_cut
     if inside and text:match "%[%s*[\"'][^\"']*$" == nil then
         typed = in_string(text, bracket, inside, words)
     elseif bracket and text:sub(bracket, bracket) == "[" then
         local path = path_before(text:sub(1, bracket - 1) .. ".")
         typed = text:sub(bracket + 1)
-        keys_of(path and path[1] and follow(path), words, typed)
+        is_cut = keys_of(path and path[1] and follow(path), words, typed)
         typed = #typed
     end
-    if not next(words) and not inside then
+    if not next(words) and not inside and not is_cut then
         local path, separator, prefix = path_before(text)
         typed = #prefix
         if path and path[1] then
@@ -377,14 +389,16 @@ function M.complete(text, cursor)
     for word in next, words do
         list[#list + 1] = word
     end
-    if #list == 0 then
+    is_cut = is_cut or #list > MOST
+    if #list == 0 and not is_cut then
         return ""
     end
     table.sort(list)
     for i = #list, MOST + 1, -1 do
         list[i] = nil
     end
-    return (#text - typed) .. "\n" .. table.concat(list, "\n")
+    table.insert(list, 1, (#text - typed) .. (is_cut and "+" or ""))
+    return table.concat(list, "\n")
 end
 
 --- Names that are known beside the globals, a line each: modules, and the locals of a script that opened the prompt.

@@ -65,10 +65,25 @@ function percpu_methods.each(v)
     end, v, -1
 end
 
+local MAX_CPUS = 16 -- printed; those that have nothing are left out first
+
+--- The sum where the type has one, and the values of the CPUs.
 function PerCpu.__tostring(v)
-    local parts = {}
+    local parts, left = {}, 0
+    local has_sum, sum = pcall(percpu_methods.sum, v)
+    if has_sum then
+        parts[1] = "sum = " .. types.format_value(v.type, sum)
+    end
+    local zero = types.decode(v.type, ("\0"):rep(v.type.size))
     for cpu, value in percpu_methods.each(v) do
-        parts[#parts + 1] = ("[%d] = %s"):format(cpu, (types.format_value(v.type, value)))
+        if v.cpus <= MAX_CPUS or value ~= zero and #parts <= MAX_CPUS then
+            parts[#parts + 1] = ("[%d] = %s"):format(cpu, (types.format_value(v.type, value)))
+        elseif value ~= zero then
+            left = left + 1
+        end
+    end
+    if left > 0 then
+        parts[#parts + 1] = ("... %d more"):format(left)
     end
     return "{" .. table.concat(parts, ", ") .. "}"
 end
@@ -506,16 +521,7 @@ end
 core.completions.map = {
     methods = methods, fields = PROPERTIES,
     get = function(map, name) return PROPERTIES[name] and PROPERTIES[name](state_of(map)) end,
-    keys = function(map, most)
-        local keys = {}
-        for key in methods.pairs(map, { batch = most }) do
-            keys[#keys + 1] = key
-            if #keys == most then
-                break
-            end
-        end
-        return keys
-    end,
+    keys = function(map) return methods.pairs(map, { batch = 256 }) end,
     element = function(map) return state_of(map).value.order or {} end,
 }
 
@@ -547,9 +553,21 @@ function Map.__tostring(map)
 end
 
 local SHOWN = 50
+local COUNTED = 100000 -- entries at most, beyond those that are shown
+
+--- How many entries a map has beside those shown; fetched, not decoded.
+local function more_than(map, shown)
+    local cursor, count = M.raw.map_cursor(map), 0
+    repeat
+        local got = M.raw.map_batch(map, cursor, BATCH)
+        count = count + (got or 0)
+    until not got or got == 0 or count > COUNTED
+    return ("  ... %s%d more"):format(count > COUNTED and "at least " or "", count - shown)
+end
 
 function Map.__show(map, paint)
-    local lines = { paint("head", tostring(map)) }
+    local cut = require("mimicsh.printer").cut
+    local lines = { paint("head", cut(tostring(map))) }
     if state_of(map).info.key_size == 0 then
         return lines[1]
     end
@@ -558,11 +576,11 @@ function Map.__show(map, paint)
     for k, v in methods.pairs(map, { batch = SHOWN + 1 }) do
         count = count + 1
         if count > SHOWN then
-            lines[#lines + 1] = paint("dim", "  ...")
+            lines[#lines + 1] = paint("dim", more_than(map, SHOWN))
             break
         end
         local value = type(v) == "table" and tostring(v) or (types.format_value(state.value, v))
-        lines[#lines + 1] = ("  %s = %s"):format((types.format_value(state.key, k)), value)
+        lines[#lines + 1] = cut(("  %s = %s"):format((types.format_value(state.key, k)), value))
     end
     return table.concat(lines, "\n")
 end

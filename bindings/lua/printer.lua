@@ -8,11 +8,15 @@ local M = {}
 
 local MAX_ITEMS = 50 -- entries of one table, rows of one listing
 local MAX_DEPTH = 6
-local WIDTH = 100
+local MAX_TEXT = 4096 -- bytes of one string
+local MAX_LINES = 500 -- of a text
+local WIDTH = 100     -- where standard output is no terminal
+local CUT = "\226\128\166" -- ends what did not fit
 
 -- -- Colour by role --
 
-local ROLES = { name = "36", value = "", string = "32", number = "33", type = "35", error = "31", dim = "2", head = "1" }
+local ROLES = { name = "36", value = "", string = "32", number = "33", type = "35", error = "31", dim = "2", head = "1",
+                before = "31", after = "32" }
 
 local function paint(role, text)
     local code = ROLES[role]
@@ -22,6 +26,40 @@ local function paint(role, text)
     return "\27[" .. code .. "m" .. text .. "\27[0m"
 end
 M.paint = paint
+
+-- -- Widths --
+
+local COLOUR = "\27%[[%d;]*m"
+
+--- Columns of a text of one line; characters of two columns count as one.
+local function width(text)
+    return #text:gsub(COLOUR, ""):gsub("[\128-\191]", "")
+end
+
+--- Columns that a line may take: those of the terminal, nil for a pipe, where nothing is cut.
+local function room()
+    local columns = core.columns()
+    return columns and math.max(columns, 1)
+end
+
+--- A line cut to its first columns, with a mark at its end; colours end with it.
+local function cut(text, columns)
+    if not columns or width(text) <= columns then
+        return text
+    end
+    local parts, left, at, has_colour = {}, columns - 1, 1, false
+    while left > 0 do
+        local code = text:match("^" .. COLOUR, at)
+        local piece = code or text:match("^[^\128-\191][\128-\191]*", at) or text:sub(at, at)
+        parts[#parts + 1] = piece
+        has_colour = has_colour or code ~= nil
+        left = left - (code and 0 or 1)
+        at = at + #piece
+    end
+    return table.concat(parts) .. CUT .. (has_colour and "\27[0m" or "")
+end
+M.cut = function(text) return cut(text, room()) end
+M.room = function() return room() or WIDTH end
 
 -- -- Scalars --
 
@@ -62,15 +100,21 @@ function M.is_utf8(s)
     return true
 end
 
---- Offset, hex and text columns, 16 bytes a line.
+--- Offset, hex and text columns, 16 bytes a line where they fit.
 function M.hexdump(bytes, limit)
     local lines = {}
     local shown = math.min(#bytes, limit or 1024)
-    for at = 1, shown, 16 do
-        local part = bytes:sub(at, math.min(at + 15, shown))
+    local columns = room() or WIDTH
+    local per_line = columns >= 74 and 16 or columns >= 41 and 8 or columns >= 24 and 4 or 1
+    for at = 1, shown, per_line do
+        local part = bytes:sub(at, math.min(at + per_line - 1, shown))
         local hex = part:gsub(".", function(c) return ("%02x "):format(c:byte()) end)
-        hex = hex:sub(1, 24) .. " " .. hex:sub(25)
-        lines[#lines + 1] = ("%s  %-50s %s"):format(paint("dim", ("%04x"):format(at - 1)), hex,
+        if per_line == 16 then
+            hex = ("%-50s"):format(hex:sub(1, 24) .. " " .. hex:sub(25))
+        else
+            hex = hex .. (" "):rep(3 * (per_line - #part) + 1)
+        end
+        lines[#lines + 1] = ("%s  %s %s"):format(paint("dim", ("%04x"):format(at - 1)), hex,
             (part:gsub("[^\32-\126]", ".")))
     end
     if shown < #bytes then
@@ -116,10 +160,10 @@ local function join(parts, depth)
     local length = 0
     local is_long = false
     for _, part in ipairs(parts) do
-        length = length + #part + 2
+        length = length + width(part) + 2
         is_long = is_long or part:find "\n"
     end
-    if not is_long and length < WIDTH - 2 * depth then
+    if not is_long and length < (room() or WIDTH) - 2 * depth then
         return "{" .. table.concat(parts, ", ") .. "}"
     end
     local pad = ("  "):rep(depth + 1)
@@ -163,6 +207,9 @@ end
 function format(x, depth, seen)
     local kind = type(x)
     if kind == "string" then
+        if #x > MAX_TEXT then
+            return paint("string", quote(x:sub(1, MAX_TEXT))) .. paint("dim", (" ... %d more bytes"):format(#x - MAX_TEXT))
+        end
         return paint("string", quote(x))
     elseif kind == "number" then
         return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 53 and ("%d"):format(x) or ("%.14g"):format(x))
@@ -189,12 +236,25 @@ function format(x, depth, seen)
     return tostring(x)
 end
 
+--- The first lines of a text.
+local function head(text)
+    local at = 0
+    for _ = 1, MAX_LINES do
+        at = text:find("\n", at + 1, true)
+        if not at then
+            return text
+        end
+    end
+    local _, left = text:sub(at + 1):gsub("\n", "\n")
+    return text:sub(1, at) .. paint("dim", ("... %d more lines"):format(left + 1))
+end
+
 --- Text of any value; objects that bring __show(value, paint) lay themselves out.
 function M.format(x)
     local kind = type(x)
     if kind == "string" then
-        if x:find "\n" and is_text(x) then
-            return (x:gsub("\n$", "")) -- a text of several lines is there to be read, not quoted
+        if x:find "\n" and is_text(config.color and x:gsub(COLOUR, "") or x) then
+            return head((x:gsub("\n$", ""))) -- a text of several lines is there to be read, not quoted
         end
         return is_text(x) and format(x, 0, {}) or M.hexdump(x)
     elseif kind == "table" or kind == "userdata" then
@@ -210,6 +270,8 @@ function M.format(x)
 end
 
 -- -- Tables of rows --
+
+local MIN_CELL = 4 -- columns that narrowing leaves
 
 local function cell(x)
     if x == nil then
@@ -227,12 +289,28 @@ local function is_numeric(x)
     return type(x) == "number" or type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x))
 end
 
-local function width(text)
-    return #text:gsub("\27%[[%d;]*m", ""):gsub("[\128-\191]", "")
+--- Narrows the widest columns until a line fits.
+local function narrow(widths, columns)
+    local total = 2 * (#widths - 1)
+    for _, columns_of in ipairs(widths) do
+        total = total + columns_of
+    end
+    while total > columns do
+        local widest = 1
+        for c = 2, #widths do
+            widest = widths[c] > widths[widest] and c or widest
+        end
+        if widths[widest] <= MIN_CELL then
+            return
+        end
+        widths[widest] = widths[widest] - 1
+        total = total - 1
+    end
 end
 
---- Rows as aligned columns. cols: names in order; else the keys of the first row, sorted (lists: by position).
-function M.tbl_text(rows, cols)
+--- Rows as aligned columns. cols: names in order; else the keys of the first row, sorted (lists: by position). On a
+--- terminal wide columns are cut to its width. roles: of columns, by name.
+function M.tbl_text(rows, cols, roles)
     if type(rows) ~= "table" then
         core.fail("bad argument 'rows': expected a list of tables, got " .. type(rows))
     end
@@ -266,12 +344,20 @@ function M.tbl_text(rows, cols)
         end
         lines[#lines + 1] = line
     end
+    local columns = room()
+    if columns then
+        narrow(widths, columns)
+    end
     for r, line in ipairs(lines) do
         for c, text in ipairs(line) do
-            local pad = (" "):rep(widths[c] - width(text))
+            text = cut(text, widths[c])
+            local pad = c == #line and not numeric[c] and "" or (" "):rep(widths[c] - width(text))
+            if roles and r > 1 and roles[names[c]] and text ~= "" then
+                text = paint(roles[names[c]], text)
+            end
             line[c] = numeric[c] and pad .. text or text .. pad
         end
-        lines[r] = table.concat(line, "  "):gsub("%s+$", "")
+        lines[r] = cut(table.concat(line, "  "):gsub("%s+$", ""), columns)
         if r == 1 then
             lines[r] = paint("head", lines[r])
         end
@@ -281,6 +367,28 @@ end
 
 function M.tbl(rows, cols)
     print(M.tbl_text(rows, cols))
+end
+
+-- -- What p:diff(q) gives --
+
+local Differences = { __name = "differences" }
+
+local function differences_text(list)
+    if #list == 0 then
+        return "no differences"
+    end
+    local rows = {}
+    for i, one in ipairs(list) do
+        rows[i] = { field = one.layer .. "." .. one.field, before = one.before ~= "" and one.before or "-",
+                    after = one.after ~= "" and one.after or "-" }
+    end
+    return M.tbl_text(rows, { "field", "before", "after" }, { before = "before", after = "after" })
+end
+Differences.__tostring, Differences.__show = differences_text, differences_text
+
+--- A list of {layer=, field=, before=, after=} that prints as a table.
+function M.differences(list)
+    return setmetatable(list, Differences)
 end
 
 -- -- What the prompt and show() print --

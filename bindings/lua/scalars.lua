@@ -110,17 +110,23 @@ local function int_type(desc)
     return T
 end
 
+--- Values, as text, to names; the first in order where several names have a value.
+local function names_of(values)
+    local names = {}
+    for name, value in next, values do
+        local at = number_text(value)
+        if not names[at] or name < names[at] then
+            names[at] = name
+        end
+    end
+    return names
+end
+
 local function enum_type(desc)
     local T = int_type{ size = desc.size, signed = desc.signed, name = desc.name }
     T.kind = "enum"
     T.values = desc.values
-    T.names = {}
-    for name, value in next, desc.values do
-        local at = tostring(value)
-        if not T.names[at] or name < T.names[at] then
-            T.names[at] = name
-        end
-    end
+    T.names = names_of(desc.values)
     local write = T.write
     function T.write(x, p, where)
         if type(x) == "string" then
@@ -180,7 +186,8 @@ local function bit_type(member)
     local from, width = member.bit_offset, member.bit_width
     local first, last = math.floor(from / 8), math.floor((from + width - 1) / 8)
     local is_signed = member.type.signed
-    local T = { kind = "bits", size = 0, name = member.type.name, width = width }
+    local T = { kind = "bits", size = 0, name = member.type.name, width = width,
+                names = member.type.values and names_of(member.type.values) }
     local function load_bits(p)
         local value = 0ULL
         for i = last, first, -1 do

@@ -143,6 +143,8 @@ TEST(Screen, NoRowIsWiderThanTheTerminal) {
 TEST(Screen, WordsInColumns) {
     EXPECT_EQ(in_columns({"a", "bb", "c", "d"}, 10, 9), (Rows{"a   c", "bb  d"}));
     EXPECT_EQ(in_columns({"a", "b", "c", "d", "e"}, 4, 3), (Rows{"a", "b", "... and 3 more"}));
+    EXPECT_EQ(in_columns({"a", "b", "c"}, 4, 2, true), (Rows{"a", "... and more"}));
+    EXPECT_EQ(in_columns({}, 4, 3, true), Rows{"... and more"});
     EXPECT_EQ(in_columns({"longer than it all"}, 5, 3), (Rows{"longer than it all"}));
 }
 
