@@ -63,8 +63,12 @@ bool load_statement(lua_State* L, const std::string& text, const std::string& ch
     if (first != std::string::npos && text[first] == '=') {
         return false;
     }
-    lua_pop(L, 1);
-    return luaL_loadbufferx(L, text.data(), text.size(), chunk.c_str(), "t") == 0;
+    if (luaL_loadbufferx(L, text.data(), text.size(), chunk.c_str(), "t") == 0) {
+        return true;
+    }
+    // An expression that goes on in the next line is no statement at all: "{ 1," and "a +".
+    lua_remove(L, is_incomplete(lua_tostring(L, -2)) ? -1 : -2);
+    return false;
 }
 
 void push_printing_call(lua_State* L, bool print_nil) {

@@ -7,6 +7,7 @@ local M = {}
 
 local MOST = 200      -- words offered
 local PATIENCE = 0.02 -- seconds of looking for keys that begin as typed
+local PATH = 512      -- bytes that a path takes at most
 local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local",
                    "nil", "not", "or", "repeat", "return", "then", "true", "until", "while" }
 --- Functions whose first or second argument is an interface.
@@ -64,6 +65,7 @@ end
 
 --- The path that ends a text: "inst.maps.flows[" -> {"inst", "maps", "flows"}, "[", ""; nil when there is none.
 local function path_before(text)
+    text = text:sub(-PATH) -- the patterns below start anew at each byte
     local path, prefix = {}, text:match "[%a_\128-\255][%w_\128-\255]*$" or ""
     local rest = text:sub(1, #text - #prefix)
     local last = rest:match "[.:%[]$"
@@ -224,28 +226,52 @@ core.completions.layer = { names = function(layer) return header_fields(tostring
 
 -- -- The innermost call or table that the cursor stands in --
 
---- Text before the open bracket, the bracket, the text behind it; strings are skipped.
+local CLOSING = { [")"] = true, ["]"] = true, ["}"] = true }
+
+--- Behind the text that begins with this long bracket, "[[" or "[=[..."; nil when there is none.
+local function after_long(text, at)
+    local level = text:match("^%[(=*)%[", at)
+    if level then
+        local _, close = text:find("]" .. level .. "]", at, true)
+        return (close or #text) + 1
+    end
+end
+
+--- The place of the open bracket, and of a string that is not closed the text behind its quote, and the quote. Strings and
+--- comments are skipped. Called on each key: looks at brackets, quotes and dashes only.
 local function open_bracket(text)
     local stack, i = {}, 1
-    while i <= #text do
+    while true do
+        i = text:find("[%(%)%[%]{}\"'%-]", i)
+        if not i then
+            return stack[#stack], nil, nil
+        end
         local c = text:sub(i, i)
         if c == '"' or c == "'" then
-            local j = i + 1
-            while j <= #text and text:sub(j, j) ~= c do
-                j = j + (text:sub(j, j) == "\\" and 2 or 1)
+            local j = text:find(c == '"' and '["\\]' or "['\\]", i + 1)
+            while j and text:sub(j, j) == "\\" do
+                j = text:find(c == '"' and '["\\]' or "['\\]", j + 2)
             end
-            if j > #text then
+            if not j then
                 return stack[#stack], text:sub(i + 1), c
             end
             i = j
-        elseif c:find "[%(%[{]" then
-            stack[#stack + 1] = i
-        elseif c:find "[%)%]}]" then
+        elseif c == "-" then
+            if text:sub(i + 1, i + 1) == "-" then
+                i = (after_long(text, i + 2) or text:find("\n", i, true) or #text + 1) - 1
+            end
+        elseif CLOSING[c] then
             stack[#stack] = nil
+        else
+            local after = c == "[" and after_long(text, i)
+            if after then
+                i = after - 1
+            else
+                stack[#stack + 1] = i
+            end
         end
         i = i + 1
     end
-    return stack[#stack], nil, nil
 end
 
 --- The function that is called at the bracket, and its doc.

@@ -237,7 +237,7 @@ function format(x, depth, seen)
 end
 
 --- The first lines of a text.
-local function head(text)
+local function first_lines(text)
     local at = 0
     for _ = 1, MAX_LINES do
         at = text:find("\n", at + 1, true)
@@ -254,7 +254,7 @@ function M.format(x)
     local kind = type(x)
     if kind == "string" then
         if x:find "\n" and is_text(config.color and x:gsub(COLOUR, "") or x) then
-            return head((x:gsub("\n$", ""))) -- a text of several lines is there to be read, not quoted
+            return first_lines((x:gsub("\n$", ""))) -- a text of several lines is there to be read, not quoted
         end
         return is_text(x) and format(x, 0, {}) or M.hexdump(x)
     elseif kind == "table" or kind == "userdata" then

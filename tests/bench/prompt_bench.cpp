@@ -27,7 +27,7 @@ constexpr int kRows = 120;
 constexpr int kKeys = 1'001;
 
 /// As the prompt asks.
-std::string hint(lua_State* L, const std::string& text, size_t cursor) {
+std::string hint(lua_State* L, std::string_view text, size_t cursor) {
     lua_getglobal(L, "require");
     lua_pushliteral(L, "mimicsh.live");
     lua_call(L, 1, 1);

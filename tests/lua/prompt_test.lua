@@ -168,6 +168,10 @@ case("statements over several lines", nil, function(s)
     s:step("<C-b><Up><C-e>0", "print%(i %* 10%)0| +%.%.>   end$")
     s:step("<Down><C-e> --x", "print%(i %* 10%)0| +%.%.>   end %-%-x$")
     s:fresh()
+    s:step("{ 4,<Enter>5 }<Enter>", "{ 4,| +%.%.> 5 }|{4, 5}|mimicsh>$")
+    s:fresh()
+    s:step("1 +<Enter>2<Enter>", "1 %+| +%.%.> 2|3|mimicsh>$")
+    s:fresh()
     s:step("x = 1<M-Enter>print(x)<Enter>", "x = 1| +%.%.> print%(x%)|1|mimicsh>$")
 end)
 
@@ -220,10 +224,44 @@ case("completion: maps, keys, packets", nil, function(s)
     s:step("pkt.ip{tt<Tab>", "^mimicsh> pkt%.ip{ttl=$")
 end)
 
+case("completion: keys beyond the first 200, and those that nobody counts", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:type(PROGRAM:gsub("entries=8", "entries=100000") .. "<Enter>")
+    s:type "for k = 1, 999 do i.maps.flows[k] = 1 end i.maps.flows[70001] = 1<Enter>"
+    s:step("'re' .. 'ady'<Enter>", "|\"ready\"|mimicsh>$")
+    s:fresh()
+    s:step("i.maps.flows[7000<Tab>", "^mimicsh> i%.maps%.flows%[70001%]$")
+    s:fresh()
+    s:step("i.maps.flows[99<Tab>", "flows%[99|990%] .* 999%] +99%]$")
+    s:fresh()
+    s:step("i.maps.flows[<Tab>", "flows%[|.*|%.%.%. and more$")
+    s:step("7<BSpace>", "flows%[$")
+end)
+
+case("packets in the colours of their layers, differences red and green", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:type "p = pkt.udp{dport = 53, checksum = 1} / 'hi' q = p:copy() q.udp.dport = 54<Enter>"
+    s:step("'re' .. 'ady'<Enter>", "|\"ready\"|mimicsh>$")
+    s:fresh()
+    s:step("p<Enter>", "|0000  04 00 00 35 00 0a 00 01  68 69 +%.%.%.5%.%.%.%.hi|udp 0%-7  payload 8%-9|mimicsh>$")
+    local colour = s:screen("-e"):match "\27%[([%d;]+)mudp"
+    assert(colour and s:screen("-e"):find("\27%[[%d;]*" .. colour .. "m04"), s:screen "-e")
+    s:fresh()
+    s:step("p:diff(q)<Enter>", "|field +before +after|udp.dport +53 +54|mimicsh>$")
+    assert(s:screen("-e"):find "\27%[31m53.-\27%[32m54", s:screen "-e")
+end)
+
+case("what is wider than the terminal is cut", { columns = 30 }, function(s)
+    s:expect "^mimicsh>$"
+    s:step("{{a='x',b=('y'):rep(60)},<Enter>{a='z',b='w'}}<Enter>", "|a  b|x  y+…|z  w|mimicsh>$")
+end)
+
 case("the parameters that are left stand behind the cursor", { env = "COLORTERM=truecolor" }, function(s)
     s:expect "^mimicsh>$"
     s:step("timer.after(", "^mimicsh> timer%.after%(seconds, fn%)$")
     s:step("1", "^mimicsh> timer%.after%(1, fn%)$")
+    s:step("<C-u>x = \")\" --[[ ( ]] timer.after(", "timer%.after%(seconds, fn%)$")
+    s:step("<C-u>timer.after(1", "^mimicsh> timer%.after%(1, fn%)$")
     s:step(", print", "^mimicsh> timer%.after%(1, print%)$")
     s:step("<C-c>", "print%^C|mimicsh>$")
 end)
