@@ -496,7 +496,7 @@ constexpr Function kMethods[] = {
     {"hex", &guard<&packet_hex>,
      "p:hex() -> text\nHexdump, on a terminal in the colours of the layers; its last line says which bytes "
      "are whose.\n"
-     "print(pkt.udp{}:hex():match \"udp.*\") --> udp 0-7"},
+     "print(pkt.udp{}:hex():match \"udp %S+\") --> udp 0-7"},
     {"code", &guard<&packet_code>,
      "p:code() -> text\nLua source that builds the same bytes.\n"
      "local p = pkt.ip{}/pkt.udp{dport=53}/\"hi\"\n"
