@@ -308,6 +308,10 @@ Loop::Outcome Loop::run(const std::function<bool()>& done) {
         for (size_t batch = ready_.size(); batch > 0 && !done(); batch--) {
             const auto task = std::move(ready_.front());
             ready_.pop_front();
+            // A task that was woken in the meantime is not the one that ^C is for.
+            if (g_interrupt && !g_timeout && end_in_good_order()) {
+                consume_interrupt(L_);
+            }
             resume(task);
         }
         if (g_interrupt) { // before done(): what follows must not find it pending
