@@ -301,9 +301,9 @@ end)
 
 -- -- Killed processes --
 
--- Attaches by every means, in the namespace it was started in and in a lab of its own, over and over.
+-- Attaches by every means, promotion included, in the namespace it was started in and in a lab of its own, over and over.
 local VICTIM = [[
-local bpf, lab, tc, xdp = require "bpf", require "lab", require "tc", require "xdp"
+local bpf, lab, pkt, tc, xdp = require "bpf", require "lab", require "pkt", require "tc", require "xdp"
 local obj = assert(bpf.open(arg[1]))
 print "begins"
 io.stdout:flush()
@@ -312,6 +312,10 @@ while true do
     local links = { assert(tc.attach(inst.progs.ok, "eth0", { kind = "clsact", dir = "egress" })),
                     assert(tc.attach(inst.progs.ok, "eth0", { kind = "clsact" })),
                     assert(tc.attach(inst.progs.ok, "eth0")), assert(xdp.attach(inst.progs.passer, "eth0")) }
+    local tried = assert(obj:load "vm")
+    assert(tried.progs.ok:run(pkt.eth{} / "promoted"))
+    local live = assert(tried:promote("eth0", { hook = "tc-egress", prog = "ok" }))
+    links[#links + 1] = live.link
     lab.scope(function(l)
         local a, b = l:ns "a", l:ns "b"
         l:veth(a, b)
@@ -321,6 +325,7 @@ while true do
     for i = #links, 1, -1 do
         links[i]:detach()
     end
+    live:close()
     inst:close()
     if arg[2] == "once" then
         break

@@ -163,6 +163,17 @@ case("perf events come with their CPU", function(m, inst)
     test.eq(#e:consume(), 0)
 end)
 
+case("perf events that a full buffer loses are counted", function(m, inst)
+    local RUNS = 20000
+    local e = m.events:events()
+    inst.progs.emit:run(PACKET, { cpu = 0, times = RUNS })
+    local got = #e:consume()
+    inst.progs.emit:run(PACKET, { cpu = 0 }) -- the count comes with the next record that fits
+    got = got + #e:consume()
+    assert(e:lost() > 0 and got > 0, got)
+    test.eq(got + e:lost(), RUNS + 1)
+end)
+
 case("redirect_map falls back, or says where to", function(m, inst, target)
     test.eq(inst.progs.emit:run(PACKET).verdict, "DROP")
     m.ports[1] = 1
