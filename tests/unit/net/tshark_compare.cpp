@@ -343,8 +343,11 @@ void compare_checksums(const std::vector<Place>& places, const TsharkRow& row, T
         size_t nth = 0;
         for (const Place& place : places) {
             const Layer& layer = place.packet->layers()[place.layer];
+            if (layer.protocol != checksum.protocol) {
+                continue;
+            }
             const Field& field = *layout_of(layer.protocol).with_role(FieldRole::kChecksum);
-            if (layer.protocol != checksum.protocol || !place.packet->placed(place.layer, field)) {
+            if (!place.packet->placed(place.layer, field)) {
                 continue;
             }
             const std::string status = nth < theirs.size() ? theirs[nth] : "";
