@@ -358,14 +358,12 @@ Editor::Event Editor::control(char code) {
             break;
         }
         return Event::Complete;
-    case 'J':
-        break_line();
-        break;
     case 'K':
         kill(cursor_, line_end() == cursor_ ? std::min(cursor_ + 1, text_.size()) : line_end(), false);
         break;
     case 'L':
         return Event::Clear;
+    case 'J': // what ENTER was while a statement ran and the terminal was not ours
     case 'M':
         return Event::Enter;
     case 'N':

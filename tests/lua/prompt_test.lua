@@ -325,6 +325,13 @@ case("^C: at the prompt, in a loop, in a program, in a wait", nil, function(s)
     s:step("'still ' .. 'here'<Enter>", "\"still here\"|mimicsh>$")
 end)
 
+case("what is typed while a statement runs is run after it", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:step("print 'begun' local t = os.clock() repeat until os.clock() - t > 1<Enter>", "begun")
+    s:type "y = 6<Enter>y * 7<Enter>"
+    s:expect "|42|mimicsh>$"
+end)
+
 case("^Z and fg under a shell", { command = "sh -i" }, function(s)
     s:expect "[$#]$"
     s:step("PS1='shell: '<Enter>", "shell:$")

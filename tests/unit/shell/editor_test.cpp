@@ -13,15 +13,19 @@ constexpr const char* kUp = "\x1b[A";
 constexpr const char* kDown = "\x1b[B";
 constexpr const char* kUndo = "\x1f";
 constexpr const char* kRedo = "\x1b_";
-constexpr const char* kBreak = "\n";
+constexpr const char* kBreak = "\x1b\r"; // M-ENTER
 
 class EditorTest : public testing::Test {
   protected:
-    Editor::Event type(std::string_view bytes) {
+    /// With `goes_on` ENTER breaks the line, as the prompt does where a statement is not whole.
+    Editor::Event type(std::string_view bytes, bool goes_on = false) {
         reader_.feed(bytes);
         auto event = Editor::Event::None;
         while (const auto key = reader_.next(true)) {
             event = editor_.handle(*key);
+            if (event == Editor::Event::Enter && goes_on) {
+                editor_.break_line();
+            }
         }
         return event;
     }
@@ -33,7 +37,7 @@ class EditorTest : public testing::Test {
     /// After keys on an empty text.
     std::string after(std::string_view bytes) {
         (void)editor_.take();
-        type(bytes);
+        type(bytes, true);
         return text();
     }
     void enter(const std::string& statement) {
