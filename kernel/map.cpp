@@ -195,13 +195,23 @@ bool is_indexed(abi::MapType type) {
     return std::ranges::find(kIndexed, type) != kIndexed.end();
 }
 
+/// Whether the key of a trie has a longer prefix than it has bits.
+bool is_prefix_too_long(const MapInfo& info, ByteView key) {
+    return info.type == abi::MapType::LpmTrie && key.size() >= sizeof(uint32_t) &&
+           load<uint32_t>(key.data()) > (key.size() - sizeof(uint32_t)) * 8;
+}
+
 } // namespace
 
 Error KernelMap::error(int code, const char* op, ByteView key) const {
     Error result = bpf_error(code, op, info_.name);
     const std::string most = std::to_string(info_.max_entries);
-    if (code == E2BIG && is_indexed(info_.type) && key.size() == sizeof(uint32_t)) {
-        result.text = info_.name + ": index " + std::to_string(load<uint32_t>(key.data())) + " of " + most;
+    const bool has_index = is_indexed(info_.type) && key.size() == sizeof(uint32_t);
+    const uint32_t index = has_index ? load<uint32_t>(key.data()) : 0;
+    if ((code == E2BIG || code == EINVAL) && has_index && index >= info_.max_entries) {
+        result.text = info_.name + ": index " + std::to_string(index) + " of " + most;
+    } else if (code == EINVAL && is_prefix_too_long(info_, key)) {
+        result.text = info_.name + ": the prefix is longer than the key";
     } else if (code == E2BIG || (code == ENOSPC && info_.type == abi::MapType::LpmTrie)) {
         result.text = info_.name + ": map is full (max_entries " + most + ")";
     } else if (code == ENOENT) {
@@ -279,7 +289,7 @@ Status KernelMap::erase(ByteView key) {
         return {};
     }
     Error failed = error(errno, "delete", key);
-    if (failed.code == EINVAL) {
+    if (info_.type == abi::MapType::Array || info_.type == abi::MapType::PercpuArray) {
         failed.text = info_.name + ": " + std::string(abi::name(info_.type)) + " maps do not delete";
     }
     return failed;

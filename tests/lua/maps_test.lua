@@ -130,6 +130,8 @@ case("a full trie, an index beyond the end and a delete that arrays have not are
     local _, beyond = m.locked:put(5, {})
     test.eq({ beyond.code, beyond.msg }, { "E2BIG", "locked: index 5 of 1" })
     test.raises(function() m.locked[0] = nil end, "locked: array maps do not delete")
+    test.raises(function() m.ports[99] = nil end, "ports: index 99 of ")
+    test.raises(function() m.routes[{ length = 33, addr = "10.0.0.1" }] = nil end, "routes: the prefix is longer than the key")
 end)
 
 case("maps of maps take and give maps", function(m)
