@@ -362,6 +362,30 @@ for _, how in ipairs{ "sendmmsg", "xsk", "live" } do
     end)
 end
 
+-- Runs a script, and when a file is there stops it, sends ^C while a timer of the script falls due, and goes on.
+local STOPPED = [[
+"$0" -e "$1" & pid=$!
+while [ ! -e "$2" ]; do sleep 0.01; done
+kill -STOP $pid && sleep 0.8 && kill -INT $pid && kill -CONT $pid && wait $pid]]
+
+test.case("^C is for the sender, not for a task that wakes at the same time", function()
+    with_wire(function(a, b)
+        take_frames(b)
+        local flag = os.tmpname()
+        os.remove(flag)
+        local process = a:start{ "sh", "-c", STOPPED, binary, [[
+            local other = task.spawn(function() timer.sleep "700ms" return "undisturbed" end)
+            local report, err = traffic.send{ dev = "eth0", template = pkt.eth{}/"x", loop = true, rate = 10000, how = "sendmmsg" }
+            print(report and report.interrupted or err)
+            print(other:join())]], flag }
+        wait_for(b, 100)
+        assert(io.open(flag, "w")):close()
+        local done = process:wait()
+        os.remove(flag)
+        test.eq({ done.code, done.out }, { 0, "true\nundisturbed\n" }, done.err)
+    end)
+end)
+
 test.case("^C at the prompt shows the report", function()
     with_wire(function(a, b)
         local process = a:start({ binary },
