@@ -323,8 +323,9 @@ int packet_matches(lua_State* L) {
         fail(L, "matches: the packet begins with neither eth nor ip nor ip6");
     }
     auto filter = net::PacketFilter::compile(text, *link_type);
-    if (!filter) {
-        fail(L, filter.error().message());
+    if (!filter) { // as an object: its log shows the place
+        push_error(L, filter.error());
+        return lua_error(L);
     }
     net::PacketRecord record;
     record.data = packet.bytes();
