@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "bindings/modules.h"
+#include "bindings/state.h"
 #include "net/build.h"
 #include "net/diff.h"
 #include "net/dissect.h"
@@ -230,17 +231,6 @@ int packet_show(lua_State* L) {
     const auto& packet = check_box(L, 1, "packet")->packet;
     push_string(L, net::show(packet, {.paint = layer_paint(L, packet)}));
     return 1;
-}
-
-/// Bytes in a line of a dump: "0000  " and three columns for a byte, one for its letter.
-size_t bytes_per_line(lua_State* L) {
-    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
-    lua_getfield(L, -1, "mimicsh.core");
-    lua_getfield(L, -1, "columns");
-    lua_call(L, 0, 1);
-    const double columns = lua_isnil(L, -1) ? 80 : lua_tonumber(L, -1);
-    lua_pop(L, 3);
-    return columns >= 74 ? 16 : columns >= 41 ? 8 : columns >= 24 ? 4 : 1;
 }
 
 int packet_tostring(lua_State* L) {

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "bindings/modules.h"
+#include "net/show.h"
 
 namespace mimicsh::lua {
 
@@ -229,6 +230,14 @@ int columns(lua_State* L) {
     return 1;
 }
 
+/// hexdump(bytes) -> lines.
+int hexdump(lua_State* L) {
+    const std::string_view bytes = check_string(L, 1, "bytes");
+    push_string(L, net::hexdump({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()},
+                                bytes_per_line(L)));
+    return 1;
+}
+
 constexpr Function kCore[] = {
     {"load_half", &guard<&load_half>},
     {"open_module", &guard<&open_module>},
@@ -244,6 +253,7 @@ constexpr Function kCore[] = {
     {"user_position", &guard<&user_position>},
     {"metatable", &guard<&metatable>},
     {"columns", &guard<&columns>},
+    {"hexdump", &guard<&hexdump>},
 };
 
 void push_config(lua_State* L, const Config& config) {
@@ -264,6 +274,14 @@ void push_config(lua_State* L, const Config& config) {
 
 std::span<const Module> modules() {
     return kModules;
+}
+
+size_t bytes_per_line(lua_State* L) {
+    const int top = lua_gettop(L);
+    const double room = columns(L) == 1 ? lua_tonumber(L, -1) : 80;
+    lua_settop(L, top);
+    // "0000  ", three columns for a byte and one for its letter.
+    return room >= 74 ? 16 : room >= 41 ? 8 : room >= 24 ? 4 : 1;
 }
 
 State::State(const Config& config) : L_(luaL_newstate()) {

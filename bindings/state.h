@@ -55,6 +55,9 @@ struct Module {
 };
 [[nodiscard]] std::span<const Module> modules();
 
+/// Bytes that a line of a hexdump has on standard output: as many as fit its terminal.
+[[nodiscard]] size_t bytes_per_line(lua_State* L);
+
 /// Writes the embedded Lua halves as files, for people who want to change them (MIMICSH_LUA=dir runs them).
 [[nodiscard]] Status dump_lua(const std::string& folder);
 

@@ -73,8 +73,8 @@ std::vector<DumpPart> parts_of(const Packet& packet) {
 
 } // namespace
 
-std::string hexdump(ByteView bytes) {
-    return dump(bytes, 16, unpainted);
+std::string hexdump(ByteView bytes, size_t per_line) {
+    return dump(bytes, per_line, unpainted);
 }
 
 std::string hexdump(const Packet& packet, const DumpOptions& options) {

@@ -23,8 +23,8 @@ struct ShowOptions {
 [[nodiscard]] std::string summary(const Packet& packet);
 /// Lua source that builds the same bytes: pkt.eth{...}/pkt.ip{...}/"payload". Defaults are left out.
 [[nodiscard]] std::string code(const Packet& packet);
-/// Offset, 16 bytes in hexadecimal, the same as text; one line per 16 bytes.
-[[nodiscard]] std::string hexdump(ByteView bytes);
+/// Lines of an offset, bytes in hexadecimal, and the same as text.
+[[nodiscard]] std::string hexdump(ByteView bytes, size_t per_line = 16);
 
 /// How much of a packet is dumped, and in lines of how many bytes.
 struct DumpOptions {

@@ -102,25 +102,9 @@ end
 
 --- Offset, hex and text columns, 16 bytes a line where they fit.
 function M.hexdump(bytes, limit)
-    local lines = {}
     local shown = math.min(#bytes, limit or 1024)
-    local columns = room() or WIDTH
-    local per_line = columns >= 74 and 16 or columns >= 41 and 8 or columns >= 24 and 4 or 1
-    for at = 1, shown, per_line do
-        local part = bytes:sub(at, math.min(at + per_line - 1, shown))
-        local hex = part:gsub(".", function(c) return ("%02x "):format(c:byte()) end)
-        if per_line == 16 then
-            hex = ("%-50s"):format(hex:sub(1, 24) .. " " .. hex:sub(25))
-        else
-            hex = hex .. (" "):rep(3 * (per_line - #part) + 1)
-        end
-        lines[#lines + 1] = ("%s  %s %s"):format(paint("dim", ("%04x"):format(at - 1)), hex,
-            (part:gsub("[^\32-\126]", ".")))
-    end
-    if shown < #bytes then
-        lines[#lines + 1] = paint("dim", ("... %d more bytes"):format(#bytes - shown))
-    end
-    return table.concat(lines, "\n")
+    local text = core.hexdump(bytes:sub(1, shown))
+    return shown < #bytes and text .. paint("dim", ("... %d more bytes"):format(#bytes - shown)) or text:sub(1, -2)
 end
 
 local function quote(s)

@@ -184,7 +184,7 @@ function f()
   return
 ]])
     test.eq(result.out, '1\n1\n2\n2\n"two"\nnil\n8589934591 (0x1ffffffff)\n' ..
-        "0000  61 00 62                                           a.b\n\"long string\"\n")
+        "0000  61 00 62                                          a.b\n\"long string\"\n")
     test.eq(result.err, "stdin:7: bad\nstdin:8: attempt to index global 'y' (a nil value)\n" ..
         "stdin:15: '=' expected near 'bar'\nstdin:17: 'end' expected (to close 'function' at line 16) near '<eof>'\n")
     test.eq(result.code, 1)
