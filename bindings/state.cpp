@@ -233,8 +233,8 @@ int columns(lua_State* L) {
 /// hexdump(bytes) -> lines.
 int hexdump(lua_State* L) {
     const std::string_view bytes = check_string(L, 1, "bytes");
-    push_string(L, net::hexdump({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()},
-                                bytes_per_line(L)));
+    push_string(
+        L, net::hexdump({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, bytes_per_line(L)));
     return 1;
 }
 

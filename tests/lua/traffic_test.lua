@@ -375,7 +375,8 @@ test.case("^C is for the sender, not for a task that wakes at the same time", fu
         os.remove(flag)
         local process = a:start{ "sh", "-c", STOPPED, binary, [[
             local other = task.spawn(function() timer.sleep "700ms" return "undisturbed" end)
-            local report, err = traffic.send{ dev = "eth0", template = pkt.eth{}/"x", loop = true, rate = 10000, how = "sendmmsg" }
+            local report, err = traffic.send{ dev = "eth0", template = pkt.eth{}/"x", loop = true, rate = 10000,
+                how = "sendmmsg" }
             print(report and report.interrupted or err)
             print(other:join())]], flag }
         wait_for(b, 100)
