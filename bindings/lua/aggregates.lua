@@ -9,7 +9,7 @@ local M = {}
 
 local BYTES = ffi.typeof "uint8_t *"
 local cast, copy, typeof = ffi.cast, ffi.copy, ffi.typeof
-local fail_at, number_text, is_wide = scalars.fail_at, scalars.number_text, scalars.is_wide
+local fail_at, number_text = scalars.fail_at, scalars.number_text
 local bit_type = scalars.bit_type
 local address_kind, address_type = addresses.address_kind, addresses.address_type
 
@@ -283,38 +283,50 @@ end
 
 local MAX_ELEMENTS = 64
 
-local function format_value(T, value)
-    if T.names and T.names[number_text(value)] then
-        return T.names[number_text(value)]
+--- How values are written by print and tostring; the printer has looks of its own.
+local PLAIN = {
+    number = number_text,
+    paint = function(_, text) return text end,
+    join = function(parts) return "{" .. table.concat(parts, ", ") .. "}" end,
+}
+M.PLAIN = PLAIN
+
+local function format_value(T, value, look, depth)
+    look = look or PLAIN
+    local name = T.names and T.names[number_text(value)]
+    if name then
+        return look.paint("type", name)
     elseif T.kind == "pointer" then
-        return value == 0 and "NULL" or "0x" .. bit.tohex(value):gsub("^0+", "")
+        return look.paint("number", value == 0 and "NULL" or "0x" .. bit.tohex(value):gsub("^0+", ""))
     elseif T.kind == "text" then
-        return ("%q"):format(value):gsub("\\\n", "\\n")
+        return look.paint("string", (("%q"):format(value):gsub("\\\n", "\\n")))
     elseif T.kind == "raw" then
         return (value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-    elseif type(value) == "cdata" and not is_wide(value) then
-        return tostring(value)
+    elseif M.type_of(value) then
+        return M.format(value, look, depth)
     end
-    return number_text(value)
+    return look.number(value)
 end
 M.format_value = format_value
 
-function M.format(v)
+--- Text of an aggregate; look and depth are those of what it stands in.
+function M.format(v, look, depth)
     local T = M.type_of(v)
     local parts = {}
+    look, depth = look or PLAIN, depth or 0
     if T.kind == "array" then
         for i = 0, math.min(T.count, MAX_ELEMENTS) - 1 do
-            parts[#parts + 1] = format_value(T.element, v[i])
+            parts[#parts + 1] = format_value(T.element, v[i], look, depth + 1)
         end
         if T.count > MAX_ELEMENTS then
-            parts[#parts + 1] = ("... %d more"):format(T.count - MAX_ELEMENTS)
+            parts[#parts + 1] = look.paint("dim", ("... %d more"):format(T.count - MAX_ELEMENTS))
         end
     else
         for i, field in ipairs(T.order) do
-            parts[i] = ("%s = %s"):format(field.name, (format_value(field.type, v[field.name])))
+            parts[i] = look.paint("name", field.name) .. " = " .. format_value(field.type, v[field.name], look, depth + 1)
         end
     end
-    return "{" .. table.concat(parts, ", ") .. "}"
+    return look.join(parts, depth)
 end
 
 --- Plain tables all the way down; arrays from 1, enums by number, 64-bit integers stay cdata.

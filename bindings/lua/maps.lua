@@ -2,6 +2,7 @@
 -- Maps and variables as scripts see them: typed by BTF, per-CPU values, iteration by batch.
 local core = require "mimicsh.core"
 local integers = require "mimicsh.integers"
+local percpu = require "mimicsh.percpu"
 local types = require "mimicsh.types"
 
 local M = { raw = nil } -- raw: the C part, set by bpf.lua
@@ -37,96 +38,6 @@ function M.renew(map)
     end
 end
 
--- -- Per-CPU values --
-
-local PerCpu = { __name = "per-CPU value" }
-local percpu_methods = {}
-
-function PerCpu.__index(v, cpu)
-    if type(cpu) == "number" then
-        core.fail(("CPU %s is outside 0 to %d"):format(tostring(cpu), v.cpus - 1))
-    end
-    return percpu_methods[cpu]
-end
-
-function percpu_methods.sum(v)
-    local total = v[0]
-    for cpu = 1, v.cpus - 1 do
-        total = types.add(v.type, total, v[cpu])
-    end
-    return total
-end
-
-function percpu_methods.each(v)
-    return function(_, cpu)
-        if cpu + 1 < v.cpus then
-            return cpu + 1, v[cpu + 1]
-        end
-    end, v, -1
-end
-
-local MAX_CPUS = 16 -- printed; those that have nothing are left out first
-
---- The sum where the type has one, and the values of the CPUs.
-function PerCpu.__tostring(v)
-    local parts, left = {}, 0
-    local has_sum, sum = pcall(percpu_methods.sum, v)
-    if has_sum then
-        parts[1] = "sum = " .. types.format_value(v.type, sum)
-    end
-    local zero = types.decode(v.type, ("\0"):rep(v.type.size))
-    for cpu, value in percpu_methods.each(v) do
-        if v.cpus <= MAX_CPUS or value ~= zero and #parts <= MAX_CPUS then
-            parts[#parts + 1] = ("[%d] = %s"):format(cpu, (types.format_value(v.type, value)))
-        elseif value ~= zero then
-            left = left + 1
-        end
-    end
-    if left > 0 then
-        parts[#parts + 1] = ("... %d more"):format(left)
-    end
-    return "{" .. table.concat(parts, ", ") .. "}"
-end
-
-function PerCpu.__tojson(v)
-    local out = require("json").array()
-    for cpu, value in percpu_methods.each(v) do
-        out[cpu + 1] = type(value) == "cdata" and types.to_table(value) or value
-    end
-    return out
-end
-
-PerCpu.__pairs = percpu_methods.each
-
-local function slot_size(state)
-    return math.ceil(state.info.value_size / 8) * 8
-end
-
-local function decode_percpu(state, bytes, offset)
-    local v = { type = state.value, cpus = state.info.cpus }
-    for cpu = 0, v.cpus - 1 do
-        v[cpu] = types.decode(state.value, bytes, offset + cpu * slot_size(state))
-    end
-    return setmetatable(v, PerCpu)
-end
-
-local function encode_percpu(state, value, where)
-    local pad = ("\0"):rep(slot_size(state) - state.info.value_size)
-    local is_list = type(value) == "table" and (getmetatable(value) == PerCpu or value[0] ~= nil)
-    if is_list and (value[state.info.cpus - 1] == nil or rawget(value, state.info.cpus) ~= nil) then
-        core.fail(("%s: expected one value per CPU, 0 to %d"):format(where, state.info.cpus - 1))
-    end
-    local parts = {}
-    for cpu = 0, state.info.cpus - 1 do
-        local one = value
-        if is_list then
-            one = value[cpu]
-        end
-        parts[cpu + 1] = types.encode(state.value, one, where) .. pad
-    end
-    return table.concat(parts)
-end
-
 -- -- Keys and values as bytes --
 
 local function encode_key(state, key)
@@ -138,7 +49,7 @@ end
 
 local function decode_value(state, bytes, offset)
     if state.info.percpu then
-        return decode_percpu(state, bytes, offset)
+        return percpu.decode(state, bytes, offset)
     end
     return types.decode(state.value, bytes, offset)
 end
@@ -148,7 +59,7 @@ local function encode_value(state, value)
     if value == nil then
         core.fail("bad argument 'value': expected a value, got nil")
     elseif state.info.percpu then
-        return encode_percpu(state, value, where)
+        return percpu.encode(state, value, where)
     end
     return types.encode(state.value, value, where)
 end
@@ -382,6 +293,7 @@ local function make_ref(load_value, store_value)
             store_value(value)
         end,
         __tostring = function() return tostring(load_value()) end,
+        __show = function() return require("mimicsh.printer").text(load_value()) end,
         __tojson = function() return types.to_table(load_value()) end,
         __pairs = function() return pairs(load_value()) end,
     })
@@ -566,21 +478,34 @@ local function more_than(map, shown)
 end
 
 function Map.__show(map, paint)
-    local cut = require("mimicsh.printer").cut
-    local lines = { paint("head", cut(tostring(map))) }
-    if state_of(map).info.key_size == 0 then
+    local printer = require "mimicsh.printer"
+    local lines = { paint("head", printer.cut(tostring(map))) }
+    local state = state_of(map)
+    if state.info.key_size == 0 then
         return lines[1]
     end
-    local state = state_of(map)
-    local count = 0
+    local keys, values = { title = "key", T = state.key }, { title = "value", T = state.value }
+    local is_more = false
     for k, v in methods.pairs(map, { batch = SHOWN + 1 }) do
-        count = count + 1
-        if count > SHOWN then
-            lines[#lines + 1] = paint("dim", more_than(map, SHOWN))
+        is_more = #keys == SHOWN
+        if is_more then
             break
         end
-        local value = type(v) == "table" and tostring(v) or (types.format_value(state.value, v))
-        lines[#lines + 1] = cut(("  %s = %s"):format((types.format_value(state.key, k)), value))
+        keys[#keys + 1], values[#keys + 1] = k, v
+    end
+    local sums = state.info.percpu and percpu.sums(values)
+    local text = #keys > 0 and (sums or not state.info.percpu) and printer.typed_text{ keys, sums or values }
+    lines[2] = text or nil
+    for i = 1, text and 0 or #keys do
+        local value = state.info.percpu and percpu.text(values[i], printer.LOOK) or
+            types.format_value(state.value, values[i], printer.LOOK, 1)
+        lines[#lines + 1] = printer.cut(("  %s = %s"):format(types.format_value(state.key, keys[i], printer.LOOK, 1), value))
+    end
+    if text and sums then
+        lines[#lines + 1] = paint("dim", ("sums of %d CPUs; map[key] shows each"):format(state.info.cpus))
+    end
+    if is_more then
+        lines[#lines + 1] = paint("dim", more_than(map, SHOWN))
     end
     return table.concat(lines, "\n")
 end

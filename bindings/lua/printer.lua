@@ -65,11 +65,19 @@ M.room = function() return room() or WIDTH end
 
 local U64, I64 = ffi.typeof "uint64_t", ffi.typeof "int64_t"
 
---- 64-bit integers without suffix; hex beside decimal above 0xffff.
-local function format_integer(x)
-    local text = tostring(x):gsub("U?LL$", "")
+local function is_wide(x)
+    return type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x))
+end
+
+--- A 64-bit integer in decimal, without suffix, and in hex above 0xffff.
+local function integer_parts(x)
     local big = ffi.istype(U64, x) and x > 0xffffULL or ffi.istype(I64, x) and x > 0xffffLL
-    return big and ("%s (0x%s)"):format(text, bit.tohex(x):gsub("^0+", "")) or text
+    return tostring(x):gsub("U?LL$", ""), big and ("(0x%s)"):format(bit.tohex(x):gsub("^0+", "")) or nil
+end
+
+--- The type by BTF of a value, nil when it has none.
+local function typed(x)
+    return type(x) == "cdata" and not is_wide(x) and require("mimicsh.types").type_of(x) or nil
 end
 
 local function is_text(s)
@@ -133,6 +141,17 @@ end
 
 local format
 
+--- A number: 64-bit integers have their hex beside them.
+local function format_number(x)
+    if is_wide(x) then
+        local text, hex = integer_parts(x)
+        return paint("number", text) .. (hex and " " .. paint("dim", hex) or "")
+    elseif type(x) ~= "number" then
+        return tostring(x)
+    end
+    return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 53 and ("%d"):format(x) or ("%.14g"):format(x))
+end
+
 local function format_key(k)
     if type(k) == "string" and k:find "^[%a_][%w_]*$" then
         return paint("name", k)
@@ -153,6 +172,9 @@ local function join(parts, depth)
     local pad = ("  "):rep(depth + 1)
     return "{\n" .. pad .. table.concat(parts, ",\n" .. pad) .. "\n" .. ("  "):rep(depth) .. "}"
 end
+
+--- How typed values are written.
+M.LOOK = { number = format_number, paint = paint, join = join }
 
 local function format_table(t, depth, seen)
     if seen[t] then
@@ -196,12 +218,12 @@ function format(x, depth, seen)
         end
         return paint("string", quote(x))
     elseif kind == "number" then
-        return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 53 and ("%d"):format(x) or ("%.14g"):format(x))
+        return format_number(x)
     elseif kind == "cdata" then
-        if ffi.istype(U64, x) or ffi.istype(I64, x) then
-            return paint("number", format_integer(x))
+        if is_wide(x) then
+            return format_number(x)
         end
-        return tostring(x)
+        return typed(x) and require("mimicsh.types").format(x, M.LOOK, depth) or tostring(x)
     elseif kind == "table" then
         local mt = debug.getmetatable(x)
         if mt and rawget(mt, "__tostring") then
@@ -257,43 +279,112 @@ end
 
 local MIN_CELL = 4 -- columns that narrowing leaves
 
-local function cell(x)
-    if x == nil then
-        return ""
-    elseif type(x) == "string" then
-        return is_text(x) and (x:gsub("[\r\n\t]", " ")) or (x:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-    elseif type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x)) then
-        return (tostring(x):gsub("U?LL$", ""))
-    end
-    local text = format(x, 1, {})
-    return (text:gsub("\n%s*", " "))
-end
-
-local function is_numeric(x)
-    return type(x) == "number" or type(x) == "cdata" and (ffi.istype(U64, x) or ffi.istype(I64, x))
-end
-
---- Narrows the widest columns until a line fits.
-local function narrow(widths, columns)
-    local total = 2 * (#widths - 1)
-    for _, columns_of in ipairs(widths) do
-        total = total + columns_of
-    end
-    while total > columns do
-        local widest = 1
-        for c = 2, #widths do
-            widest = widths[c] > widths[widest] and c or widest
+--- Values inside a cell: on one line, colours are those of columns.
+local function cell_look()
+    local plain = require("mimicsh.types").PLAIN
+    return { paint = plain.paint, join = plain.join, number = function(x)
+        local text, hex = tostring(x), nil
+        if is_wide(x) then
+            text, hex = integer_parts(x)
         end
-        if widths[widest] <= MIN_CELL then
+        return text .. (hex and " " .. hex or "")
+    end }
+end
+
+--- {text =, hex = beside a 64-bit number, is_number =}; T where BTF knows the type.
+local function cell(x, T)
+    if x == nil then
+        return { text = "", is_number = true }
+    elseif T and (T.names or T.kind == "pointer" or typed(x)) then
+        local text = require("mimicsh.types").format_value(T, x, cell_look())
+        return { text = text, is_number = T.names and not text:find "%D" }
+    elseif type(x) == "string" then
+        return { text = is_text(x) and x:gsub("[\r\n\t]", " ") or x:gsub(".", function(c) return ("%02x"):format(c:byte()) end) }
+    elseif is_wide(x) then
+        local text, hex = integer_parts(x)
+        return { text = text, hex = hex, is_number = true }
+    end
+    return { text = (format(x, 1, {}):gsub("\n%s*", " ")), is_number = type(x) == "number" }
+end
+
+--- A column of `count` cells; value(i) gives the i-th and its type, if that is known.
+local function new_column(name, count, value)
+    local column = { name = name, cells = {}, is_numeric = true, digits = width(name), hex = 0 }
+    for i = 1, count do
+        local one = cell(value(i))
+        column.cells[i] = one
+        column.is_numeric = column.is_numeric and one.is_number
+        column.digits = math.max(column.digits, width(one.text))
+        column.hex = math.max(column.hex, one.hex and #one.hex + 1 or 0)
+    end
+    return column
+end
+
+--- What a line takes, blanks between the columns too.
+local function line_width(columns, measure)
+    local total = 2 * (#columns - 1)
+    for _, column in ipairs(columns) do
+        total = total + measure(column)
+    end
+    return total
+end
+
+--- Leaves hex away, then narrows the widest columns until a line fits.
+local function narrow(columns, limit)
+    if line_width(columns, function(column) return column.digits + column.hex end) <= limit then
+        return
+    end
+    local total = line_width(columns, function(column)
+        column.hex = 0
+        return column.digits
+    end)
+    while total > limit do
+        local widest = columns[1]
+        for _, column in ipairs(columns) do
+            widest = column.digits > widest.digits and column or widest
+        end
+        if widest.digits <= MIN_CELL then
             return
         end
-        widths[widest] = widths[widest] - 1
+        widest.digits = widest.digits - 1
         total = total - 1
     end
 end
 
---- Rows as aligned columns. cols: names in order; else the keys of the first row, sorted (lists: by position). On a
---- terminal wide columns are cut to its width. roles: of columns, by name.
+local function padded(column, one, is_last)
+    local text = cut(one.text, column.digits)
+    local pad = (" "):rep(column.digits - width(text))
+    if one.role and text ~= "" then
+        text = paint(one.role, text)
+    end
+    if not column.is_numeric then
+        return is_last and text or text .. pad
+    elseif column.hex == 0 then
+        return pad .. text
+    end
+    local hex = one.hex or ""
+    return pad .. text .. (hex ~= "" and " " .. paint("dim", hex) or "") .. (" "):rep(column.hex - (hex ~= "" and #hex + 1 or 0))
+end
+
+local function layout(columns)
+    local limit = room()
+    if limit then
+        narrow(columns, limit)
+    end
+    local lines = {}
+    for i = 0, #columns > 0 and #columns[1].cells or 0 do
+        local parts = {}
+        for c, column in ipairs(columns) do
+            parts[c] = padded(column, i == 0 and { text = column.name } or column.cells[i], c == #columns)
+        end
+        local line = cut(table.concat(parts, "  "):gsub("%s+$", ""), limit)
+        lines[i + 1] = i == 0 and paint("head", line) or line
+    end
+    return table.concat(lines, "\n")
+end
+
+--- Rows as aligned columns. cols: names in order; else the fields of the first row's struct, or its keys, sorted (lists:
+--- by position). On a terminal wide columns are cut to its width. roles: of columns, by name.
 function M.tbl_text(rows, cols, roles)
     if type(rows) ~= "table" then
         core.fail("bad argument 'rows': expected a list of tables, got " .. type(rows))
@@ -301,52 +392,71 @@ function M.tbl_text(rows, cols, roles)
     if cols ~= nil and type(cols) ~= "table" then
         core.fail("bad argument 'cols': expected a list of names, got " .. type(cols))
     end
-    local first = rows[1]
-    if type(first) == "cdata" then
-        first = require("mimicsh.types").to_table(first)
-    end
-    if first ~= nil and type(first) ~= "table" then
-        core.fail(("bad argument 'rows': row 1 is a %s, not a table"):format(type(first)))
-    end
-    local names = cols or sorted_keys(first or {})
-    local lines, widths, numeric = { {} }, {}, {}
-    for c, name in ipairs(names) do
-        lines[1][c] = tostring(name)
-        widths[c] = width(lines[1][c])
-        numeric[c] = true
-    end
     for r, row in ipairs(rows) do
-        if type(row) ~= "table" and type(row) ~= "cdata" then
+        if type(row) ~= "table" and not typed(row) then
             core.fail(("bad argument 'rows': row %d is a %s, not a table"):format(r, type(row)))
         end
-        local line = {}
-        for c, name in ipairs(names) do
-            local value = row[name]
-            line[c] = cell(value)
-            widths[c] = math.max(widths[c], width(line[c]))
-            numeric[c] = numeric[c] and (value == nil or is_numeric(value))
+    end
+    local T = typed(rows[1])
+    local names = cols or T and M.field_names(T) or sorted_keys(rows[1] or {})
+    local columns = {}
+    for c, name in ipairs(names) do
+        columns[c] = new_column(tostring(name), #rows, function(r)
+            local row_type = typed(rows[r])
+            local field = row_type and row_type.fields and row_type.fields[name]
+            return rows[r][name], field and field.type
+        end)
+        for _, one in ipairs(roles and roles[name] and columns[c].cells or {}) do
+            one.role = roles[name]
         end
-        lines[#lines + 1] = line
     end
-    local columns = room()
-    if columns then
-        narrow(widths, columns)
+    return layout(columns)
+end
+
+-- -- Tables of typed values --
+
+local function is_struct(T)
+    return T and T.order and #T.order > 0
+end
+
+--- Names of a struct's fields in their order; numbers from 0 for an array.
+function M.field_names(T)
+    local names = {}
+    for i, field in ipairs(T.order or {}) do
+        names[i] = field.name
     end
-    for r, line in ipairs(lines) do
-        for c, text in ipairs(line) do
-            text = cut(text, widths[c])
-            local pad = c == #line and not numeric[c] and "" or (" "):rep(widths[c] - width(text))
-            if roles and r > 1 and roles[names[c]] and text ~= "" then
-                text = paint(roles[names[c]], text)
+    for i = 0, T.order and -1 or T.count - 1 do
+        names[i + 1] = i
+    end
+    return names
+end
+
+--- Values side by side, those of structs with a column for each field; nil when none is a struct, or the names of the
+--- columns do not fit the terminal. groups: lists of values with their type `T` and a `title` for those that are no structs;
+--- "=" stands between them.
+function M.typed_text(groups)
+    local columns, has_struct = {}, false
+    for _, group in ipairs(groups) do
+        has_struct = has_struct or is_struct(group.T)
+    end
+    if not has_struct then
+        return nil
+    end
+    for _, group in ipairs(groups) do
+        if #columns > 0 then
+            columns[#columns + 1] = new_column("", #group, function() return "=" end)
+        end
+        if is_struct(group.T) then
+            for _, field in ipairs(group.T.order) do
+                columns[#columns + 1] = new_column(field.name, #group, function(i) return group[i][field.name], field.type end)
             end
-            line[c] = numeric[c] and pad .. text or text .. pad
-        end
-        lines[r] = cut(table.concat(line, "  "):gsub("%s+$", ""), columns)
-        if r == 1 then
-            lines[r] = paint("head", lines[r])
+        else
+            columns[#columns + 1] = new_column(group.title, #group, function(i) return group[i], group.T end)
         end
     end
-    return table.concat(lines, "\n")
+    local limit = room()
+    local names = line_width(columns, function(column) return width(column.name) end)
+    return (not limit or names <= limit) and layout(columns) or nil
 end
 
 function M.tbl(rows, cols)
@@ -400,18 +510,46 @@ local function is_uniform(x)
     return true
 end
 
-local function text_of(x)
-    if is_uniform(x) then
-        if #x > MAX_ITEMS then
-            local head = {}
-            for i = 1, MAX_ITEMS do
-                head[i] = x[i]
-            end
-            return M.tbl_text(head) .. "\n" .. paint("dim", ("... %d more rows"):format(#x - MAX_ITEMS))
+--- A list of structs of one type, or an array of them, with that type and how many were left out; nil for anything else.
+local function structs_of(x)
+    local T = typed(x)
+    local list, element, count
+    if T and T.kind == "array" and is_struct(T.element) then
+        list, element, count = {}, T.element, T.count
+        for i = 0, math.min(T.count, MAX_ITEMS) - 1 do
+            list[i + 1] = x[i]
         end
-        return M.tbl_text(x)
+    elseif type(x) == "table" and not debug.getmetatable(x) and is_struct(typed(x[1])) and #x == #sorted_keys(x) then
+        list, element, count = {}, typed(x[1]), #x
+        for i, value in ipairs(x) do
+            if typed(value) ~= element then
+                return nil
+            end
+            list[i] = i <= MAX_ITEMS and value or nil
+        end
     end
-    return M.format(x)
+    if list then
+        list.T = element
+    end
+    return list, list and count - #list
+end
+
+local function with_more(text, left)
+    return left > 0 and text .. "\n" .. paint("dim", ("... %d more rows"):format(left)) or text
+end
+
+--- What show(x) prints.
+function M.text(x)
+    if is_uniform(x) then
+        local head = {}
+        for i = 1, math.min(#x, MAX_ITEMS) do
+            head[i] = x[i]
+        end
+        return with_more(M.tbl_text(head), #x - #head)
+    end
+    local structs, left = structs_of(x)
+    local text = structs and M.typed_text{ structs }
+    return text and with_more(text, left) or M.format(x)
 end
 
 local function plain(x)
@@ -426,7 +564,7 @@ end
 function M.show(...)
     for i = 1, select("#", ...) do
         local x = select(i, ...)
-        print(config.json and plain(x) or text_of(x))
+        print(config.json and plain(x) or M.text(x))
     end
     return nil
 end

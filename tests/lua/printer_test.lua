@@ -180,3 +180,111 @@ SEC("xdp") int main_prog(struct xdp_md *ctx) { return XDP_PASS; }
     test.eq(tostring(inst.maps.paints[0]), "{first = GREEN, second = RED, big = 7}")
     test.eq(json.encode(inst.maps.paints[0]), '{"big":7,"first":2,"second":1}')
 end)
+
+-- -- Values that BTF knows --
+
+local FLOWS = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+enum colour { RED = 1, GREEN = 2 };
+struct flow { __be32 saddr; __u16 port; enum colour colour; __u64 bytes; __s64 drift; void *at; char comm[8]; };
+struct pair { struct flow f[2]; };
+struct key { __u32 a, b; };
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 100); __type(key, __u64); __type(value, struct flow); }
+    flows SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, struct key); __type(value, __u32); }
+    keyed SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __uint(max_entries, 8); __type(key, __u32); __type(value, struct key); }
+    cpus SEC(".maps");
+struct pair both;
+SEC("xdp") int main_prog(struct xdp_md *ctx) { return XDP_PASS; }
+]]
+
+local loaded
+
+--- An instance with two flows; one is {.., bytes = 70000}.
+local function flows()
+    loaded = loaded or assert(bpf.compile(FLOWS))
+    local inst = assert(loaded:load("vm", { cpus = 2 }))
+    inst.maps.flows[7] = { saddr = "10.0.0.1", port = 80, colour = "RED", bytes = 70000, drift = -70000, comm = "curl" }
+    inst.maps.flows[0x10000] = { saddr = "10.0.0.22", port = 443, colour = 9, bytes = 5, at = 0xffff }
+    return inst, inst.maps.flows[7], inst.maps.flows[0x10000]
+end
+
+local TABLE = [[
+saddr      port  colour  bytes             drift  at      comm
+10.0.0.1     80  RED     70000 (0x11170)  -70000  NULL    curl
+10.0.0.22   443  9           5                 0  0xffff]]
+
+test.case("a list of structs is a table: fields in their order, names of values, hex beside large numbers", function()
+    local inst, one, two = flows()
+    test.eq(shown{ one, two }, TABLE)
+    inst.vars.both = { f = { one, two } }
+    test.eq(shown(inst.vars.both.f), TABLE)
+    for _, other in ipairs{ { one, two, n = 1 }, { one, inst.maps.keyed }, { one, "text" } } do
+        assert(shown(other):find "^{\n  {")
+    end
+    local many = {}
+    for i = 1, 60 do
+        many[i] = one
+    end
+    assert(shown(many):find "\n10.0.0.1    80  RED [^\n]*\n%.%.%. 10 more rows$")
+    test.eq(json.decode(shown({ one, two }, { json = true }))[2].colour, 9)
+    test.eq(shown({ one }, { json = true }), '[{"at":0,"bytes":70000,"colour":1,"comm":"curl","drift":-70000,' ..
+        '"port":80,"saddr":"10.0.0.1"}]')
+end)
+
+test.case("a table that is too wide loses its hex first; one whose names do not fit is no table", function()
+    local _, one, two = flows()
+    local widest = #TABLE:match "\n([^\n]*)"
+    test.eq(shown({ one, two }, { columns = widest }), TABLE)
+    test.eq(shown({ one, two }, { columns = widest - 1 }), [[
+saddr      port  colour  bytes   drift  at      comm
+10.0.0.1     80  RED     70000  -70000  NULL    curl
+10.0.0.22   443  9           5       0  0xffff]])
+    assert(shown({ one, two }, { columns = 30 }):find "^{\n  {\n    saddr = 10.0.0.1,\n")
+    local painted = shown({ one, two }, { color = true })
+    assert(painted:find("\27[2m(0x11170)\27[0m", 1, true), painted)
+    test.eq((painted:gsub("\27%[%d*m", "")), TABLE)
+end)
+
+test.case("a struct by itself has hex too, tostring has not", function()
+    local _, one = flows()
+    test.eq(tostring(one), '{saddr = 10.0.0.1, port = 80, colour = RED, bytes = 70000, drift = -70000, at = NULL, ' ..
+        'comm = "curl"}')
+    test.eq(shown(one, { columns = 200 }), (tostring(one):gsub("70000,", "70000 (0x11170),", 1)))
+    test.eq(shown(one, { columns = 40 }):match "^{\n  saddr = 10.0.0.1,\n  port = 80,\n" ~= nil, true)
+    local painted = shown(one, { columns = 200, color = true })
+    test.eq((painted:gsub("\27%[%d*m", "")), shown(one, { columns = 200 }))
+    assert(painted:find("\27[36mbytes\27[0m = \27[33m70000\27[0m \27[2m(0x11170)\27[0m", 1, true), painted)
+end)
+
+test.case("rows of plain tables have hex beside 64-bit numbers, and numbers of Lua none", function()
+    test.eq(shown{ { a = 65536ULL, b = 70000 }, { a = 2ULL, b = 2 } },
+        "    a                b\n65536 (0x10000)  70000\n    2                2")
+    test.eq(shown({ { a = 65536ULL } , { a = 1ULL } }, { json = true }), '[{"a":65536},{"a":1}]')
+    local _, one = flows()
+    test.eq(shown{ { f = one, n = 1 }, { f = one, n = 2 } }:match "\n{ ?saddr.*bytes = 70000 %(0x11170%), .*}  1\n" ~= nil, true)
+end)
+
+test.case("maps with structs are tables of key = value", function()
+    local inst = flows()
+    local text = shown(inst.maps.flows)
+    test.eq(text:match "^[^\n]*", "map flows: hash of __u64 -> struct flow, 100 entries at most")
+    test.eq(text:match "\n([^\n]*)", "  key               saddr      port  colour  bytes             drift  at      comm")
+    assert(text:find("\n    7            =  10.0.0.1     80  RED     70000 (0x11170)  -70000  NULL    curl", 1, true), text)
+    assert(text:find("\n65536 (0x10000)  =  10.0.0.22   443  9           5                 0  0xffff", 1, true), text)
+    assert(shown(inst.maps.flows, { columns = 40 }):find("\n  7 = {", 1, true))
+    inst.maps.keyed[{ a = 1, b = 2 }] = 3
+    test.eq(shown(inst.maps.keyed), "map keyed: hash of struct key -> __u32, 8 entries at most\na  b     value\n1  2  =      3")
+    test.eq(json.encode(inst.maps.keyed), '[{"key":{"a":1,"b":2},"value":3}]')
+end)
+
+test.case("per-CPU structs are tables of CPUs, those of a map of sums", function()
+    local inst = flows()
+    inst.maps.cpus[5] = { [0] = { a = 1, b = 20 }, [1] = { a = 300, b = 0 } }
+    test.eq(shown(inst.maps.cpus[5]), "cpu       a   b\nsum  =  301  20\n0    =    1  20\n1    =  300   0")
+    test.eq(shown(inst.maps.cpus), "map cpus: percpu_hash of __u32 -> struct key, 8 entries at most\n" ..
+        "key       a   b\n  5  =  301  20\nsums of 2 CPUs; map[key] shows each")
+    test.eq(json.encode(inst.maps.cpus[5]), '[{"a":1,"b":20},{"a":300,"b":0}]')
+end)
