@@ -2,10 +2,12 @@
 // Characters of UTF-8 text and the columns that they take on a terminal.
 #include "shell/characters.h"
 
+#include <algorithm>
 #include <array>
 #include <clocale>
 #include <cstdio>
 #include <cwchar>
+#include <vector>
 
 namespace mimicsh::shell {
 
@@ -15,22 +17,33 @@ constexpr bool is_tail(char byte) {
     return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
 }
 
-/// The tables of the C library, whatever the user's language is.
+/// The tables of the C library, whatever the user's language is; by pages of 256, read at first use.
 class Utf8Locale {
   public:
     Utf8Locale() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {}
-    [[nodiscard]] int width(char32_t code) const {
-        if (locale_ == nullptr) {
-            return 1;
+    [[nodiscard]] int width(char32_t code) {
+        auto& page = pages_[std::min<size_t>(code >> 8, pages_.size() - 1)];
+        if (page.empty()) {
+            read(page, code & ~char32_t{0xff});
         }
-        const locale_t before = uselocale(locale_);
-        const int columns = wcwidth(static_cast<wchar_t>(code));
-        uselocale(before);
-        return columns;
+        return page[code & 0xff];
     }
 
   private:
+    void read(std::vector<int8_t>& page, char32_t first) const {
+        page.assign(256, 1);
+        if (locale_ == nullptr) {
+            return;
+        }
+        const locale_t before = uselocale(locale_);
+        for (char32_t i = 0; i < 256; ++i) {
+            page[i] = static_cast<int8_t>(wcwidth(static_cast<wchar_t>(first + i)));
+        }
+        uselocale(before);
+    }
+
     locale_t locale_;
+    std::array<std::vector<int8_t>, 0x1100> pages_; ///< all of Unicode
 };
 
 } // namespace
@@ -66,8 +79,8 @@ int width(char32_t code) {
     if (code < 0x7f) {
         return code < ' ' ? 2 : 1;
     }
-    static const Utf8Locale kLocale;
-    const int columns = kLocale.width(code);
+    static Utf8Locale locale;
+    const int columns = locale.width(code);
     return columns < 0 ? 1 : columns;
 }
 

@@ -14,7 +14,7 @@ namespace {
 using Kind = Key::Kind;
 
 constexpr size_t kMaxKills = 30;
-constexpr size_t kMaxSnapshotBytes = size_t{16} << 20;
+constexpr size_t kMaxUndoBytes = size_t{64} << 20;
 constexpr std::string_view kTab = "    ";
 
 bool is_word(char c) {
@@ -87,62 +87,75 @@ size_t Editor::blank_left() const {
 
 // -- Changing the text --
 
-/// Before a change: what undo goes back to. Characters typed one after another are one change, up to a blank.
-void Editor::remember() {
-    const bool goes_on =
-        now_ == Last::Typed && last_ == Last::Typed && cursor_ > 0 && !is_blank(text_[cursor_ - 1]);
-    if (goes_on && !undone_.empty()) {
-        return;
-    }
-    undone_.push_back({text_, cursor_});
+/// Puts `with` in the place of bytes [begin, end), and the cursor behind it; undo takes it back. Characters
+/// typed one after another are one change, up to a blank; so are steps through the history.
+void Editor::change(size_t begin, size_t end, std::string with) {
+    const bool goes_on = now_ == last_ && !undone_.empty() && undone_.back().how == now_;
+    const bool is_word = cursor_ > 0 && !is_blank(text_[cursor_ - 1]);
+    const size_t cursor = cursor_;
+    cursor_ = begin + with.size();
     redone_.clear();
-    snapshot_bytes_ += text_.size();
-    while (snapshot_bytes_ > kMaxSnapshotBytes && undone_.size() > 1) {
-        snapshot_bytes_ -= undone_.front().text.size();
-        undone_.erase(undone_.begin());
+    if (goes_on && now_ == Last::Typed && is_word) {
+        text_.insert(begin, with);
+        undone_.back().inserted += with;
+        undo_bytes_ += with.size();
+    } else if (goes_on && now_ == Last::Recalled) {
+        text_ = std::move(with);
+        Edit& recalled = undone_.back();
+        undo_bytes_ += text_.size() - recalled.inserted.size();
+        recalled.inserted = text_;
+    } else {
+        Edit edit{begin, text_.substr(begin, end - begin), std::move(with), cursor, now_};
+        text_.replace(begin, end - begin, edit.inserted);
+        undo_bytes_ += sizeof edit + edit.removed.size() + edit.inserted.size();
+        undone_.push_back(std::move(edit));
+    }
+    forget_oldest();
+}
+
+void Editor::forget_oldest() {
+    while (undo_bytes_ > kMaxUndoBytes && undone_.size() > 1) {
+        const Edit& oldest = undone_.front();
+        undo_bytes_ -= sizeof oldest + oldest.removed.size() + oldest.inserted.size();
+        undone_.pop_front();
     }
 }
 
 void Editor::undo() {
     if (!undone_.empty()) {
-        redone_.push_back({text_, cursor_});
-        Snapshot& before = undone_.back();
-        snapshot_bytes_ -= before.text.size();
-        text_ = std::move(before.text);
-        cursor_ = before.cursor;
+        Edit edit = std::move(undone_.back());
         undone_.pop_back();
+        undo_bytes_ -= sizeof edit + edit.removed.size() + edit.inserted.size();
+        text_.replace(edit.begin, edit.inserted.size(), edit.removed);
+        std::swap(cursor_, edit.cursor);
+        redone_.push_back(std::move(edit));
     }
 }
 
 void Editor::redo() {
     if (!redone_.empty()) {
-        undone_.push_back({text_, cursor_});
-        snapshot_bytes_ += text_.size();
-        text_ = std::move(redone_.back().text);
-        cursor_ = redone_.back().cursor;
+        Edit edit = std::move(redone_.back());
         redone_.pop_back();
+        undo_bytes_ += sizeof edit + edit.removed.size() + edit.inserted.size();
+        text_.replace(edit.begin, edit.removed.size(), edit.inserted);
+        std::swap(cursor_, edit.cursor);
+        undone_.push_back(std::move(edit));
     }
 }
 
 void Editor::insert(std::string_view text) {
-    remember();
-    text_.insert(cursor_, text);
-    cursor_ += text.size();
+    change(cursor_, cursor_, std::string(text));
 }
 
 void Editor::erase(size_t begin, size_t end) {
     if (begin < end) {
-        remember();
-        text_.erase(begin, end - begin);
-        cursor_ = begin;
+        change(begin, end, "");
     }
 }
 
 void Editor::replace(size_t begin, size_t end, std::string_view with) {
     now_ = Last::Other;
-    remember();
-    text_.replace(begin, end - begin, with);
-    cursor_ = begin + with.size();
+    change(begin, end, std::string(with));
     last_ = Last::Other;
 }
 
@@ -151,11 +164,11 @@ void Editor::kill(size_t begin, size_t end, bool backwards) {
     if (begin >= end) {
         return;
     }
-    const std::string killed = text_.substr(begin, end - begin);
+    const std::string_view killed = std::string_view(text_).substr(begin, end - begin);
     if (last_ == Last::Killed && !kills_.empty()) {
-        kills_.back() = backwards ? killed + kills_.back() : kills_.back() + killed;
+        kills_.back().insert(backwards ? 0 : kills_.back().size(), killed);
     } else {
-        kills_.push_back(killed);
+        kills_.emplace_back(killed);
         if (kills_.size() > kMaxKills) {
             kills_.erase(kills_.begin());
         }
@@ -179,9 +192,7 @@ void Editor::yank_older() {
         return;
     }
     yanked_ = yanked_ == 0 ? kills_.size() - 1 : yanked_ - 1;
-    remember();
-    text_.replace(yank_begin_, cursor_ - yank_begin_, kills_[yanked_]);
-    cursor_ = yank_begin_ + kills_[yanked_].size();
+    change(yank_begin_, cursor_, kills_[yanked_]);
     now_ = Last::Yanked;
 }
 
@@ -190,19 +201,15 @@ void Editor::transpose() {
     const size_t middle = previous_character(text_, end);
     const size_t begin = previous_character(text_, middle);
     if (begin < middle && middle < end) {
-        remember();
-        std::rotate(text_.begin() + static_cast<ptrdiff_t>(begin),
-                    text_.begin() + static_cast<ptrdiff_t>(middle),
-                    text_.begin() + static_cast<ptrdiff_t>(end));
-        cursor_ = end;
+        change(begin, end, text_.substr(middle, end - middle) + text_.substr(begin, middle - begin));
     }
 }
 
-void Editor::break_line() {
+void Editor::break_line(bool indents) {
     now_ = Last::Other;
     const size_t begin = line_begin();
     const size_t blanks = std::min(text_.find_first_not_of(' ', begin), cursor_) - begin;
-    insert("\n" + std::string(blanks, ' '));
+    insert("\n" + std::string(indents ? blanks : 0, ' '));
     last_ = Last::Other;
 }
 
@@ -214,7 +221,7 @@ std::string Editor::accept() {
 std::string Editor::take() {
     undone_.clear();
     redone_.clear();
-    snapshot_bytes_ = 0;
+    undo_bytes_ = 0;
     cursor_ = 0;
     last_ = Last::Other;
     is_searching_ = false;
@@ -223,6 +230,22 @@ std::string Editor::take() {
 
 // -- History --
 
+/// Where in the line that begins at `begin` the cursor stands when it comes from `column` of another.
+size_t Editor::at_column(size_t begin, int column) const {
+    const size_t end = std::min(text_.find('\n', begin), text_.size());
+    size_t at = begin;
+    int here = 0;
+    while (at < end) {
+        const size_t next = next_character(text_, at);
+        here += columns(std::string_view(text_).substr(at, next - at));
+        if (here > column) {
+            break;
+        }
+        at = next;
+    }
+    return at;
+}
+
 /// In several lines up and down move the cursor; beyond them they walk the history.
 void Editor::up() {
     const size_t begin = line_begin();
@@ -230,34 +253,16 @@ void Editor::up() {
         return recall(true);
     }
     const int column = columns(std::string_view(text_).substr(begin, cursor_ - begin));
-    size_t at = begin == 1 ? 0 : text_.rfind('\n', begin - 2) + 1;
-    for (const size_t from = at; at < begin - 1;) {
-        const size_t next = next_character(text_, at);
-        if (columns(std::string_view(text_).substr(from, next - from)) > column) {
-            break;
-        }
-        at = next;
-    }
-    cursor_ = at;
+    cursor_ = at_column(begin == 1 ? 0 : text_.rfind('\n', begin - 2) + 1, column);
 }
 
 void Editor::down() {
+    const size_t begin = line_begin();
     const size_t end = line_end();
     if (end == text_.size() || last_ == Last::Recalled) {
         return recall(false);
     }
-    const size_t begin = line_begin();
-    const int column = columns(std::string_view(text_).substr(begin, cursor_ - begin));
-    const size_t stop = std::min(text_.find('\n', end + 1), text_.size());
-    size_t at = end + 1;
-    while (at < stop) {
-        const size_t next = next_character(text_, at);
-        if (columns(std::string_view(text_).substr(end + 1, next - end - 1)) > column) {
-            break;
-        }
-        at = next;
-    }
-    cursor_ = at;
+    cursor_ = at_column(end + 1, columns(std::string_view(text_).substr(begin, cursor_ - begin)));
 }
 
 /// The next older or newer entry that begins with what stood before the cursor when the walk began.
@@ -272,10 +277,10 @@ void Editor::recall(bool older) {
         older ? history_.before(recalled_, prefix_, text_) : history_.behind(recalled_, prefix_, text_);
     if (found) {
         recalled_ = *found;
-        text_ = history_.at(*found);
+        change(0, text_.size(), history_.at(*found));
     } else if (!older && recalled_ < history_.size()) {
         recalled_ = history_.size();
-        text_ = draft_;
+        change(0, text_.size(), draft_);
     }
     cursor_ = text_.size();
 }
@@ -292,10 +297,13 @@ void Editor::look_for(size_t before) {
 
 void Editor::end_search(bool keep) {
     is_searching_ = false;
-    if (!keep) {
-        text_ = before_search_.text;
-        cursor_ = before_search_.cursor;
+    const Snapshot found{std::exchange(text_, std::move(before_search_.text)), cursor_};
+    cursor_ = before_search_.cursor; // what undo goes back to
+    if (keep && found.text != text_) {
+        now_ = Last::Other;
+        change(0, text_.size(), found.text);
     }
+    cursor_ = keep ? found.cursor : before_search_.cursor;
 }
 
 /// A key while the history is searched; not `is_over` when the key itself is still to be handled.

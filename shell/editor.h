@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,24 +42,33 @@ class Editor {
     std::string accept();
     /// The same without the history.
     std::string take();
-    /// A line break at the cursor, and as many blanks as the line begins with.
-    void break_line();
+    /// A line break at the cursor; with `indents` as many blanks as the line begins with follow it.
+    void break_line(bool indents = true);
     /// Puts `with` where bytes [begin, end) are, and the cursor behind it.
     void replace(size_t begin, size_t end, std::string_view with);
 
   private:
+    enum class Last : uint8_t { Other, Typed, Killed, Yanked, Recalled };
+    /// `inserted` came in the place of `removed` at byte `begin`.
+    struct Edit {
+        size_t begin = 0;
+        std::string removed;
+        std::string inserted;
+        size_t cursor = 0; ///< where it was before
+        Last how = Last::Other;
+    };
     struct Snapshot {
         std::string text;
         size_t cursor;
     };
-    enum class Last : uint8_t { Other, Typed, Killed, Yanked, Recalled };
 
     Event control(char code);
     void meta(char code);
     Event search(const Key& key, bool& is_over);
     void look_for(size_t before);
     void end_search(bool keep);
-    void remember();
+    void change(size_t begin, size_t end, std::string with);
+    void forget_oldest();
     void insert(std::string_view text);
     void erase(size_t begin, size_t end);
     void kill(size_t begin, size_t end, bool backwards);
@@ -72,6 +82,7 @@ class Editor {
     void recall(bool older);
     [[nodiscard]] size_t line_begin() const;
     [[nodiscard]] size_t line_end() const;
+    [[nodiscard]] size_t at_column(size_t begin, int column) const;
     [[nodiscard]] size_t word_left() const;
     [[nodiscard]] size_t word_right() const;
     [[nodiscard]] size_t blank_left() const;
@@ -80,10 +91,10 @@ class Editor {
     std::string text_;
     size_t cursor_ = 0;
     Last last_ = Last::Other;
-    Last now_ = Last::Other; ///< of the key being handled
-    std::vector<Snapshot> undone_;
-    std::vector<Snapshot> redone_;
-    size_t snapshot_bytes_ = 0;
+    Last now_ = Last::Other;   ///< of the key being handled
+    std::deque<Edit> undone_;  ///< what undo takes back, the latest last
+    std::vector<Edit> redone_; ///< what redo does again; `cursor` is where it was behind it
+    size_t undo_bytes_ = 0;    ///< of `undone_`
     std::vector<std::string> kills_;
     size_t yanked_ = 0; ///< which of them M-y follows on
     size_t yank_begin_ = 0;

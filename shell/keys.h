@@ -41,8 +41,9 @@ class KeyReader {
     void feed(std::string_view bytes);
     /// The next whole key. With `is_over` nothing more follows for now, so that a lone ESC is one.
     [[nodiscard]] std::optional<Key> next(bool is_over = false);
+    [[nodiscard]] bool has_more() const { return taken_ < pending_.size(); }
     /// Bytes that may be the beginning of a key.
-    [[nodiscard]] bool is_waiting() const { return taken_ < pending_.size() && !is_pasting_; }
+    [[nodiscard]] bool is_waiting() const { return has_more() && !is_pasting_; }
 
   private:
     std::optional<Key> paste();

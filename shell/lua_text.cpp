@@ -273,4 +273,42 @@ std::vector<Span> lua_colours(std::string_view text, size_t cursor,
     return Colours(text, is_global).run(cursor);
 }
 
+int OpenText::depth_of(std::string_view word, LuaToken::Kind kind) {
+    constexpr std::array<std::string_view, 7> kOpen{"(", "[", "{", "do", "function", "if", "repeat"};
+    constexpr std::array<std::string_view, 5> kClose{")", "]", "}", "end", "until"};
+    if (kind != Kind::Sign && kind != Kind::Keyword) {
+        return 0;
+    }
+    return std::ranges::find(kOpen, word) != kOpen.end()     ? 1
+           : std::ranges::find(kClose, word) != kClose.end() ? -1
+                                                             : 0;
+}
+
+bool OpenText::is_open(std::string_view text) {
+    if (!text.starts_with(seen_)) {
+        seen_.clear();
+        depth_ = 0;
+    }
+    const std::string_view rest = text.substr(seen_.size());
+    const auto tokens = lua_tokens(rest);
+    // The last line break that no token goes over.
+    size_t lines = rest.rfind('\n') + 1; // npos + 1 is 0
+    for (size_t i = tokens.size(); i > 0 && tokens[i - 1].end > lines && lines > 0; --i) {
+        if (tokens[i - 1].begin < lines) {
+            lines = rest.substr(0, tokens[i - 1].begin).rfind('\n') + 1;
+        }
+    }
+    int depth = depth_;
+    for (const LuaToken& token : tokens) {
+        depth += depth_of(rest.substr(token.begin, token.end - token.begin), token.kind);
+        if (token.end <= lines) {
+            depth_ = depth;
+        }
+    }
+    seen_ += rest.substr(0, lines);
+    const bool is_long = !tokens.empty() && tokens.back().is_open &&
+                         (rest[tokens.back().begin] == '[' || rest[tokens.back().begin] == '-');
+    return depth > 0 || is_long;
+}
+
 } // namespace mimicsh::shell

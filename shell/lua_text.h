@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,5 +27,19 @@ struct LuaToken {
 /// at the cursor is Match.
 [[nodiscard]] std::vector<Span> lua_colours(std::string_view text, size_t cursor,
                                             const std::function<bool(std::string_view)>& is_global);
+
+/// Whether a text that grows line by line can end where it ends; lines that were looked at are not read
+/// again.
+class OpenText {
+  public:
+    /// True while brackets, blocks, or a long string or comment are open: no statement ends there.
+    [[nodiscard]] bool is_open(std::string_view text);
+
+  private:
+    [[nodiscard]] static int depth_of(std::string_view word, LuaToken::Kind kind);
+
+    std::string seen_; ///< whole lines, with no token over their end
+    int depth_ = 0;    ///< of brackets and blocks at their end
+};
 
 } // namespace mimicsh::shell

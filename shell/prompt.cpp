@@ -18,7 +18,6 @@ namespace mimicsh::shell {
 namespace {
 
 constexpr uint64_t kEscapeMs = 50; ///< until a lone ESC is a key
-constexpr size_t kMaxColoured = size_t{64} << 10;
 constexpr size_t kMaxInput = size_t{1} << 20;
 constexpr size_t kOutputBuffer = size_t{1} << 20;
 
@@ -158,18 +157,26 @@ void Prompt::suspend() {
     terminal_.enter();
 }
 
+/// When more has come already, nobody types: a text is pasted by a terminal that does not say so. It brings
+/// its blanks along, and is not compiled for each of its lines.
+void Prompt::enter() {
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    const bool is_pasted = keys_.has_more() || (poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0);
+    if ((!is_pasted || !open_text_.is_open(editor_.text())) && (*is_whole_)(editor_.text())) {
+        is_over_ = true;
+        outcome_ = Read::Statement;
+    } else {
+        editor_.break_line(!is_pasted);
+    }
+}
+
 void Prompt::handle(const Key& key) {
     list_.clear();
     switch (editor_.handle(key)) {
     case Editor::Event::None:
         break;
     case Editor::Event::Enter:
-        if ((*is_whole_)(editor_.text())) {
-            is_over_ = true;
-            outcome_ = Read::Statement;
-        } else {
-            editor_.break_line();
-        }
+        enter();
         break;
     case Editor::Event::Complete:
         complete();
@@ -255,7 +262,7 @@ void Prompt::show() {
     if (editor_.is_searching()) {
         now.prompt =
             std::string(editor_.is_found() ? "(search)'" : "(no such line)'") + editor_.search_text() + "': ";
-    } else if (has_colours_ && editor_.cursor() == now.text.size() && now.text.size() <= kMaxColoured) {
+    } else if (has_colours_ && editor_.cursor() == now.text.size() && now.text.size() <= kMaxHinted) {
         now.hint = ask("hint");
     }
     now.list = list_;

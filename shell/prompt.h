@@ -8,12 +8,17 @@
 
 #include "bindings/loop.h"
 #include "shell/editor.h"
+#include "shell/lua_text.h"
 #include "shell/terminal.h"
 
 namespace mimicsh::shell {
 
 class Prompt {
   public:
+    // Longer texts are shown without, so that keys do not wait.
+    static constexpr size_t kMaxColoured = size_t{64} << 10;
+    static constexpr size_t kMaxHinted = size_t{16} << 10;
+
     /// Text and colours come from the state of the loop.
     Prompt(lua::Loop& loop, History history, bool has_colours);
     ~Prompt();
@@ -28,6 +33,7 @@ class Prompt {
     struct Handles; // of libuv
     void take_input();
     void handle(const Key& key);
+    void enter();
     void handle_keys(bool is_over);
     void complete();
     void suspend();
@@ -42,6 +48,7 @@ class Prompt {
     Editor editor_;
     Terminal terminal_;
     KeyReader keys_;
+    OpenText open_text_;
     std::unique_ptr<Handles> handles_;
     const std::function<bool(const std::string&)>* is_whole_ = nullptr;
     std::string prompt_;

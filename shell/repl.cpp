@@ -309,7 +309,7 @@ int Repl::drain() {
         return kExitOk;
     }
     if (state_.loop().run([] { return false; }) == Loop::Outcome::Interrupted) {
-        return kExitInterrupted;
+        return interrupted();
     }
     return is_failed_ ? kExitError : kExitOk;
 }
@@ -325,9 +325,13 @@ int Repl::run() {
     return prompt_ != nullptr ? run_prompt() : run_lines();
 }
 
+int Repl::interrupted() const {
+    return state_.loop().timed_out() ? kExitTimedOut : kExitInterrupted;
+}
+
 int Repl::run_prompt() {
     std::string statement;
-    while (!is_quitting()) {
+    while (!is_quitting() && !state_.loop().timed_out()) {
         Loop::forget_interrupt();
         switch (prompt_->read(statement, [this](const std::string& text) { return is_whole(text); })) {
         case Prompt::Read::End:
@@ -341,7 +345,7 @@ int Repl::run_prompt() {
             break;
         }
     }
-    return kExitOk;
+    return state_.loop().timed_out() ? kExitTimedOut : kExitOk;
 }
 
 int Repl::run_lines() {
@@ -356,8 +360,8 @@ int Repl::run_lines() {
         }
         const auto read = read_line(line);
         if (read == Read::Interrupted) {
-            if (!is_terminal_) {
-                return kExitInterrupted;
+            if (!is_terminal_ || state_.loop().timed_out()) {
+                return interrupted();
             }
             std::puts("");
             statement.clear();
@@ -383,6 +387,9 @@ int Repl::run_lines() {
         }
         if (statement.find_first_not_of(" \t\r\n") == std::string::npos || evaluate(statement, first)) {
             statement.clear();
+            if (state_.loop().timed_out()) {
+                return interrupted();
+            }
             if (is_quitting()) {
                 return drain();
             }

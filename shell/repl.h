@@ -40,6 +40,8 @@ class Repl {
     [[nodiscard]] bool is_line_over() const;
     [[nodiscard]] bool is_whole(const std::string& text);
     int run_prompt();
+    /// The exit code after ^C, or after --timeout.
+    [[nodiscard]] int interrupted() const;
     int run_lines();
     bool evaluate(const std::string& text, int first_line);
     void note(const std::string& text);

@@ -165,6 +165,10 @@ void Session::run_asked_prompt() {
         const int environment = std::exchange(asked_, LUA_NOREF);
         (void)Repl(state_, reporter_, true, environment).run();
         luaL_unref(L_, LUA_REGISTRYINDEX, environment);
+        if (state_.loop().timed_out()) {
+            interrupted_ = true;
+            return;
+        }
         state_.loop().wake(asking_, L_, 0);
     }
 }
@@ -262,6 +266,9 @@ int Session::run_all() {
         open_globals(L_);
         run_rc_file();
         code = Repl(state_, reporter_, line_.quiet).run();
+        if (state_.loop().timed_out()) {
+            return unwind();
+        }
     }
     return code;
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <limits>
 
 #include "shell/characters.h"
 
@@ -25,11 +27,20 @@ constexpr std::array<std::string_view, 10> kColours{
 };
 constexpr std::string_view kReset = "\x1b[0m";
 constexpr int kTabStop = 8;
+constexpr size_t kMaxRun = size_t{1} << 30; ///< columns that are counted at once
+
+int shown_width(const Character& character) {
+    return character.is_valid ? width(character.code) : 4;
+}
+
+int tab_width(int column, int columns) {
+    return std::min(kTabStop - column % kTabStop, std::max(columns - column, 1));
+}
 
 /// Fills rows from the left, in one style after the other.
 class Canvas {
   public:
-    Canvas(int columns, bool has_colours) : columns_(std::max(columns, 1)), has_colours_(has_colours) {
+    Canvas(int columns, bool has_colours) : columns_(columns), has_colours_(has_colours) {
         frame_.rows.emplace_back();
     }
 
@@ -53,7 +64,7 @@ class Canvas {
         while (!text.empty()) {
             const Character character = decode(text);
             const std::string visible = shown(text, character);
-            const int width_here = character.is_valid ? width(character.code) : 4;
+            const int width_here = shown_width(character);
             if (cut && row().width + width_here > columns_ - 1) {
                 break;
             }
@@ -63,18 +74,13 @@ class Canvas {
     }
 
     void tab(Style style) {
-        const int blanks = std::min(kTabStop - row().width % kTabStop, std::max(columns_ - row().width, 1));
+        const int blanks = tab_width(row().width, columns_);
         put(std::string(static_cast<size_t>(blanks), ' '), blanks, style);
     }
 
     void new_row() {
-        const Style style = style_;
         end_style();
         frame_.rows.emplace_back();
-        if (has_colours_ && style != Style::Plain) {
-            row().text += kColours[static_cast<size_t>(style)];
-            style_ = style;
-        }
     }
 
     void end_style() {
@@ -92,6 +98,8 @@ class Canvas {
         frame_.cursor_column = row().width;
     }
 
+    [[nodiscard]] int rows() const { return static_cast<int>(frame_.rows.size()); }
+
     [[nodiscard]] Frame take() {
         end_style();
         return std::move(frame_);
@@ -106,10 +114,87 @@ class Canvas {
     Frame frame_;
 };
 
+/// Characters of one column and one byte at the begin of a text.
+size_t plain_run(std::string_view text) {
+    size_t run = 0;
+    while (run < text.size() && text[run] >= ' ' && text[run] < '\x7f') {
+        ++run;
+    }
+    return run;
+}
+
+/// Where drawing begins so that at least `height` rows are above the cursor, if there are as many: the begin
+/// of the text, of a line, or of a row that a long line goes on in. As a Canvas wraps, without its rows.
+struct Start {
+    size_t at = 0;
+    int row = 0; ///< whatever the first one is called
+    bool has_prompt = true;
+};
+
+Start find_start(const View& view, int columns, int height) {
+    const size_t end = std::min(view.cursor, view.text.size());
+    if (end < static_cast<size_t>(height)) {
+        return {};
+    }
+    std::deque<Start> starts{Start{}};
+    int column = 0;
+    int row = 0;
+    const auto take = [&](int width) {
+        const bool is_full = column + width > columns && column > 0;
+        column = is_full ? width : column + width;
+        row += is_full ? 1 : 0;
+        return is_full;
+    };
+    const auto keep = [&](Start start) {
+        starts.push_back(start);
+        while (starts[1].row <= row - height) {
+            starts.pop_front();
+        }
+    };
+    const auto write = [&](std::string_view text) {
+        for (; !text.empty(); text.remove_prefix(decode(text).size)) {
+            take(shown_width(decode(text)));
+        }
+    };
+    write(view.prompt);
+    for (size_t at = 0; at < end;) {
+        const char first = view.text[at];
+        const size_t run = plain_run(view.text.substr(at, end - at));
+        if (run > 0) { // most of all text: rows by division
+            const auto length = static_cast<int>(std::min(run, kMaxRun));
+            const int room = column == 0 ? columns : std::max(columns - column, 0);
+            const int more = length > room ? (length - room + columns - 1) / columns : 0;
+            const int before = row;
+            for (int i = std::max(1, more - height); i <= more; ++i) {
+                row = before + i;
+                keep({at + static_cast<size_t>(room + (i - 1) * columns), row, false});
+            }
+            column = more == 0 ? column + length : length - room - (more - 1) * columns;
+            at += static_cast<size_t>(length);
+            continue;
+        }
+        if (first == '\n') {
+            ++at;
+            ++row;
+            column = 0;
+            keep({at, row, true});
+            write(view.more_prompt);
+            continue;
+        }
+        const Character character = decode(view.text.substr(at));
+        if (first == '\t') { // how wide it is depends on the row that it does not fit
+            take(tab_width(column, columns));
+        } else if (take(shown_width(character))) {
+            keep({at, row, false});
+        }
+        at += character.size;
+    }
+    return starts.front();
+}
+
 /// Keeps `height` rows around the cursor.
 void crop(Frame& frame, int height) {
     const int count = static_cast<int>(frame.rows.size());
-    height = std::max(height, 1);
     if (count <= height) {
         return;
     }
@@ -121,12 +206,19 @@ void crop(Frame& frame, int height) {
 } // namespace
 
 Frame draw(const View& view, int columns, int height) {
+    columns = std::max(columns, 1);
+    height = std::max(height, 1);
+    const Start start = find_start(view, columns, height);
     Canvas canvas(columns, view.has_colours);
-    canvas.write(view.prompt, Style::Prompt);
+    if (start.has_prompt) {
+        canvas.write(start.at == 0 ? view.prompt : view.more_prompt, Style::Prompt);
+    }
     auto span = view.spans.begin();
-    for (size_t at = 0; at < view.text.size();) {
+    int last_row = std::numeric_limits<int>::max(); // what is below is not on the screen
+    for (size_t at = start.at; at < view.text.size() && canvas.rows() < last_row;) {
         if (at == view.cursor) {
             canvas.place_cursor();
+            last_row = canvas.rows() + height;
         }
         while (span != view.spans.end() && span->end <= at) {
             ++span;
@@ -134,7 +226,6 @@ Frame draw(const View& view, int columns, int height) {
         const Style style = span != view.spans.end() && span->begin <= at ? span->style : Style::Plain;
         const std::string_view rest = view.text.substr(at);
         if (rest[0] == '\n') {
-            canvas.end_style();
             canvas.new_row();
             canvas.write(view.more_prompt, Style::Prompt);
             ++at;
@@ -144,7 +235,7 @@ Frame draw(const View& view, int columns, int height) {
         if (rest[0] == '\t') {
             canvas.tab(style);
         } else {
-            canvas.put(shown(rest, character), character.is_valid ? width(character.code) : 4, style);
+            canvas.put(shown(rest, character), shown_width(character), style);
         }
         at += character.size;
     }
@@ -153,7 +244,6 @@ Frame draw(const View& view, int columns, int height) {
         canvas.write(view.hint, Style::Hint, true);
     }
     for (const std::string& line : view.list) {
-        canvas.end_style();
         canvas.new_row();
         canvas.write(line, Style::Plain, true);
     }

@@ -3,7 +3,9 @@
 #include "shell/terminal.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -17,7 +19,38 @@ namespace mimicsh::shell {
 namespace {
 
 constexpr const char* kMarkPastes = "\x1b[?2004h";
-constexpr const char* kLeavePastes = "\x1b[?2004l";
+constexpr std::string_view kLeavePastes = "\x1b[?2004l";
+
+/// Signals that end the process: not before the terminal is as it was.
+constexpr std::array kEnds{SIGHUP, SIGTERM};
+termios before_signal; ///< for `restore`, which may call little
+std::array<struct sigaction, kEnds.size()> handlers;
+
+void restore(int signal) {
+    (void)!::write(STDOUT_FILENO, kLeavePastes.data(), kLeavePastes.size());
+    (void)!::write(STDOUT_FILENO, "\r\n", 2);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &before_signal);
+    (void)raise(signal); // its own action is back: SA_RESETHAND
+}
+
+void catch_ends(const termios& before) {
+    before_signal = before;
+    for (size_t i = 0; i < kEnds.size(); ++i) {
+        sigaction(kEnds[i], nullptr, &handlers[i]);
+        if (handlers[i].sa_handler == SIG_DFL) {
+            struct sigaction action {};
+            action.sa_handler = restore;
+            action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+            sigaction(kEnds[i], &action, nullptr);
+        }
+    }
+}
+
+void leave_ends() {
+    for (size_t i = 0; i < kEnds.size(); ++i) {
+        sigaction(kEnds[i], &handlers[i], nullptr);
+    }
+}
 
 } // namespace
 
@@ -53,6 +86,7 @@ void Terminal::enter() {
     // Output of tasks is written between frames, not in the middle of one.
     std::fflush(stdout);
     std::fflush(stderr);
+    catch_ends(*before_);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
     write(kMarkPastes);
     measure();
@@ -61,8 +95,9 @@ void Terminal::enter() {
 
 void Terminal::leave() {
     if (before_) {
-        write(kLeavePastes);
+        write(std::string(kLeavePastes));
         tcsetattr(STDIN_FILENO, TCSADRAIN, &*before_);
+        leave_ends();
         before_.reset();
     }
 }

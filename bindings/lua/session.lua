@@ -218,12 +218,20 @@ function M.repl()
             names[name], places[name], values[name] = "local", i, value
         end
     end
+    local modules = {} -- that the script has not made its own; it does not see them
+    for _, module in ipairs(core.list_modules()) do
+        modules[module.name] = true
+    end
     local env = setmetatable({}, {
         __index = function(_, name)
             if names[name] then
                 return values[name]
             end
-            return _G[name]
+            local value = _G[name]
+            if value == nil and modules[name] then
+                return require(name)
+            end
+            return value
         end,
         __newindex = function(_, name, value)
             if names[name] then

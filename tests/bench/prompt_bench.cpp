@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // From a key to its frame on a terminal of 200 columns, in a statement of 100 lines: editing, colours with
 // the globals of Lua, the hint of the parameters that are left, drawing, and writing what differs (to
-// /dev/null). In the middle of the statement, and at its end, where hints are asked for.
+// /dev/null). In the middle of the statement, and at its end, where hints are asked for. Then in a line of 60
+// KB, which still has colours and hints, and in one of 1 MB, which has none: at its end and in front.
 #include <chrono>
 #include <cstdio>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include "bindings/state.h"
 #include "shell/editor.h"
 #include "shell/lua_text.h"
+#include "shell/prompt.h"
 #include "shell/terminal.h"
 #include "tests/bench/measure.h"
 
@@ -64,9 +66,11 @@ Typed type_keys(lua_State* L, Editor& editor, const std::vector<std::string>& ke
         view.more_prompt = "     ..> ";
         view.text = editor.text();
         view.cursor = editor.cursor();
-        view.spans =
-            lua_colours(view.text, view.cursor, [L](std::string_view name) { return is_global(L, name); });
-        if (view.cursor == view.text.size()) {
+        if (view.text.size() <= Prompt::kMaxColoured) {
+            view.spans = lua_colours(view.text, view.cursor,
+                                     [L](std::string_view name) { return is_global(L, name); });
+        }
+        if (view.cursor == view.text.size() && view.text.size() <= Prompt::kMaxHinted) {
             view.hint = hint(L, view.text, view.cursor);
             typed.hints += view.hint.empty() ? 0 : 1;
         }
@@ -100,13 +104,32 @@ int main() {
     Editor end(history);
     end.replace(0, 0, text + "timer.after(");
     const Typed at_end = type_keys(L, end, {"1", "2", "3", " ", "+", " "});
+    Editor coloured(history);
+    std::string line = "x = { ";
+    while (line.size() < 60'000) {
+        line += std::to_string(line.size()) + ", print(\"some text\"), ";
+    }
+    coloured.replace(0, 0, line);
+    const Typed in_60k = type_keys(L, coloured, {"1", "2", "3", " ", "+", " "});
+    while (line.size() < 1'000'000) {
+        line += std::to_string(line.size()) + ", print(\"some text\"), ";
+    }
+    Editor behind(history);
+    behind.replace(0, 0, line);
+    const Typed behind_1m = type_keys(L, behind, {"1", "2", "3", " ", "+", " "});
+    Editor front(history);
+    front.replace(0, 0, line);
+    front.handle({Key::Kind::Home});
+    const Typed before_1m = type_keys(L, front, {"1", "2", "3", " ", "+", " "});
     dup2(out, STDOUT_FILENO);
     close(out);
     close(null);
     for (const auto& [name, typed] :
-         {std::pair{"in the middle", &in_middle}, std::pair{"at the end", &at_end}}) {
+         {std::pair{"in the middle", &in_middle}, std::pair{"at the end", &at_end},
+          std::pair{"60 KB line, end", &in_60k}, std::pair{"1 MB line, end", &behind_1m},
+          std::pair{"1 MB line, front", &before_1m}}) {
         const Spread s = spread(typed->milliseconds);
-        std::printf("key to frame %-14s %.3f ms (%.3f to %.3f, %d keys, %d with a hint; bar 2)\n", name,
+        std::printf("key to frame %-16s %.3f ms (%.3f to %.3f, %d keys, %d with a hint; bar 2)\n", name,
                     s.median, s.low, s.high, kKeys, typed->hints);
     }
     return 0;

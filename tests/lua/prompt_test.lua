@@ -107,11 +107,12 @@ function Session:fresh()
     self:step("<C-l>", "^mimicsh[^|]*>$")
 end
 
-function Session:paste(text)
+--- As a paste; with `as_keys` as if somebody typed all of it.
+function Session:paste(text, as_keys)
     local path = folder .. "/paste"
     write(path, text)
     run("load-buffer", path)
-    run("paste-buffer", "-p", "-t", self.name)
+    run("paste-buffer", as_keys and "-d" or "-p", "-t", self.name)
 end
 
 function Session:close()
@@ -456,17 +457,71 @@ case("bad input is taken", nil, function(s)
     s:step(" y = 2<Enter>", "y = 2|mimicsh>$")
     s:step("<C-l>#x, y<Enter>", "|1000000|2|mimicsh>$")
     s:fresh()
-    s:paste(("n = (n or 0) + 1\n"):rep(80000))
+    s:paste(("n = (n or 0) + 1\n"):rep(100000))
     s:step("z = 3<Enter>", "z = 3|mimicsh>$")
-    s:step("<C-l>n, z<Enter>", "|80000|3|mimicsh>$")
+    s:step("<C-l>n, z<Enter>", "|100000|3|mimicsh>$")
+end)
+
+case("a line of a million characters by keystrokes", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:paste("x = '" .. ("a word "):rep(150000) .. "'", true)
+    s:step(" y = 2", "' y = 2$")
+    s:step("<C-w><C-w><C-w>y = 3<Enter>", "y = 3|mimicsh>$")
+    s:step("<C-l>#x, y<Enter>", "|1050000|3|mimicsh>$")
+    s:step("<C-l><Up><Up>", "' y = 3$")
+    s:step("<C-c>", "%^C|mimicsh>$")
+    s:step("<C-d>", "left with 0$")
+    local entry = read(folder .. "/" .. s.name .. "/mimicsh/history"):match "^[^\n]*"
+    test.eq(#entry, 1050000 + #"x = '' y = 3")
+end)
+
+case("many lines by keystrokes", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:paste(("n = (n or 0) + 1\n"):rep(3000), true)
+    s:step("n<Enter>", "|3000|mimicsh>$")
+    s:fresh()
+    s:paste("t = {\n" .. ("    { name = 'x', value = 12345 },\n"):rep(30000) .. "}\n", true)
+    s:step("#t<Enter>", "|30000|mimicsh>$")
+end)
+
+--- Runs fn(session) with a mimicsh under a shell that says how it left, and whether the terminal echoes and waits for lines.
+local function with_modes(arguments, fn)
+    local s = open{ command = "sh -c " .. quote(quote(binary or "") .. " -q " .. arguments .. "; echo code $?; " ..
+        "echo modes $(stty -a | tr ' ' '\\n' | grep -x -e '-*echo' -e '-*icanon' -e '-*isig')") }
+    local ok, err = pcall(fn, s)
+    s:close()
+    assert(ok, err)
+end
+
+--- The process of a session, asked at its prompt.
+local function pid_of(s)
+    s:step("require('ffi').cdef 'int getpid(void);' print('p' .. 'id', require('ffi').C.getpid())<Enter>", "|pid%s+%d+|mimicsh>$")
+    return s:screen():match "\npid%s+(%d+)"
+end
+
+case("a session that is killed leaves the terminal as it was, with what was typed in it", nil, function(s)
+    s:expect "^mimicsh>$"
+    for name, code in pairs{ HUP = 129, TERM = 143 } do
+        with_modes("", function(killed)
+            killed:expect "^mimicsh>$"
+            local pid = pid_of(killed)
+            killed:step("kept = 1<Enter>", "kept = 1|mimicsh>$")
+            killed:step("half typed", "mimicsh> half typed$")
+            os.execute(("kill -%s %s"):format(name, pid))
+            killed:expect("half typed|.-code " .. code .. "|modes isig icanon echo|")
+            assert(read(folder .. "/" .. killed.name .. "/mimicsh/history"):find "\nkept = 1\n$")
+        end)
+    end
+    with_modes("--timeout 0.5", function(ended)
+        ended:expect "|mimicsh: timed out|code 142|modes isig icanon echo|"
+    end)
 end)
 
 case("a terminal that goes away ends the session, and its history stays", nil, function(s)
     s:expect "^mimicsh>$"
-    s:step("last_words = require('ffi').cdef 'int getpid(void);' pid = require('ffi').C.getpid() print('p' .. 'id', pid)<Enter>",
-        "|pid%s+%d+|mimicsh>$")
-    local pid = s:screen():match "\npid%s+(%d+)"
-    s:type "half typed"
+    local pid = pid_of(s)
+    s:step("last_words = 1<Enter>", "last_words = 1|mimicsh>$")
+    s:step("half typed", "mimicsh> half typed$")
     s:close()
     local begin = os.time()
     repeat

@@ -55,11 +55,26 @@ test.case("a timeout is a positive number of seconds", function()
     end
 end)
 
+test.case("a timeout ends a prompt too, in a pipe and inside a script", function()
+    for _, input in ipairs{ "timer.after(50, print)", "timer.sleep(50)", "while true do end" } do
+        local result = run("--timeout 0.1", input .. "\nprint 'after'\n")
+        test.eq({ result.code, result.err:match "[^\n]*\n$" }, { 142, "mimicsh: timed out\n" }, input)
+    end
+    with_script("repl()\nprint 'after'", function(path)
+        local result = run("--timeout 0.1 " .. path, "timer.sleep(50)\n")
+        test.eq({ result.code, result.out }, { 142, "" })
+        assert(result.err:find "mimicsh: timed out\n$", result.err)
+    end)
+end)
+
 test.case("there is one prompt at a time", function()
     local result = run("", "repl()\n")
     test.eq(result.err, "stdin:1: repl: a prompt is open already; it opens one inside a script\n")
     with_script("local x = 1\nrepl()\nprint(x)\nrepl()", function(path)
         test.eq(run(path, "x = x + 1\n").out, "2\n") -- the second ends at once: the input has
+    end)
+    with_script("repl()\nprint(pkt, json)", function(path)
+        test.eq(run(path, "json.encode{ 1 }\njson = 5\n").out, "\"[1]\"\nnil\t5\n") -- modules are there, at the prompt only
     end)
 end)
 

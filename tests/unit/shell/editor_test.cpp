@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Keys in, text and cursor out. Keys are written as a terminal sends them.
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -112,6 +113,52 @@ TEST_F(EditorTest, UndoTakesWordsAndRedoBringsThemBack) {
     EXPECT_EQ(after(std::string("ab") + kUndo + "c" + kRedo), "c|") << "a change forgets what was undone";
     EXPECT_EQ(after(std::string("ab\2x") + kUndo), "a|b") << "a move ends the group";
     EXPECT_EQ(after(std::string("\x1b[200~a b c\x1b[201~") + kUndo), "|") << "a paste is one change";
+}
+
+TEST_F(EditorTest, UndoTakesTheHistoryBack) {
+    enter("alpha");
+    enter("beta");
+    EXPECT_EQ(after(std::string("dra") + kDown + "\x15" + kUp + kUp + kUndo), "|")
+        << "all steps are one change";
+    EXPECT_EQ(after(std::string("al") + kUp + "x" + kUndo), "alpha|");
+    EXPECT_EQ(after(std::string("al") + kUp + "x" + kUndo + kUndo), "al|");
+    EXPECT_EQ(after(std::string("al") + kUp + kUndo + kRedo), "alpha|");
+    EXPECT_EQ(after(std::string("dra\x12") + "bet\5" + kUndo), "dra|");
+    EXPECT_EQ(after(std::string("dra\x12") + "bet\5" + kUndo + kRedo), "beta|");
+    EXPECT_EQ(after(std::string("dra\x12") + "bet\7" + kUndo), "|");
+}
+
+TEST_F(EditorTest, UndoGoesAllTheWayBackAndRedoAllTheWayForth) {
+    enter("for i = 1, 2 do\n    print(i)\nend");
+    enter("x = { 漢, 字 }");
+    const std::vector<std::string> keys{
+        "a",    "b ",        "漢",    "\xff", "\x7f",     "\4",  "\x17", "\x0b",
+        "\x15", "\x19",      "\x1by", "\x14", "\x1b\x7f", kUp,   kDown,  "\r",
+        "\1",   "\x12i\x12", "\5",    "\2",   "\6",       kUndo, kRedo,  "\x1b[200~p\nq\x1b[201~"};
+    uint32_t seed = 3;
+    for (int round = 0; round < 300; ++round) {
+        (void)editor_.take();
+        for (int i = 0; i < 200; ++i) {
+            seed = seed * 1664525 + 1013904223;
+            type(keys[(seed >> 16) % keys.size()], true);
+        }
+        type("\5"); // a search is over
+        const std::string final = editor_.text();
+        for (int i = 0; i < 400; ++i) {
+            type(kUndo);
+        }
+        ASSERT_EQ(editor_.text(), "") << "round " << round;
+        for (int i = 0; i < 400; ++i) {
+            type(kRedo);
+        }
+        if (!final.empty()) {
+            ASSERT_NE(editor_.text(), "");
+        }
+        for (int i = 0; i < 400; ++i) {
+            type(kUndo);
+        }
+        ASSERT_EQ(editor_.text(), "") << "round " << round;
+    }
 }
 
 TEST_F(EditorTest, Transpose) {

@@ -179,5 +179,54 @@ TEST(LuaText, BracketsAtTheCursorAndTheirPartners) {
     EXPECT_EQ(styled("f(1)", Style::Match, 0), "");
 }
 
+TEST(OpenText, KnowsWhatNoStatementEndsIn) {
+    for (const auto& [text, is_open] : {std::pair{"x = {", true},
+                                        {"x = { 1 }", false},
+                                        {"f(", true},
+                                        {"for i = 1, 2 do", true},
+                                        {"if x then y() end", false},
+                                        {"if x then", true},
+                                        {"repeat", true},
+                                        {"repeat until x", false},
+                                        {"function f() return", true},
+                                        {"x = [[", true},
+                                        {"x = [==[ ]]", true},
+                                        {"x = [[ ]]", false},
+                                        {"--[[ open", true},
+                                        {"-- do {", false},
+                                        {"'do {'", false},
+                                        {"x = 'open {", false},
+                                        {"x.doit, ended = 1", false},
+                                        {"}", false},
+                                        {"while x do\n  y = {\n", true},
+                                        {"{\n}\n", false},
+                                        {"", false}}) {
+        OpenText whole;
+        EXPECT_EQ(whole.is_open(text), is_open) << text;
+        OpenText grows;
+        for (const std::string_view all = text; const size_t end : {all.size() / 3, all.size() / 2}) {
+            (void)grows.is_open(all.substr(0, end));
+        }
+        EXPECT_EQ(grows.is_open(text), is_open) << text << ", by and by";
+    }
+}
+
+TEST(OpenText, LinesInAnyOrderGiveTheSameAsTheWhole) {
+    const std::vector<std::string> lines{"t = {",      "}",  "[[", "]]",   "do", "end",
+                                         "x = 1 --[[", "f(", ")",  "-- {", "'{'"};
+    uint32_t seed = 5;
+    OpenText grows;
+    for (int round = 0; round < 500; ++round) {
+        std::string text;
+        for (int i = 0; i < 20; ++i) {
+            seed = seed * 1664525 + 1013904223;
+            text += lines[(seed >> 16) % lines.size()];
+            OpenText whole;
+            ASSERT_EQ(grows.is_open(text), whole.is_open(text)) << text;
+            text += "\n";
+        }
+    }
+}
+
 } // namespace
 } // namespace mimicsh::shell

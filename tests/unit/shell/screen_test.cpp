@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Text, cursor and colours to rows.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,48 @@ TEST(Screen, RowsAroundTheCursorAreKept) {
     const Frame middle = draw(plain("1\n2\n3\n4\n5\n6", 6), 10, 3);
     EXPECT_EQ(rows_of(middle), (Rows{". 3", ". 4", ". 5"}));
     EXPECT_EQ(cursor_of(middle), std::pair(1, 2));
+}
+
+TEST(Screen, WhatIsOutsideChangesNothing) {
+    const std::vector<std::string> pieces{"a",      "word ", "漢",   "e\u0301",        "\t", "\n",
+                                          "\n\n\n", "\xff",  "\x1b", "long long ... ", "字", "    "};
+    uint32_t seed = 7;
+    const auto random = [&seed](size_t below) {
+        seed = seed * 1664525 + 1013904223;
+        return (seed >> 8) % below;
+    };
+    for (int round = 0; round < 20'000; ++round) {
+        std::string text;
+        for (size_t i = random(120); i > 0; --i) {
+            text += pieces[random(pieces.size())];
+        }
+        View view = plain(text, std::string::npos);
+        view.has_colours = true;
+        view.prompt = round % 3 == 0 ? "a long prompt> " : "> ";
+        for (size_t at = random(9); at + 3 < text.size(); at += 3 + random(40)) {
+            view.spans.push_back({at, at + 3, round % 2 == 0 ? Style::String : Style::Keyword});
+        }
+        if (random(4) > 0) { // at the begin of a character
+            const size_t wanted = random(text.size() + 1);
+            view.cursor = 0;
+            while (view.cursor < wanted) {
+                view.cursor += decode(view.text.substr(view.cursor)).size;
+            }
+        } else {
+            view.hint = "hint";
+            view.list = {"one", "two"};
+        }
+        const int columns = 1 + static_cast<int>(random(30));
+        const int height = 1 + static_cast<int>(random(8));
+        const Frame whole = draw(view, columns, 10'000);
+        const Frame part = draw(view, columns, height);
+        const int count = static_cast<int>(whole.rows.size());
+        const int top = std::clamp(whole.cursor_row - height / 2, 0, std::max(count - height, 0));
+        const std::vector<Row> rows(whole.rows.begin() + top,
+                                    whole.rows.begin() + std::min(top + height, count));
+        ASSERT_EQ(part.rows == rows, true) << "round " << round << ", " << columns << " columns: " << text;
+        ASSERT_EQ(cursor_of(part), std::pair(whole.cursor_row - top, whole.cursor_column)) << round;
+    }
 }
 
 TEST(Screen, HintsStayInTheRow) {
