@@ -245,7 +245,7 @@ void Prompt::take_input() {
 View Prompt::view(size_t cursor) {
     View view;
     view.prompt = prompt_;
-    view.more_prompt = std::string(static_cast<size_t>(std::max(columns(prompt_) - 5, 0)), ' ') + " ..> ";
+    view.more_prompt = std::string(static_cast<size_t>(std::max(columns(prompt_) - 4, 0)), ' ') + "..> ";
     view.text = editor_.text();
     view.cursor = cursor;
     view.has_colours = has_colours_;

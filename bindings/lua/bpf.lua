@@ -190,11 +190,15 @@ function make_instance(inst, more)
     for name, value in pairs(more or {}) do
         parts[inst][name] = value
     end
+    core.newest.instance = inst
     return inst
 end
 
 function instance_methods.close(inst)
     raw.instance_close(inst)
+    if core.newest.instance == inst then
+        core.newest.instance = nil
+    end
 end
 
 require "mimicsh.promote"(raw, instance_methods, make_instance, packet_bytes)

@@ -439,7 +439,7 @@ function M.known()
     return table.concat(names, "\n")
 end
 
---- "mimicsh[veth0:xdp]> " while links of this session are attached.
+--- "kernel[veth0:xdp]> ": the target of what was loaded last, and the links of this session that are attached.
 function M.prompt()
     local places, names = {}, {}
     for link in next, core.links do
@@ -452,7 +452,8 @@ function M.prompt()
         names[#names + 1] = place
     end
     table.sort(names)
-    return #names > 0 and "mimicsh[" .. table.concat(names, " ") .. "]> " or "mimicsh> "
+    local target = core.newest.instance and core.newest.instance.target or "mimicsh"
+    return target .. (#names > 0 and "[" .. table.concat(names, " ") .. "]> " or "> ")
 end
 
 return M

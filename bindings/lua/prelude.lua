@@ -146,6 +146,9 @@ core.completions = {}
 -- Links that scripts hold, as keys.
 core.links = setmetatable({}, { __mode = "k" })
 
+-- `instance`: the one that was loaded last, while it is there and open.
+core.newest = setmetatable({}, { __mode = "v" })
+
 -- -- Globals that load their half at first use --
 
 local function lazy(half, name)

@@ -21,17 +21,18 @@ local function write(name, text)
     assert(file:close())
 end
 
---- Steps of a transcript: {input=, output=}, both with a newline after each line.
+--- Steps of a transcript: {prompt=, input=, output=}, the latter with a newline after each line.
 local function steps_of(block)
     local steps = {}
     for line in block:gmatch "(.-)\n" do
-        local input = line:match "^mimicsh> (.*)$"
-        local more = line:match "^    %.%.> ?(.*)$"
+        local prompt, input = line:match "^(%l+> )(.*)$"
+        local pad, more = line:match "^( *)%.%.> ?(.*)$"
         if input then
-            steps[#steps + 1] = { input = input .. "\n", output = "", typed = line .. "\n" }
+            steps[#steps + 1] = { prompt = prompt, input = input .. "\n", output = "", is_crooked = false }
         elseif more then
             local step = steps[#steps]
-            step.input, step.typed = step.input .. more .. "\n", step.typed .. line .. "\n"
+            step.input = step.input .. more .. "\n"
+            step.is_crooked = step.is_crooked or #pad + 4 ~= #step.prompt
         else
             steps[#steps].output = steps[#steps].output .. line .. "\n"
         end
@@ -41,38 +42,41 @@ end
 
 local MARK = "-- end of step --"
 
---- What the prompt answers to each step, standard error included, in one session started in the tree's root.
+--- What the prompt answers to each step, standard error included, and the prompts, in one session started in the tree's
+--- root.
 local function answers_of(steps)
     local script, out = os.tmpname(), os.tmpname()
     local lines = {}
     for i, step in ipairs(steps) do
-        lines[i] = step.input .. ("print %q io.stdout:flush()\n"):format(MARK)
+        lines[i] = step.input .. ("print(%q .. require('mimicsh.live').prompt()) io.stdout:flush()\n"):format(MARK)
     end
     write(script, table.concat(lines))
     os.execute(("cd '%s' && NO_COLOR=1 '%s' -q -i %s <'%s' >'%s' 2>&1"):format(root, binary, jit_option, script, out))
-    local answers = {}
-    for answer in read(out):gmatch("(.-)" .. MARK:gsub("%p", "%%%0") .. "\n") do
+    local answers, prompts = {}, { "mimicsh> " }
+    for answer, prompt in read(out):gmatch("(.-)" .. MARK:gsub("%p", "%%%0") .. "([^\n]*)\n") do
         -- A session without the marks is one line shorter for each step before.
         local before = #answers
         answers[before + 1] = answer:gsub("stdin:(%d+):", function(line)
             return ("stdin:%d:"):format(tonumber(line) - before)
         end)
+        prompts[before + 2] = prompt
     end
     os.remove(script)
     os.remove(out)
-    return answers
+    return answers, prompts
 end
 
 local text = read(path)
 local from, to = text:find "```\nmimicsh> .-\n```\n"
 local block = text:sub(from + 4, to - 4)
 local steps = steps_of(block)
-local answers = answers_of(steps)
+local answers, prompts = answers_of(steps)
 
 if os.getenv "MIMICSH_README_WRITE" then
     local lines = {}
     for i, step in ipairs(steps) do
-        lines[i] = step.typed .. (answers[i] or "")
+        local more = "\n" .. (" "):rep(#prompts[i] - 4) .. "..> "
+        lines[i] = prompts[i] .. step.input:sub(1, -2):gsub("\n", more) .. "\n" .. (answers[i] or "")
     end
     write(path, text:sub(1, from + 3) .. table.concat(lines) .. text:sub(to - 3))
     return
@@ -81,6 +85,8 @@ end
 for i, step in ipairs(steps) do
     test.case(("README step %d: %s"):format(i, step.input:match "^[^\n]*"), function()
         test.eq(answers[i], step.output)
+        test.eq(step.prompt, prompts[i])
+        test.eq(step.is_crooked, false)
     end)
 end
 
