@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/fd.h"
+#include "base/similar.h"
 #include "bindings/bpf.h"
 #include "bindings/bpf_helpers.h"
 #include "bindings/loop.h"
@@ -70,7 +71,7 @@ int object_open(lua_State* L) {
     return list;
 }
 
-/// object_compile{file= | source=, origin=, line=, defs={}, include={}, name=} -> object | nil, err.
+/// object_compile{file= | source=, origin=, line=, column=, defs={}, include={}, name=} -> object | nil, err.
 int object_compile(lua_State* L) {
     Options options(L, 1, "compile");
     CompileOptions compile_options;
@@ -78,6 +79,7 @@ int object_compile(lua_State* L) {
     compile_options.source = options.string("source").value_or("");
     compile_options.origin = options.string("origin").value_or("");
     compile_options.first_line = static_cast<uint32_t>(options.number("line", 1, UINT32_MAX).value_or(1));
+    compile_options.first_column = static_cast<uint32_t>(options.number("column", 1, UINT32_MAX).value_or(1));
     compile_options.name = options.string("name").value_or("");
     options.push("defs");
     compile_options.defines = check_list(L, lua_gettop(L), "defs");
@@ -173,20 +175,27 @@ int object_sections(lua_State* L) {
     return 1;
 }
 
-/// object_asm{source=, origin=, line=, name=, type=, license=} -> object | nil, err.
+/// object_asm{source=, origin=, line=, column=, name=, type=, license=} -> object | nil, err.
 int object_asm(lua_State* L) {
     Options options(L, 1, "asm");
     AsmOptions asm_options;
     const auto source = options.string("source").value_or("");
     asm_options.origin = options.string("origin").value_or("string");
     asm_options.first_line = static_cast<uint32_t>(options.number("line", 1, UINT32_MAX).value_or(1));
+    asm_options.first_column = static_cast<uint32_t>(options.number("column", 1, UINT32_MAX).value_or(1));
     asm_options.name = options.string("name").value_or("asm");
     asm_options.license = options.string("license").value_or("GPL");
     const auto type_name = options.string("type").value_or("xdp");
     options.finish();
     const auto type = abi::prog_type(type_name);
     if (!type) {
-        fail(L, "bad argument 'type': no program type '" + type_name + "'");
+        std::vector<std::string_view> names;
+        for (uint32_t number = 1; abi::name(static_cast<abi::ProgType>(number)) != "unknown"; ++number) {
+            names.push_back(abi::name(static_cast<abi::ProgType>(number)));
+        }
+        const std::string hint = did_you_mean(type_name, names);
+        fail(L,
+             "bad argument 'type': no program type '" + type_name + "'" + (hint.empty() ? "" : "; " + hint));
     }
     asm_options.type = *type;
     return push_object(L, assemble(source, asm_options));

@@ -3,6 +3,7 @@
 // text.
 #include "bindings/lua_glue.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -170,6 +171,26 @@ std::string error_field(lua_State* L, int index, const char* field) {
     std::string result = text != nullptr ? std::string(text, size) : "";
     lua_pop(L, 2);
     return result;
+}
+
+std::string caret_of(const std::string& log) {
+    const auto shown = [&](size_t begin, bool keeps_indent) -> std::string {
+        const size_t middle = log.find('\n', begin);
+        if (middle == std::string::npos) {
+            return "";
+        }
+        const std::string mark = log.substr(middle + 1, log.find('\n', middle + 1) - middle - 1);
+        if (mark.find('^') == std::string::npos || mark.find_first_not_of(" |^~\t") != std::string::npos) {
+            return "";
+        }
+        const size_t blanks = std::min(log.find_first_not_of(" \t", begin), middle) - begin;
+        const size_t cut = keeps_indent ? 0 : std::min(blanks, mark.find('^'));
+        return "\n    " + log.substr(begin + cut, middle - begin - cut) + "\n    " + mark.substr(cut);
+    };
+    const size_t error = std::min(log.find(": error: "), log.find(": fatal error: "));
+    const size_t behind = log.find('\n', error == std::string::npos ? log.size() : error);
+    std::string first = shown(0, true);
+    return !first.empty() || behind == std::string::npos ? first : shown(behind + 1, false);
 }
 
 // -- Arguments --

@@ -47,6 +47,9 @@ int push_done(lua_State* L, const Status& status);
 [[nodiscard]] bool is_error(lua_State* L, int index);
 /// String field of the error object at index; "" when missing.
 [[nodiscard]] std::string error_field(lua_State* L, int index, const char* field);
+/// The line of source and the caret below it that a log begins with, or that stand behind clang's first
+/// error, each indented behind a line break; else empty.
+[[nodiscard]] std::string caret_of(const std::string& log);
 
 // -- Arguments --
 

@@ -206,6 +206,12 @@ int user_position(lua_State* L) {
     return 0;
 }
 
+/// caret_of(log) -> the line of source with its caret, below a line break, or "".
+int caret(lua_State* L) {
+    push_string(L, caret_of(std::string(check_string(L, 1, "log"))));
+    return 1;
+}
+
 /// metatable(typename) -> the metatable of an owner type, for the Lua halves to extend.
 int metatable(lua_State* L) {
     const std::string name(check_string(L, 1, "type"));
@@ -250,6 +256,7 @@ constexpr Function kCore[] = {
     {"error_object", &guard<&error_object>},
     {"is_error", &guard<&is_error_object>},
     {"duration", &guard<&duration>},
+    {"caret_of", &guard<&caret>},
     {"user_position", &guard<&user_position>},
     {"metatable", &guard<&metatable>},
     {"columns", &guard<&columns>},

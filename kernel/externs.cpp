@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fstream>
 
+#include "base/similar.h"
 #include "kernel/module_btf.h"
 #include "object/kernel_btf.h"
 
@@ -17,13 +18,13 @@ namespace {
 constexpr int32_t kPoisonedCall = 2002000000;
 
 Error missing(const LinkedProgram& program, const LinkedRef& ref, const ExternDef& wanted, int code,
-              const std::string& why) {
+              const std::string& why, const std::string& hint = {}) {
     const SourceLine source = source_line(program, ref.insn);
     std::string text = program.name + ": ";
     if (!source.file.empty()) {
         text += source.file + ":" + std::to_string(source.line) + ": ";
     }
-    return Error{code, "load", text + "extern " + wanted.name + " " + why, {}, source.text};
+    return Error{code, "load", text + "extern " + wanted.name + " " + why, hint, source.text};
 }
 
 /// Address of a kernel symbol; 0 when there is none.
@@ -40,6 +41,19 @@ uint64_t kernel_symbol(const std::string& name) {
         }
     }
     return 0;
+}
+
+/// The function for programs that a mistyped name was meant to be.
+std::string similar_function(const std::string& name) {
+    const auto btf = running_kernel_btf();
+    std::vector<std::string_view> names;
+    for (uint32_t id = 1; btf && id < (*btf)->type_count(); ++id) {
+        const BtfType& type = (*btf)->type(id);
+        if (type.kind == BtfKind::Func && type.name.starts_with("bpf_")) {
+            names.push_back(type.name);
+        }
+    }
+    return did_you_mean(name, names);
 }
 
 void put_wide(std::span<Insn> insns, uint32_t slot, uint64_t value) {
@@ -110,9 +124,10 @@ Status resolve_externs(const LinkedProgram& program, std::span<Insn> insns, Modu
         }
         const std::optional<Place>& at = *place;
         if (!at && !wanted.is_weak) {
-            return missing(program, ref, wanted, ESRCH,
-                           is_call ? "is no function that this kernel or a module of it gives to programs"
-                                   : "is no variable of this kernel's BTF");
+            return is_call ? missing(program, ref, wanted, ESRCH,
+                                     "is no function that this kernel or a module of it gives to programs",
+                                     similar_function(wanted.name))
+                           : missing(program, ref, wanted, ESRCH, "is no variable of this kernel's BTF");
         }
         Insn& insn = insns[ref.insn];
         if (insn.code == (op::kJmp | op::kCall)) {

@@ -87,7 +87,7 @@ Status LiveCapture::activate(const CaptureOptions& options) {
     if (!options.filter.empty()) {
         bpf_program program{};
         if (pcap_compile(handle, &program, options.filter.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0) {
-            return filter_error(kOp, options.filter, pcap_geterr(handle), link_type_);
+            return filter_error({.op = kOp}, options.filter, pcap_geterr(handle), link_type_);
         }
         const int code = pcap_setfilter(handle, &program);
         pcap_freecode(&program);

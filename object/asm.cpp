@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/excerpt.h"
 #include "object/asm_parts.h"
 
 namespace mimicsh {
@@ -15,9 +16,8 @@ namespace assembler {
 namespace {
 
 constexpr size_t kMaxText = size_t{4} << 20;
-constexpr size_t kMaxCaretColumn = 160; // beyond it a line is quoted without its start
 
-/// Control characters would make a terminal do things; the caret stays in place.
+/// Control characters would make a terminal do things.
 std::string printable(std::string_view text) {
     std::string out(text);
     for (char& c : out) {
@@ -146,6 +146,11 @@ Expected<Object> Reader::run() {
         }
         start = end + 1;
     }
+    const bool has_code =
+        std::ranges::any_of(source_.scopes, [](const Scope& scope) { return scope.slots != 0; });
+    if (!has_code && object.maps.empty()) {
+        return bad({1, 1, line_at(text_, 0)}, "no instruction in the text", "docs/asm.md has the language");
+    }
     return build(std::move(source_));
 }
 
@@ -155,15 +160,11 @@ Error error_at(const AsmOptions& options, const Position& at, const std::string&
                const std::string& hint, int code) {
     const uint64_t line = uint64_t{at.line} + options.first_line - 1;
     const size_t column = std::min<size_t>(at.column, at.text.size() + 1);
-    const size_t from = column > kMaxCaretColumn ? column - kMaxCaretColumn : 0;
-    const std::string number = std::to_string(line);
-    const std::string shown = printable(at.text.substr(from, kMaxCaretColumn + 80));
-    Error error{code, "assemble",
-                options.origin + ":" + number + ":" + std::to_string(column) + ": " + printable(text), hint,
-                ""};
-    error.log = number + " | " + shown + "\n" + std::string(number.size(), ' ') + " | " +
-                std::string(column - from - 1, ' ') + "^\n";
-    return error;
+    const size_t before = at.line == 1 ? options.first_column - 1 : 0;
+    return Error{code, "assemble",
+                 options.origin + ":" + std::to_string(line) + ":" + std::to_string(column + before) + ": " +
+                     printable(text),
+                 hint, excerpt(line, at.text, column)};
 }
 
 Status add_statement(Source& source, ParsedInsn parsed, const Position& at) {

@@ -17,6 +17,7 @@ struct AsmOptions {
     std::string name = "asm";      ///< Object::name
     std::string origin = "string"; ///< where the text stands ("script.lua"), for messages and line info
     uint32_t first_line = 1;       ///< line of `origin` on which the text begins
+    uint32_t first_column = 1;     ///< and column
     abi::ProgType type = abi::ProgType::Xdp; ///< of code in front of the first .section
     std::string license = "GPL";             ///< unless the text says .license
     std::vector<MapDef> maps;                ///< beside those the text declares; without BTF types

@@ -2,6 +2,7 @@
 // Parsing what is assigned to a register.
 #include <array>
 
+#include "object/asm_hints.h"
 #include "object/asm_parser_parts.h"
 
 namespace mimicsh::assembler {
@@ -36,7 +37,19 @@ constexpr std::array<Swap, 9> kSwaps{{
     {"bswap64", op::kAlu64 | op::kEnd | op::kK, 64},
 }};
 
+constexpr auto kSwapNames = [] {
+    std::array<std::string_view, kSwaps.size()> names{};
+    for (size_t i = 0; i < kSwaps.size(); ++i) {
+        names[i] = kSwaps[i].name;
+    }
+    return names;
+}();
+
 } // namespace
+
+std::span<const std::string_view> swap_names() {
+    return kSwapNames;
+}
 
 // -- Assignments --
 
@@ -62,7 +75,10 @@ bool Parser::alu(Reg dst, const Token& sign) {
         set(code | op::kK, dst.number, 0, row.off, imm);
         return true;
     }
-    return unexpected(sign, "'=' or an operator such as '+='");
+    return unexpected(sign, "'=' or an operator such as '+='",
+                      sign.is("==")                  ? "one '=' assigns"
+                      : sign.is("+") || sign.is("-") ? "write 'r1 += 1'"
+                                                     : "");
 }
 
 /// A 32-bit immediate, or 64 bits when "ll" follows.
@@ -101,7 +117,8 @@ bool Parser::cast_move(Reg dst) {
     const Token type = lexer_.next();
     const int bits = type.is("s8") ? 8 : type.is("s16") ? 16 : type.is("s32") ? 32 : 0;
     if (bits == 0 || (bits == 32 && !dst.wide)) {
-        return unexpected(type, dst.wide ? "s8, s16 or s32" : "s8 or s16");
+        return unexpected(type, dst.wide ? "s8, s16 or s32" : "s8 or s16",
+                          lexer_.peek().is("*") ? "a load begins with a star: *(u32 *)(r1 + 8)" : "");
     }
     if (!expect(")")) {
         return false;
@@ -273,7 +290,7 @@ bool Parser::special(Reg dst, const Token& word) {
     const bool known = word.is("addr_space_cast") || word.is("map") || word.is("map_fd") ||
                        word.is("map_idx") || word.is("btf_id") || word.is("func") || word.is("extern");
     if (!known) {
-        return unexpected(word, "register, number, memory access or map[name]");
+        return unexpected(word, "register, number, memory access or map[name]", hint_for_value(word.text));
     }
     if (!dst.wide) {
         return fail(word, std::string(word.text) + " gives 64 bits, which do not fit w" +

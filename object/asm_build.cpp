@@ -5,7 +5,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/similar.h"
 #include "object/asm_parts.h"
+#include "object/helper_names.h"
 
 namespace mimicsh::assembler {
 
@@ -15,6 +17,16 @@ constexpr size_t kMaxLineText = 256;
 constexpr uint32_t kMaxFunctions = 65536; // as the ELF reader has it
 
 using Names = std::unordered_map<std::string, uint32_t>;
+
+/// The keys of a map by names, for suggestions.
+template <typename ByName>
+std::vector<std::string_view> names_in(const ByName& map) {
+    std::vector<std::string_view> names;
+    for (const auto& [name, what] : map) {
+        names.push_back(name);
+    }
+    return names;
+}
 
 std::optional<uint32_t> find(const Names& names, const std::string& name) {
     const auto known = names.find(name);
@@ -207,7 +219,8 @@ Status Builder::resolve_jump(Scope& scope, const Statement& statement, Insn& ins
     const ParsedInsn& parsed = statement.parsed;
     const auto label = scope.labels.find(parsed.name);
     if (label == scope.labels.end()) {
-        return bad(statement.at, "no label '" + parsed.name + "' in this section");
+        return bad(statement.at, "no label '" + parsed.name + "' in this section",
+                   did_you_mean(parsed.name, names_in(scope.labels)));
     }
     const int64_t by = int64_t{label->second.slot} - statement.slot - 1;
     if (parsed.reference == Reference::LongJump) {
@@ -249,10 +262,14 @@ Status Builder::resolve_call(uint32_t scope, const Statement& statement, Insn& i
     }
     const auto helper = name.starts_with("bpf_") ? abi::helper_id(name) : std::nullopt;
     if (!helper) {
+        std::vector<std::string_view> known = names_in(labels_);
+        const std::vector<std::string_view> externs = names_in(externs_);
+        known.insert(known.end(), externs.begin(), externs.end());
         return bad(
             statement.at, "call of '" + name + "', which is no label, extern or helper",
-            "helpers are called by their name with bpf_ (call bpf_map_lookup_elem); kernel functions need "
-            "'.extern NAME kfunc'");
+            did_you_mean_helper(name, std::move(known),
+                                "helpers are called by their name with bpf_ (call bpf_map_lookup_elem); "
+                                "kernel functions need '.extern NAME kfunc'"));
     }
     insn.imm = static_cast<int32_t>(*helper);
     named = false;
@@ -275,7 +292,9 @@ Status Builder::resolve(uint32_t scope, const Statement& statement, Insn& insn, 
     case Reference::Function: {
         auto found = find_label(scope, parsed.name, statement.at);
         if (!found || !*found) {
-            return found ? bad(statement.at, "no function '" + parsed.name + "'") : found.error();
+            return found ? bad(statement.at, "no function '" + parsed.name + "'",
+                               did_you_mean(parsed.name, names_in(labels_)))
+                         : found.error();
         }
         reloc.kind = RelocKind::FuncAddress;
         reloc.target = function_index((*found)->scope, (*found)->label->slot);
@@ -286,7 +305,8 @@ Status Builder::resolve(uint32_t scope, const Statement& statement, Insn& insn, 
         const auto index = find(maps_, parsed.name);
         if (!index) {
             return bad(statement.at, "no map '" + parsed.name + "'",
-                       "declare it: .map NAME type=hash key=4 value=8 entries=16");
+                       did_you_mean(parsed.name, names_in(maps_),
+                                    "declare it: .map NAME type=hash key=4 value=8 entries=16"));
         }
         reloc.kind = parsed.reference == Reference::Map ? RelocKind::Map : RelocKind::MapValue;
         reloc.target = *index;
@@ -300,7 +320,8 @@ Status Builder::resolve(uint32_t scope, const Statement& statement, Insn& insn, 
     case Reference::Extern: {
         const auto index = find(externs_, parsed.name);
         if (!index) {
-            return bad(statement.at, "no extern '" + parsed.name + "'", "declare it: .extern NAME ksym");
+            return bad(statement.at, "no extern '" + parsed.name + "'",
+                       did_you_mean(parsed.name, names_in(externs_), "declare it: .extern NAME ksym"));
         }
         reloc.kind = RelocKind::Extern;
         reloc.target = *index;
@@ -353,7 +374,10 @@ Status Builder::check_end(const Statement& last, const std::string& name) const 
     if (ends_path(last.parsed.insn)) {
         return {};
     }
-    return bad(last.at, "function '" + name + "' runs over its end", "end it with exit or a jump");
+    const bool more_behind = last.at.text.find(';') < last.at.text.find_last_not_of(" \t\r;");
+    return bad(last.at, "function '" + name + "' runs over its end",
+               more_behind ? "end it with exit or a jump; what stands behind ';' is a comment"
+                           : "end it with exit or a jump");
 }
 
 /// Code behind an exit that nothing leads to is most likely meant as a program of its own.
@@ -392,9 +416,10 @@ Status Builder::emit(uint32_t scope, const Statement& statement, uint32_t first,
         c = static_cast<unsigned char>(c) < ' ' ? ' ' : c;
     }
     const uint64_t line = uint64_t{statement.at.line} + source_.options.first_line - 1;
+    const uint32_t before = statement.at.line == 1 ? source_.options.first_column - 1 : 0;
     out.lines.push_back({static_cast<uint32_t>(out.insns.size()), file_, edit_.add_string(text),
                          static_cast<uint32_t>(std::min<uint64_t>(line, (1u << 22) - 1)),
-                         std::min(statement.at.column, 1023u)});
+                         std::min(statement.at.column + before, 1023u)});
     out.insns.push_back(insn);
     if (slot_count(insn) == 2) {
         out.insns.push_back(statement.parsed.second);
@@ -473,7 +498,8 @@ Status Builder::fill_slots() {
         const auto target = find(of_programs ? programs : maps_, entry.target);
         if (!target) {
             return bad(entry.at,
-                       std::string("no ") + (of_programs ? "program" : "map") + " '" + entry.target + "'");
+                       std::string("no ") + (of_programs ? "program" : "map") + " '" + entry.target + "'",
+                       did_you_mean(entry.target, names_in(of_programs ? programs : maps_)));
         }
         if (entry.index >= map.max_entries) {
             return bad(entry.at, "slot " + std::to_string(entry.index) + " of map '" + map.name +

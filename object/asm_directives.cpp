@@ -3,6 +3,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/similar.h"
+#include "object/asm_hints.h"
 #include "object/asm_parts.h"
 
 namespace mimicsh::assembler {
@@ -109,8 +111,11 @@ Expected<std::string> Directive::text(const char* what) {
 Expected<uint64_t> Directive::number(uint64_t limit, const char* what) {
     const Token token = lexer_.next();
     if (token.kind != TokenKind::Number) {
-        return bad(token,
-                   token.kind == TokenKind::Bad ? std::string(token.text) : std::string("expected ") + what);
+        return bad(token, token.kind == TokenKind::Bad ? std::string(token.text)
+                          : token.kind == TokenKind::End
+                              ? std::string("expected ") + what + " before the end of the line"
+                              : std::string("expected ") + what + ", got '" +
+                                    std::string(token.text.substr(0, 64)) + "'");
     }
     if (token.number > limit) {
         return bad(token, std::string(what) + " is larger than " + std::to_string(limit));
@@ -152,7 +157,7 @@ Status Directive::type() {
         return ok ? end() : ok;
     }
     return bad(word, "no program type '" + std::string(word.text.substr(0, 64)) + "'",
-               "types are named as the kernel names them: xdp, sched_cls, socket_filter");
+               hint_for_program_type(word.text));
 }
 
 Status Directive::license() {
@@ -235,7 +240,7 @@ Status Directive::attribute(MapDef& map, const Token& key) {
         const auto type = abi::map_type(token.text);
         if (!type) {
             return bad(token, "no map type '" + std::string(token.text.substr(0, 64)) + "'",
-                       "types are named as the kernel names them: hash, percpu_array, lru_hash, ringbuf");
+                       hint_for_map_type(token.text));
         }
         map.type = *type;
         return {};
@@ -262,7 +267,7 @@ Status Directive::attribute(MapDef& map, const Token& key) {
                                           : nullptr;
     if (field == nullptr) {
         return bad(key, "a map has no '" + std::string(key.text.substr(0, 64)) + "'",
-                   "known: type, key, value, entries, flags, extra, numa, pinning, data, frozen");
+                   hint_for_map_attribute(key.text));
     }
     *field = static_cast<uint32_t>(*value);
     return {};
@@ -273,6 +278,10 @@ Status Directive::map(bool is_inner) {
     auto name = text("map name");
     if (!name) {
         return name.error();
+    }
+    if (at.kind == TokenKind::Name && name->find('=') != std::string::npos) {
+        return bad(at, "expected the map's name in front of '" + name->substr(0, 64) + "'",
+                   "write for example '.map counts type=array key=u32 value=u64 entries=4'");
     }
     MapDef map;
     map.name = *name;
@@ -327,7 +336,11 @@ Expected<uint32_t> Directive::find_map(const Token& at, const std::string& name)
             return i;
         }
     }
-    return bad(at, "no map '" + name + "' is declared above");
+    std::vector<std::string_view> names;
+    for (const MapDef& map : maps) {
+        names.push_back(map.name);
+    }
+    return bad(at, "no map '" + name + "' is declared above", did_you_mean(name, names));
 }
 
 /// .slot jumps 0 pass
@@ -369,7 +382,8 @@ Status Directive::external() {
     } else if (kind.is("kconfig")) {
         def.kind = ExternKind::Kconfig;
     } else if (!kind.is("ksym")) {
-        return bad(kind, "expected kfunc, ksym or kconfig");
+        return bad(kind, "expected kfunc, ksym or kconfig",
+                   did_you_mean(kind.text, {"kfunc", "ksym", "kconfig"}));
     }
     if (lexer_.peek().is("weak")) {
         (void)lexer_.next();
@@ -436,7 +450,7 @@ Status Directive::run() {
         return bytes();
     }
     return bad(name_, "no directive '" + std::string(name_.text.substr(0, 64)) + "'",
-               "known: .section, .type, .license, .map, .inner, .slot, .extern, .bytes");
+               hint_for_directive(name_.text));
 }
 
 } // namespace
@@ -454,7 +468,7 @@ Status open_scope(Source& source, const std::string& section, const Position& at
         if (!scope.spec) {
             return error_at(source.options, at,
                             "section '" + section.substr(0, 128) + "' names no program type",
-                            "use a name such as xdp, tc or socket; .text for subprograms");
+                            hint_for_section(section));
         }
     }
     source.scopes.push_back(std::move(scope));

@@ -5,6 +5,9 @@
 
 #include <array>
 
+#include "base/similar.h"
+#include "object/asm_hints.h"
+
 namespace mimicsh::assembler {
 
 namespace {
@@ -50,7 +53,7 @@ bool Parser::fail(const Token& at, std::string text, std::string hint) {
     return false;
 }
 
-bool Parser::unexpected(const Token& at, std::string_view wanted) {
+bool Parser::unexpected(const Token& at, std::string_view wanted, std::string hint) {
     const std::string expected = "expected " + std::string(wanted);
     switch (at.kind) {
     case TokenKind::End:
@@ -58,13 +61,15 @@ bool Parser::unexpected(const Token& at, std::string_view wanted) {
     case TokenKind::Bad:
         return fail(at, std::string(at.text));
     default:
-        return fail(at, expected + ", got '" + std::string(at.text.substr(0, 64)) + "'");
+        return fail(at, expected + ", got '" + std::string(at.text.substr(0, 64)) + "'", std::move(hint));
     }
 }
 
 bool Parser::expect(std::string_view sign) {
     const Token token = lexer_.next();
-    return token.is(sign) || unexpected(token, "'" + std::string(sign) + "'");
+    return token.is(sign) ||
+           unexpected(token, "'" + std::string(sign) + "'",
+                      token.kind == TokenKind::Name ? did_you_mean(token.text, {sign}) : "");
 }
 
 /// [+|-] digits within low..high.
@@ -104,7 +109,8 @@ bool Parser::reg(Reg& out) {
     const Token token = lexer_.next();
     const auto found = as_register(token);
     if (!found) {
-        return unexpected(token, "register (r0 to r10, w0 to w10)");
+        return unexpected(token, "register (r0 to r10, w0 to w10)",
+                          token.kind == TokenKind::Name ? hint_for_register(token.text) : "");
     }
     out = *found;
     return true;
@@ -143,7 +149,7 @@ bool Parser::width(Width& out) {
         }
     }
     if (out.bits == 0) {
-        return unexpected(token, "type (u8 to u64, s8 to s32)");
+        return unexpected(token, "type (u8 to u64, s8 to s32)", "memory is written *(u32 *)(r1 + 8)");
     }
     return expect("*") && expect(")");
 }
@@ -240,7 +246,10 @@ bool Parser::jump_target(Reference kind) {
 
 bool Parser::conditional() {
     Reg dst;
+    const bool has_bracket = lexer_.peek().is("(");
     if (!reg(dst)) {
+        problem_.hint =
+            has_bracket ? "a condition stands without brackets: if r1 == 0 goto LABEL" : problem_.hint;
         return false;
     }
     const Token sign = lexer_.next();
@@ -251,7 +260,7 @@ bool Parser::conditional() {
         }
     }
     if (row == nullptr) {
-        return unexpected(sign, "comparison");
+        return unexpected(sign, "comparison", hint_for_comparison(sign.text));
     }
     const int code = (dst.wide ? op::kJmp : op::kJmp32) | row->operation;
     const Token operand = lexer_.peek();
@@ -315,9 +324,10 @@ bool Parser::assignment(const Token& first) {
     if (!dst) {
         const bool looks_like_one = first.text.size() > 1 && (first.text[0] == 'r' || first.text[0] == 'w') &&
                                     first.text[1] >= '0' && first.text[1] <= '9';
-        return looks_like_one ? fail(first, "no register '" + std::string(first.text.substr(0, 64)) + "'",
-                                     "registers are r0 to r10, w0 to w10 for their lower halves")
-                              : unexpected(first, "instruction");
+        const std::string hint = hint_for_statement(first.text);
+        return looks_like_one
+                   ? fail(first, "no register '" + std::string(first.text.substr(0, 64)) + "'", hint)
+                   : unexpected(first, "instruction", hint);
     }
     const Token sign = lexer_.next();
     return sign.is("=") ? move(*dst) : alu(*dst, sign);
@@ -375,7 +385,7 @@ bool Parser::statement() {
     }
     const Token after = lexer_.next();
     if (after.kind != TokenKind::End) {
-        return unexpected(after, "end of the line");
+        return unexpected(after, "end of the line", hint_for_rest(after.text));
     }
     return classify(out_.insn) != nullptr || fail(first, "there is no such instruction");
 }

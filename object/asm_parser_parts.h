@@ -3,6 +3,7 @@
 #pragma once
 
 #include <limits>
+#include <span>
 
 #include "object/asm_parser.h"
 
@@ -55,6 +56,9 @@ inline constexpr int64_t kImmLow = std::numeric_limits<int32_t>::min(),
 /// r0 to r10, w0 to w10; nothing for other tokens.
 [[nodiscard]] std::optional<Reg> as_register(const Token& token);
 
+/// The names of byte swaps ("be16") and function-like atomics ("xchg_64"), for suggestions.
+[[nodiscard]] std::span<const std::string_view> swap_names();
+[[nodiscard]] std::span<const std::string_view> atomic_names();
 /// The row of a function-like atomic ("xchg_64"), or null.
 [[nodiscard]] const AtomicName* find_atomic(const Token& word);
 
@@ -66,7 +70,7 @@ class Parser {
   private:
     // Each returns false after it has filled problem_.
     bool fail(const Token& at, std::string text, std::string hint = "");
-    bool unexpected(const Token& at, std::string_view wanted);
+    bool unexpected(const Token& at, std::string_view wanted, std::string hint = "");
     bool expect(std::string_view sign);
     bool number(int64_t low, int64_t high, int64_t& value, std::string_view what);
     bool immediate(bool wide, int32_t& value);

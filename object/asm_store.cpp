@@ -33,7 +33,19 @@ constexpr std::array<AtomicName, 18> kAtomics{{
     {"cmpxchg_32", op::kCmpxchg, 32, false},
 }};
 
+constexpr auto kAtomicNames = [] {
+    std::array<std::string_view, kAtomics.size()> names{};
+    for (size_t i = 0; i < kAtomics.size(); ++i) {
+        names[i] = kAtomics[i].name;
+    }
+    return names;
+}();
+
 } // namespace
+
+std::span<const std::string_view> atomic_names() {
+    return kAtomicNames;
+}
 
 const AtomicName* find_atomic(const Token& word) {
     for (const AtomicName& row : kAtomics) {

@@ -13,6 +13,7 @@ extern "C" {
 }
 
 #include "base/fd.h"
+#include "object/clang_errors.h"
 #include "object/compile_cache.h"
 #include "object/process.h"
 
@@ -86,7 +87,7 @@ Expected<std::string> find_clang() {
 /// What is compiled, with everything that its result depends on.
 struct Job {
     std::string clang;
-    std::string origin;    ///< as messages name it
+    compiler::Source source;
     std::string directory; ///< of the file, absolute
     std::string input;     ///< #line and the text
     std::vector<std::string> args;
@@ -141,16 +142,24 @@ std::vector<std::string> make_args(const CompileOptions& options, const std::str
 Expected<Job> make_job(const CompileOptions& options) {
     Job job;
     std::string text = options.source;
-    job.origin = options.origin.empty() ? "string" : options.origin;
+    job.source.origin = options.origin.empty() ? "string" : options.origin;
     if (!options.file.empty()) {
-        job.origin = options.file;
+        job.source.origin = options.file;
         auto bytes = read_file(options.file, kOp, kMaxSource);
         if (!bytes) {
             return bytes.error();
         }
         text = as_text(*bytes);
     } else if (text.size() > kMaxSource) {
-        return Error{EFBIG, kOp, job.origin + ": source too large", "", ""};
+        return Error{EFBIG, kOp, job.source.origin + ": source larger than 16 MiB", "", ""};
+    }
+    if (options.file.empty()) {
+        text.insert(0, options.first_column - 1, ' ');
+    }
+    job.source.first_line = options.file.empty() ? options.first_line : 1;
+    job.source.text = std::move(text);
+    if (auto ok = compiler::check_text(job.source); !ok) {
+        return ok.error();
     }
     auto clang = find_clang();
     if (!clang) {
@@ -159,11 +168,13 @@ Expected<Job> make_job(const CompileOptions& options) {
     job.clang = std::move(*clang);
     // The compiler reads descriptor 0; running it in the source's folder makes #include "..." look there
     // first.
-    const fs::path folder = fs::path(absolute_path(job.origin)).parent_path();
+    const fs::path folder = fs::path(absolute_path(job.source.origin)).parent_path();
     std::error_code error;
     job.directory = fs::is_directory(folder, error) ? folder.string() : "";
-    const uint32_t line = options.file.empty() ? options.first_line : 1;
-    job.input = "#line " + std::to_string(line) + " " + c_string(job.origin) + "\n" + text;
+    job.input = "#line " + std::to_string(job.source.first_line) + " " + c_string(job.source.origin) + "\n" +
+                job.source.text;
+    job.source.include_dirs = options.include_dirs;
+    job.source.include_dirs.insert(job.source.include_dirs.end(), {"/usr/include", kMultiarch});
     job.args = make_args(options, job.clang);
     job.name = options.name;
     if (job.name.empty()) {
@@ -234,60 +245,38 @@ std::vector<std::string> parse_dependencies(std::string_view text, const std::st
     return out;
 }
 
-// -- Diagnostics --
+// -- Results --
 
-std::string hint_for(std::string_view message) {
-    if (message.find("file not found") == std::string_view::npos) {
-        return {};
-    }
-    if (message.find("'bpf/") != std::string_view::npos) {
-        return "install the package libbpf-dev";
-    }
-    if (message.find("'linux/") != std::string_view::npos ||
-        message.find("'asm/") != std::string_view::npos) {
-        return "install the package linux-libc-dev";
-    }
-    return {};
+/// The symbol that the reader found undefined; empty for other errors.
+std::string undefined_name(const Error& error) {
+    constexpr std::string_view kMark = "undefined symbol '";
+    const size_t at = error.text.find(kMark);
+    return at == std::string::npos
+               ? ""
+               : error.text.substr(at + kMark.size(), error.text.rfind('\'') - at - kMark.size());
 }
 
-/// "file:12:5: error: text" becomes "file:12: text"; the first error counts, notes and warnings do not.
 Error diagnose(const Job& job, const ProcessResult& result) {
-    Error error{EINVAL, kOp, "", "", std::string(as_text(result.errors))};
-    const std::string_view log = error.log;
-    for (size_t start = 0; start < log.size();) {
-        const size_t end = std::min(log.find('\n', start), log.size());
-        const std::string_view line = log.substr(start, end - start);
-        start = end + 1;
-        for (const std::string_view mark : {": fatal error: ", ": error: "}) {
-            const size_t at = line.find(mark);
-            if (at == std::string_view::npos) {
-                continue;
-            }
-            std::string_view place = line.substr(0, at);
-            const std::string_view message = line.substr(at + mark.size());
-            // Drop the column, when there is one: "file:12:5".
-            const size_t colon = place.rfind(':');
-            if (colon != std::string_view::npos && place.rfind(':', colon - 1) != std::string_view::npos &&
-                colon > 0) {
-                place = place.substr(0, colon);
-            }
-            error.text = std::string(place) + ": " + std::string(message);
-            error.hint = hint_for(message);
-            return error;
-        }
+    std::string log(as_text(result.errors));
+    if (auto error = compiler::first_error(job.source, log)) {
+        return std::move(*error);
     }
     const size_t at = log.find("error: ");
-    error.text =
-        job.origin + ": " +
-        (at != std::string_view::npos ? std::string(log.substr(at + 7, log.find('\n', at) - at - 7))
+    std::string text =
+        job.source.origin + ": " +
+        (at != std::string_view::npos ? log.substr(at + 7, log.find('\n', at) - at - 7)
                                       : job.clang + " exited with status " + std::to_string(result.status));
-    return error;
+    return Error{EINVAL, kOp, std::move(text), "", std::move(log)};
 }
 
 Expected<Object> to_object(const Job& job, const CompileOptions& options, const CacheEntry& entry) {
-    auto object = read_elf(entry.object, job.origin);
+    auto object = read_elf(entry.object, job.source.origin);
     if (!object) {
-        return object.error();
+        const std::string name = undefined_name(object.error());
+        return name.empty() ? object.error() : compiler::undefined_symbol(job.source, name, entry.warnings);
+    }
+    if (auto ok = compiler::check_programs(job.source, *object); !ok) {
+        return ok.error();
     }
     object->name = job.name;
     if (options.warnings != nullptr) {

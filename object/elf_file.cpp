@@ -39,7 +39,8 @@ Expected<File> File::parse(ByteView bytes, const std::string& origin) {
     constexpr std::string_view kMagic("\177ELF");
     if (bytes.size() < kMagic.size() || as_text(bytes.first(kMagic.size())) != kMagic) {
         Error error = file.bad_file("not an ELF file", EINVAL);
-        error.hint = "give a .o file made by clang -target bpf";
+        error.hint = origin.ends_with(".c") ? "bpf.compile{file=\"" + origin + "\"} compiles C"
+                                            : "give a .o file made by clang -target bpf";
         return error;
     }
     if (bytes.size() < kHeaderSize) {

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/similar.h"
 #include "object/core_relo.h"
+#include "object/section_names.h"
 
 namespace mimicsh {
 
@@ -57,7 +59,8 @@ Status Linker::check_main() const {
     }
     if (main.spec->type == abi::ProgType::Unspec) {
         Error error = bad("section '" + main.section.substr(0, 128) + "' names no program type", ENOTSUP);
-        error.hint = "use a section name such as SEC(\"xdp\") or SEC(\"tc\")";
+        error.hint = did_you_mean(main.section, section_names(),
+                                  "use a section name such as SEC(\"xdp\") or SEC(\"tc\")");
         return error;
     }
     return {};

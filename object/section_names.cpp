@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Section names to program types: the table that libbpf users know from SEC("...").
+#include "object/section_names.h"
+
 #include <array>
 
 #include "object/object.h"
@@ -116,6 +118,14 @@ constexpr std::array kRows{
 };
 
 } // namespace
+
+std::vector<std::string_view> section_names() {
+    std::vector<std::string_view> names;
+    for (const Row& row : kRows) {
+        names.push_back(row.name);
+    }
+    return names;
+}
 
 std::optional<ProgramSpec> spec_of_section(std::string_view section) {
     if (section.starts_with('?')) {

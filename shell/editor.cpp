@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "shell/characters.h"
+#include "base/characters.h"
 
 namespace mimicsh::shell {
+
+using namespace utf8;
 
 namespace {
 

@@ -6,9 +6,11 @@
 #include <array>
 #include <utility>
 
-#include "shell/characters.h"
+#include "base/characters.h"
 
 namespace mimicsh::shell {
+
+using namespace utf8;
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include "shell/characters.h"
+#include "base/characters.h"
 #include "shell/lua_text.h"
 
 namespace mimicsh::shell {
@@ -245,7 +245,8 @@ void Prompt::take_input() {
 View Prompt::view(size_t cursor) {
     View view;
     view.prompt = prompt_;
-    view.more_prompt = std::string(static_cast<size_t>(std::max(columns(prompt_) - 4, 0)), ' ') + "..> ";
+    view.more_prompt =
+        std::string(static_cast<size_t>(std::max(utf8::columns(prompt_) - 4, 0)), ' ') + "..> ";
     view.text = editor_.text();
     view.cursor = cursor;
     view.has_colours = has_colours_;

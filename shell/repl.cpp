@@ -26,6 +26,14 @@ bool is_incomplete(std::string_view message) {
            message.find("unfinished string near") == std::string_view::npos;
 }
 
+void keep_source(lua_State* L, std::string_view text) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua::push_string(L, text);
+    lua_setfield(L, -2, "source");
+    lua_pop(L, 2);
+}
+
 bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {
     const size_t first = text.find_first_not_of(" \t\n");
     if (first != std::string::npos && text[first] == ':') {
@@ -238,6 +246,7 @@ bool Repl::evaluate(const std::string& text, int first_line) {
     lua_settop(L_, 0);
     // Line breaks in front make the positions those of the input.
     const std::string padded = std::string(static_cast<size_t>(first_line - 1), '\n') + text;
+    keep_source(L_, padded);
     if (!load_statement(L_, padded, "=stdin")) {
         if (is_incomplete(lua_tostring(L_, -1)) && !input_->is_end) {
             return false;

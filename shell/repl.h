@@ -11,6 +11,8 @@
 
 namespace mimicsh::shell {
 
+/// Keeps what runs next, for messages about literals in it.
+void keep_source(lua_State* L, std::string_view text);
 /// Compiles a statement or expression (`=expr` too) and leaves the function on the stack; else the message,
 /// and false. The function takes a collector: it gives the values of an expression to it, and returns those
 /// of a statement.

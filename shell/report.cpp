@@ -77,21 +77,6 @@ std::string Reporter::source_line(const std::string& file, int line) const {
     return first == std::string::npos ? "" : found.substr(first, 200);
 }
 
-namespace {
-
-/// A line of source and a caret below it, as assembler and filters leave them in an error's log; else empty.
-std::string excerpt(std::string log) {
-    if (log.ends_with('\n')) {
-        log.pop_back();
-    }
-    const size_t second = log.find('\n');
-    const bool is_one = second != std::string::npos && log.ends_with('^') &&
-                        log.find_first_not_of(" |^", second + 1) == std::string::npos;
-    return is_one ? "\n    " + log.substr(0, second) + "\n    " + log.substr(second + 1) : "";
-}
-
-} // namespace
-
 std::string Reporter::text(lua_State* co, bool is_brief) {
     std::string message = value_text(co);
     auto position = leading_position(message);
@@ -105,7 +90,7 @@ std::string Reporter::text(lua_State* co, bool is_brief) {
         text += line.empty() ? "" : "\n    " + line;
     }
     if (lua::is_error(co, -1)) {
-        text += verbose_ ? "" : excerpt(lua::error_field(co, -1, "log"));
+        text += verbose_ ? "" : lua::caret_of(lua::error_field(co, -1, "log"));
         const std::string hint = lua::error_field(co, -1, "hint");
         text += hint.empty() ? "" : "\nhint: " + hint;
     }

@@ -206,6 +206,7 @@ int Session::run_chunk(int arguments, const std::string& name) {
 
 int Session::run_code(const std::string& code) {
     reporter_.add_source("-e", code);
+    keep_source(L_, code);
     if (!load_statement(L_, code, "=-e")) {
         reporter_.print(L_, "", false);
         return kExitError;
@@ -230,6 +231,7 @@ int Session::run_script() {
     }
     if (is_stdin) {
         reporter_.add_source("stdin", std::string(text));
+        keep_source(L_, text);
     }
     // Text only: bytecode can do anything to the process, and no script of ours is compiled.
     if (luaL_loadbufferx(L_, text.data(), text.size(), is_stdin ? "=stdin" : ("@" + line_.script).c_str(),

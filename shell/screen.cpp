@@ -7,9 +7,11 @@
 #include <deque>
 #include <limits>
 
-#include "shell/characters.h"
+#include "base/characters.h"
 
 namespace mimicsh::shell {
+
+using namespace utf8;
 
 namespace {
 
@@ -256,7 +258,7 @@ std::vector<std::string> in_columns(const std::vector<std::string>& words, int c
                                     bool has_more) {
     int widest = 1;
     for (const std::string& word : words) {
-        widest = std::max(widest, shell::columns(word));
+        widest = std::max(widest, utf8::columns(word));
     }
     const auto across = static_cast<size_t>(std::max(1, (columns - 1) / (widest + 2)));
     const size_t rows = (words.size() + across - 1) / across;
@@ -270,7 +272,7 @@ std::vector<std::string> in_columns(const std::vector<std::string>& words, int c
             if (index < words.size()) {
                 std::string& line = lines[row];
                 const auto start = column * static_cast<size_t>(widest + 2);
-                line += std::string(start - std::min(start, static_cast<size_t>(shell::columns(line))), ' ') +
+                line += std::string(start - std::min(start, static_cast<size_t>(utf8::columns(line))), ' ') +
                         words[index];
                 ++count;
             }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/similar.h"
 #include "object/align.h"
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
@@ -136,6 +137,14 @@ uint64_t missing_kfunc(Machine& machine, const uint64_t*) {
     return machine.fault(FaultKind::BadCall,
                          "kernel function " + program.object->externs[ref->target].name + " is not emulated",
                          "ask with bpf_ksym_exists before the call");
+}
+
+std::vector<std::string_view> kfunc_names() {
+    std::vector<std::string_view> names;
+    for (const KfuncRow& row : kfunc_rows()) {
+        names.push_back(row.name);
+    }
+    return names;
 }
 
 class Decoder {
@@ -461,7 +470,7 @@ class Decoder {
             return refuse(slot, ENOTSUP,
                           "kernel function " + name + " is not emulated" +
                               (reason.empty() ? "" : ": " + reason),
-                          "load(\"kernel\") runs it for real");
+                          did_you_mean(name, kfunc_names(), "load(\"kernel\") runs it for real"));
         }
         draft.code = OpCode::call_helper;
         std::memcpy(&draft.op.a, &function, sizeof function);

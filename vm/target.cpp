@@ -149,10 +149,12 @@ class VmInstance final : public Instance {
         uint64_t bytes = 0;
         for (uint32_t index : object_->programs()) {
             const Function& function = object_->functions[index];
-            if (context_kind(function.spec->type) == nullptr && machine_.options.mode == Mode::Strict) {
+            const abi::ProgType type = function.spec->type;
+            const bool is_known = type == abi::ProgType::Unspec || context_kind(type) != nullptr;
+            if (!is_known && machine_.options.mode == Mode::Strict) {
                 return Error{ENOTSUP,
                              "load",
-                             function.name + ": " + std::string(abi::name(function.spec->type)) +
+                             function.name + ": " + std::string(abi::name(type)) +
                                  " programs are not emulated",
                              "load(\"kernel\") runs it for real",
                              {}};

@@ -576,36 +576,68 @@ function bpf.open(from)
     return raw.object_open(from)
 end
 
---- File and line of the text in the script that holds it: the text itself is looked for, so that errors point at the
---- very line.
+--- Positions of a literal within Lua source: line and column of its text, and the line on which it ends.
+local function literals(source, text)
+    local line, line_begin, at = 1, 1, 1
+    return function()
+        while text ~= "" do
+            local first, last = source:find(text, at, true)
+            if not first then
+                return nil
+            end
+            at = first + 1
+            local before = source:sub(math.max(1, first - 2), first - 1)
+            if before:match "[\"'%[]$" or before:match "%[\n$" then
+                local from = line_begin
+                for stop in source:sub(from, first - 1):gmatch "()\n" do
+                    line, line_begin = line + 1, from + stop
+                end
+                return line, first - line_begin + 1, line + select(2, text:gsub("\n", "\n")), last
+            end
+        end
+    end
+end
+
+--- Name, line and column of where a text stands: in the script, the nearest literal with that very text; else within the
+--- text itself, as "script.lua:5: text".
 local function locate(text)
-    local source, line = core.user_position()
-    if not source then
-        return "source", 1
-    elseif source:sub(1, 1) ~= "@" then
-        -- Typed at the prompt or given by -e: the call's line is the one on which the text ends.
-        local _, breaks = text:gsub("\n", "\n")
-        return (source:gsub("^=", "")), math.max(1, line - breaks)
+    local chunk, call = core.user_position()
+    if not chunk then
+        return "text", 1, 1
     end
-    local path = source:sub(2)
-    local file = io.open(path, "rb")
-    local all = file and file:read "*a" or ""
-    if file then
-        file:close()
+    local name, source = chunk:sub(2), core.source or ""
+    if chunk:sub(1, 1) == "@" then
+        local file = io.open(name, "rb")
+        source = file and file:read "*a" or ""
+        if file then
+            file:close()
+        end
     end
-    local at = text ~= "" and all:find(text, 1, true)
-    if at then
-        local _, breaks = all:sub(1, at - 1):gsub("\n", "\n")
-        line = breaks + 1
+    local line, column, least = nil, nil, math.huge
+    for first, at, last in literals(source, text) do
+        local distance = call < first and first - call or call > last and call - last or 0
+        if distance < least then
+            line, column, least = first, at, distance
+        end
     end
-    return path, line
+    if not line then
+        return ("%s:%d: text"):format(name, call), 1, 1
+    end
+    return name, line, column
+end
+
+--- Options of a function that takes a text alone as well.
+local function text_options(given, what, known)
+    if type(given) == "string" then
+        given = { given }
+    elseif type(given) ~= "table" then
+        core.fail(("bad argument #1 to '%s': expected text or table of options, got %s"):format(what, type(given)))
+    end
+    return check_options(given, what, known)
 end
 
 function bpf.compile(options)
-    if type(options) == "string" then
-        options = { options }
-    end
-    options = check_options(options, "compile", "1 file source defs include name")
+    options = text_options(options, "compile", "1 file source defs include name")
     if not raw.object_compile then
         return fail_value("ENOTSUP", "compile", "this build has no compiler driver")
     end
@@ -615,7 +647,7 @@ function bpf.compile(options)
     end
     local passed = { file = options.file, source = text, name = options.name, include = {}, defs = {} }
     if text then
-        passed.origin, passed.line = locate(text)
+        passed.origin, passed.line, passed.column = locate(text)
     end
     for i, folder in ipairs(type(options.include) == "string" and { options.include } or options.include or {}) do
         passed.include[i] = folder
@@ -636,20 +668,19 @@ function bpf.filter(expression, options)
         core.fail("bad argument #1 to 'filter': expected an expression such as \"udp port 53\", got " .. type(expression))
     end
     options = check_options(options, "filter", "hit miss type")
-    return raw.object_filter{ expression = expression, hit = options.hit, miss = options.miss, type = options.type }
+    local passed = { expression = expression, hit = options.hit, miss = options.miss, type = options.type }
+    passed.origin, passed.line, passed.column = locate(expression)
+    return raw.object_filter(passed)
 end
 
 function bpf.asm(options)
-    if type(options) == "string" then
-        options = { options }
-    end
-    options = check_options(options, "asm", "1 source name type license")
+    options = text_options(options, "asm", "1 source name type license")
     local text = options[1] or options.source
     if type(text) ~= "string" then
         core.fail("bad argument 'source': expected string, got " .. type(text))
     end
     local passed = { source = text, name = options.name, type = options.type, license = options.license }
-    passed.origin, passed.line = locate(text)
+    passed.origin, passed.line, passed.column = locate(text)
     return raw.object_asm(passed)
 end
 

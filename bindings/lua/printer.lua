@@ -269,7 +269,8 @@ function M.format(x)
         if own then
             return (own(x, paint):gsub("\n$", ""))
         elseif core.is_error(x) then
-            return paint("error", tostring(x)) .. (x.hint and "\n" .. paint("dim", "hint: ") .. x.hint or "")
+            return paint("error", tostring(x)) .. core.caret_of(x.log or "")
+                .. (x.hint and "\n" .. paint("dim", "hint: ") .. x.hint or "")
         end
     end
     return format(x, 0, {})

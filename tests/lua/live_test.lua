@@ -256,7 +256,7 @@ test.case("what cannot be captured says why", function()
             test.eq(refused "usbmon0", "pcap.live: usbmon0: no such interface")
             test.eq(refused "", "pcap.live: : no such interface")
             test.eq(refused("eth0", { filter = "udp prt 53" }),
-                "pcap.live: filter:1:5: can't parse filter expression: syntax error")
+                "pcap.live: filter:1:5: syntax error, 'prt' cannot stand here")
             test.raises(function() pcap.live("eth0", { filtr = "x" }) end, "unknown option 'filtr'")
             test.raises(function() pcap.live("eth0", { snaplen = 0 }) end, "snaplen")
             test.raises(function() return assert(pcap.live "eth0").nothing end, "has no 'nothing'")

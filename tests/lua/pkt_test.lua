@@ -84,7 +84,7 @@ test.case("an expression of pcap-filter matches or not", function()
     test.eq((pkt.ip6{} / pkt.tcp{ dport = 80 }):matches "ip6 and tcp dst port 80", true)
     test.raises(function() p:matches "udp prt 53" end, "syntax error")
     local _, err = pcall(p.matches, p, "udp prt 53")
-    test.eq(err.log, "udp prt 53\n    ^")
+    test.eq(err.log, "1 | udp prt 53\n  |     ^\n")
     test.raises(function() pkt.udp{}:matches "udp" end, "begins with neither eth nor ip nor ip6")
 end)
 

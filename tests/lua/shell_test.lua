@@ -80,8 +80,8 @@ end)
 
 test.case("errors of filters and of the assembler show the place", function()
     local filter = run([[-e 'assert(bpf.filter("udp prt 53", {hit="DROP", miss="PASS"}))']])
-    test.eq(filter.err, "mimicsh: pcap: filter:1:5: can't parse filter expression: syntax error\n    udp prt 53\n        ^\n" ..
-        "hint: man pcap-filter has the language\n")
+    test.eq(filter.err, "mimicsh: filter: -e:1:24: syntax error, 'prt' cannot stand here\n    1 | udp prt 53\n      |     ^\n" ..
+        "hint: did you mean 'port'?\n")
     local asm = run([[-e 'assert(bpf.asm "r0 += foo\nexit")']])
     test.eq(asm.err:match "\n.*", "\n    1 | r0 += foo\n      |       ^\n")
 end)
@@ -207,7 +207,7 @@ end)
 
 test.case("a compile error at the prompt names the line that was typed", function()
     local result = run("", 'bpf = require "bpf"\n_, err = bpf.compile[[\n#include <linux/bpf.h>\nint x = ;\n]]\nprint(err)\n')
-    test.eq(result.out, "compile: stdin:4: expected expression\n")
+    test.eq(result.out, "compile: stdin:4:9: expected expression\n")
 end)
 
 test.case("tasks go on while the prompt waits and after a pipe ends", function()

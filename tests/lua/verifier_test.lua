@@ -119,5 +119,5 @@ SEC("xdp") int f(struct xdp_md *ctx)
 {
     return *(__u8 *)(long)ctx->data;
 }]]
-    assert(tostring(err):find("verifier_test.lua:%d+: instruction %d+: invalid access to packet"), tostring(err))
+    assert(tostring(err):find("verifier_test.lua:%d+: text:%d+: instruction %d+: invalid access to packet"), tostring(err))
 end)

@@ -61,8 +61,10 @@ TEST(Filter, ErrorsPointAtTheWord) {
         EXPECT_NE(error.message().find(wrong.reason), std::string::npos)
             << wrong.text << ": " << error.message();
         const std::string text = wrong.text;
-        EXPECT_EQ(error.log, text.substr(begin, text.find('\n', begin) - begin) + "\n" +
-                                 std::string(place - begin, ' ') + "^")
+        const std::string margin = std::to_string(line);
+        EXPECT_EQ(error.log, margin + " | " + text.substr(begin, text.find('\n', begin) - begin) + "\n" +
+                                 std::string(margin.size(), ' ') + " | " + std::string(place - begin, ' ') +
+                                 "^\n")
             << wrong.text;
     }
 }

@@ -88,7 +88,8 @@ TEST_F(Clang, PointsIntoTheScriptThatHoldsTheText) {
     options.first_line = 40;
     auto object = compile(options);
     ASSERT_FALSE(object);
-    EXPECT_EQ(object.error().message(), "compile: folder/script.lua:43: use of undeclared identifier 'nope'");
+    EXPECT_EQ(object.error().message(),
+              "compile: folder/script.lua:43:12: use of undeclared identifier 'nope'");
     EXPECT_NE(object.error().log.find("folder/script.lua:43:12: error:"), std::string::npos)
         << object.error().log;
     EXPECT_TRUE(object.error().hint.empty());
@@ -101,14 +102,14 @@ TEST_F(Clang, PointsIntoHeadersToo) {
     options.file = scratch_ / "prog.c";
     auto object = compile(options);
     ASSERT_FALSE(object);
-    EXPECT_NE(object.error().text.find("broken.h:2: expected expression"), std::string::npos)
+    EXPECT_NE(object.error().text.find("broken.h:2:9: expected expression"), std::string::npos)
         << object.error().message();
 }
 
 TEST_F(Clang, SaysWhichPackageHasAMissingHeader) {
     auto object = compile(text("#include <bpf/no_such_header.h>\n"));
     ASSERT_FALSE(object);
-    EXPECT_EQ(object.error().text, "string:1: 'bpf/no_such_header.h' file not found");
+    EXPECT_EQ(object.error().text, "string:1:10: 'bpf/no_such_header.h' file not found");
     EXPECT_NE(object.error().hint.find("libbpf-dev"), std::string::npos);
 }
 
@@ -142,7 +143,7 @@ TEST_F(Clang, TakesDefinesIncludesAndCpu) {
 
 TEST_F(Clang, HandsOutWarnings) {
     std::string warnings;
-    CompileOptions options = text("static int unused(void) { return 1; }\n");
+    CompileOptions options = text(std::string(kProgram) + "static int unused(void) { return 1; }\n");
     options.warnings = &warnings;
     for (int round = 0; round < 2; ++round) { // compiled, then from the cache
         warnings.clear();

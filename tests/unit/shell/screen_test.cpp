@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
-#include "shell/characters.h"
+#include "base/characters.h"
 #include "shell/screen.h"
 
 namespace mimicsh::shell {
+
+using namespace utf8;
 namespace {
 
 View plain(std::string_view text, size_t cursor = std::string::npos) {
@@ -174,7 +176,7 @@ TEST(Screen, NoRowIsWiderThanTheTerminal) {
             ASSERT_LT(frame.cursor_column, columns);
             for (const Row& row : frame.rows) {
                 ASSERT_LE(row.width, columns);
-                ASSERT_EQ(row.width, shell::columns(row.text)) << row.text;
+                ASSERT_EQ(row.width, utf8::columns(row.text)) << row.text;
             }
             if (cursor == text.size()) {
                 break;

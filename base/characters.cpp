@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Characters of UTF-8 text and the columns that they take on a terminal.
-#include "shell/characters.h"
+#include "base/characters.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include <cwchar>
 #include <vector>
 
-namespace mimicsh::shell {
+namespace mimicsh::utf8 {
 
 namespace {
 
@@ -144,4 +144,4 @@ size_t previous_character(std::string_view text, size_t at) {
     return at;
 }
 
-} // namespace mimicsh::shell
+} // namespace mimicsh::utf8

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace mimicsh::shell {
+namespace mimicsh::utf8 {
 
 /// What text begins with. An invalid byte is a character of its own.
 struct Character {
@@ -33,4 +33,4 @@ struct Character {
 [[nodiscard]] size_t next_character(std::string_view text, size_t at);
 [[nodiscard]] size_t previous_character(std::string_view text, size_t at);
 
-} // namespace mimicsh::shell
+} // namespace mimicsh::utf8
