@@ -38,6 +38,7 @@ void set_source(lua_State* L, const SourceLine& source) {
     set_text(L, "source", source.text);
     if (source.line != 0) {
         set_number(L, "line", source.line);
+        set_number(L, "column", source.column);
     }
 }
 

@@ -65,7 +65,10 @@ class Builder {
     Status check_end(const Statement& last, const std::string& name) const;
     Status check_labels(const Scope& scope) const;
     Status fill_slots();
-    void add_type(Function& function, bool is_program);
+    Status find_exception_callback(uint32_t scope);
+    void add_exception_callbacks();
+    [[nodiscard]] uint32_t prototype(bool is_program, bool is_callback);
+    void add_type(Function& function, bool is_program, bool is_callback);
     [[nodiscard]] uint32_t function_index(uint32_t scope, uint32_t slot) const;
 
     Source source_;
@@ -73,9 +76,11 @@ class Builder {
     BtfEditor& edit_;
     std::unordered_map<std::string, Found> labels_; // of all scopes
     Names externs_, maps_;
-    uint32_t file_ = 0;           // of line records
-    uint32_t program_proto_ = 0;  // int (void *ctx)
-    uint32_t function_proto_ = 0; // int (void)
+    uint32_t file_ = 0;                    // of line records
+    uint32_t program_proto_ = 0;           // int (void *ctx)
+    uint32_t function_proto_ = 0;          // int (void)
+    uint32_t callback_proto_ = 0;          // int (u64 cookie)
+    std::map<uint32_t, Found> exceptions_; // by scope of the program
 };
 
 // -- Names --
@@ -162,6 +167,27 @@ Status Builder::find_function(uint32_t scope_index, const Statement& statement) 
     return {};
 }
 
+Status Builder::find_exception_callback(uint32_t scope_index) {
+    const Scope& scope = source_.scopes[scope_index];
+    if (scope.exception.empty()) {
+        return {};
+    }
+    auto found = find_label(scope_index, scope.exception, scope.exception_at);
+    if (!found) {
+        return found.error();
+    }
+    if (!*found || scope.slots == 0) {
+        return bad(scope.exception_at,
+                   scope.slots == 0 ? "exception callback of a section without code"
+                                    : "no function '" + scope.exception + "'",
+                   did_you_mean(scope.exception, names_in(labels_)));
+    }
+    (*found)->label->is_used = true;
+    source_.scopes[(*found)->scope].starts.try_emplace((*found)->label->slot, Start{scope.exception});
+    exceptions_.emplace(scope_index, **found);
+    return {};
+}
+
 Status Builder::find_functions() {
     for (Scope& scope : source_.scopes) {
         for (const auto& [name, label] : scope.labels) {
@@ -192,6 +218,9 @@ Status Builder::find_functions() {
             if (auto ok = find_function(i, statement); !ok) {
                 return ok;
             }
+        }
+        if (auto ok = find_exception_callback(i); !ok) {
+            return ok;
         }
     }
     // In .text a label behind the end of a function starts the next one, called from here or not.
@@ -442,7 +471,10 @@ Status Builder::emit(uint32_t index) {
         if (is_program) {
             out.spec = scope.spec;
         }
-        add_type(out, is_program);
+        const bool is_callback = std::ranges::any_of(exceptions_, [&](const auto& entry) {
+            return entry.second.scope == index && entry.second.label->slot == start->first;
+        });
+        add_type(out, is_program, is_callback);
         for (; statement != scope.statements.end() && statement->slot < last; ++statement) {
             if (auto ok = emit(index, *statement, start->first, last, out); !ok) {
                 return ok;
@@ -458,7 +490,7 @@ Status Builder::emit(uint32_t index) {
 // -- Types --
 
 /// The kernel wants names of functions as C has them; a name that is not gets underscores there.
-void Builder::add_type(Function& function, bool is_program) {
+void Builder::add_type(Function& function, bool is_program, bool is_callback) {
     std::string name = function.name.substr(0, 127);
     for (char& c : name) {
         const bool is_fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -468,18 +500,45 @@ void Builder::add_type(Function& function, bool is_program) {
     if (name.front() >= '0' && name.front() <= '9') {
         name.front() = '_';
     }
-    if (function_proto_ == 0) {
-        const uint32_t number = edit_.find_or_add_int();
-        const uint32_t pointer = edit_.add_type({0, btf_raw::make_info(BtfKind::Ptr, 0), 0});
-        function_proto_ = edit_.add_type({0, btf_raw::make_info(BtfKind::FuncProto, 0), number});
-        program_proto_ = edit_.add_type(
-            {0, btf_raw::make_info(BtfKind::FuncProto, 1), number, edit_.add_string("ctx"), pointer});
-    }
     // Static subprograms are checked with their callers; global ones would be by their types, which say
-    // little.
-    const uint32_t linkage = is_program ? 1 : 0;
+    // little. The kernel wants the exception callback global.
+    const uint32_t linkage = is_program || is_callback ? 1 : 0;
     function.btf_id = edit_.add_type({edit_.add_string(name), btf_raw::make_info(BtfKind::Func, linkage),
-                                      is_program ? program_proto_ : function_proto_});
+                                      prototype(is_program, is_callback)});
+}
+
+uint32_t Builder::prototype(bool is_program, bool is_callback) {
+    uint32_t& made = is_program ? program_proto_ : is_callback ? callback_proto_ : function_proto_;
+    if (made != 0) {
+        return made;
+    }
+    const uint32_t number = edit_.find_or_add_int();
+    if (is_program) {
+        const uint32_t pointer = edit_.add_type({0, btf_raw::make_info(BtfKind::Ptr, 0), 0});
+        made = edit_.add_type(
+            {0, btf_raw::make_info(BtfKind::FuncProto, 1), number, edit_.add_string("ctx"), pointer});
+    } else if (is_callback) {
+        uint32_t cookie = edit_.find("u64", BtfKind::Int);
+        if (cookie == 0) {
+            cookie = edit_.add_type({edit_.add_string("u64"), btf_raw::make_info(BtfKind::Int, 0), 8, 64});
+        }
+        made = edit_.add_type(
+            {0, btf_raw::make_info(BtfKind::FuncProto, 1), number, edit_.add_string("cookie"), cookie});
+    } else {
+        made = edit_.add_type({0, btf_raw::make_info(BtfKind::FuncProto, 0), number});
+    }
+    return made;
+}
+
+/// The tag by which the kernel finds the callback of a program.
+void Builder::add_exception_callbacks() {
+    for (const auto& [scope, found] : exceptions_) {
+        const Function& program = object_.functions[function_index(scope, 0)];
+        Function& callback = object_.functions[function_index(found.scope, found.label->slot)];
+        callback.is_global = true;
+        edit_.add_type({edit_.add_string("exception_callback:" + callback.name),
+                        btf_raw::make_info(BtfKind::DeclTag, 0), program.btf_id, UINT32_MAX});
+    }
 }
 
 Status Builder::fill_slots() {
@@ -540,6 +599,7 @@ Expected<Object> Builder::run() {
     if (auto ok = fill_slots(); !ok) {
         return ok.error();
     }
+    add_exception_callbacks();
     if (edit_.type_count() > 1) {
         auto btf = Btf::parse(edit_.finish(), source_.options.origin);
         if (!btf) {

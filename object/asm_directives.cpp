@@ -81,6 +81,7 @@ class Directive {
     Expected<uint32_t> find_map(const Token& at, const std::string& name) const;
     Status slot();
     Status external();
+    Status exception();
     Status bytes();
 
     Source& source_;
@@ -402,6 +403,29 @@ Status Directive::external() {
     return end();
 }
 
+/// .exception handler: what bpf_throw in the section's program ends in.
+Status Directive::exception() {
+    const Token at = lexer_.peek();
+    auto name = text("name of a function");
+    if (!name) {
+        return name.error();
+    }
+    if (source_.scopes.empty()) {
+        if (auto ok = open_scope(source_, source_.options.type, at_); !ok) {
+            return ok;
+        }
+    }
+    Scope& scope = source_.scopes.back();
+    if (!scope.exception.empty() || !scope.spec) {
+        return bad(name_,
+                   scope.spec ? "the section has an exception callback" : "no program stands in .text");
+    }
+    scope.exception = std::move(*name);
+    scope.exception_at = at_;
+    scope.exception_at.column = at.column;
+    return end();
+}
+
 /// .bytes b700000002000000: whole instructions as they are stored.
 Status Directive::bytes() {
     const Token digits = lexer_.rest();
@@ -445,6 +469,9 @@ Status Directive::run() {
     }
     if (name_.is(".extern")) {
         return external();
+    }
+    if (name_.is(".exception")) {
+        return exception();
     }
     if (name_.is(".bytes")) {
         return bytes();

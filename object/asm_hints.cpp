@@ -99,8 +99,8 @@ constexpr std::array kValues = std::to_array<Foreign>({
 
 constexpr std::array<std::string_view, 9> kKeywords{"exit", "goto", "gotol", "may_goto",     "if",
                                                     "call", "lock", "callx", "store_release"};
-constexpr std::array<std::string_view, 8> kDirectives{".section", ".type", ".license", ".map",
-                                                      ".inner",   ".slot", ".extern",  ".bytes"};
+constexpr std::array<std::string_view, 9> kDirectives{".section", ".type",   ".license",   ".map",  ".inner",
+                                                      ".slot",    ".extern", ".exception", ".bytes"};
 constexpr std::array<std::string_view, 10> kAttributes{"type",  "key",  "value",   "entries", "flags",
                                                        "extra", "numa", "pinning", "data",    "frozen"};
 constexpr std::array<std::string_view, 22> kRegisters{"r0", "r1", "r2",  "r3", "r4", "r5", "r6", "r7",

@@ -50,6 +50,8 @@ struct Scope {
     std::map<std::string, Label, std::less<>> labels;
     std::map<uint32_t, Start> starts; ///< functions by slot
     uint32_t slots = 0;
+    std::string exception; ///< function that bpf_throw ends in, empty = none
+    Position exception_at;
 };
 
 /// An initial entry of a prog array or map of maps, by name.

@@ -325,6 +325,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
         }
     }
     if (options.trace) {
+        tracer.finish(machine_);
         result.trace = tracer.text();
         result.insns = tracer.instructions();
     }

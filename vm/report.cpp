@@ -10,10 +10,7 @@
 
 namespace mimicsh::vm {
 
-namespace {
-
-/// How a guest address reads to a person: "packet+14", "context", "value of map flows+8".
-std::string describe(const Machine& machine, uint64_t value) {
+std::string describe_pointer(const Machine& machine, uint64_t value) {
     const uint32_t handle = handle_of(value);
     if (handle == 0 || handle >= machine.regions.size()) {
         return {};
@@ -47,6 +44,8 @@ std::string describe(const Machine& machine, uint64_t value) {
     }
     return text;
 }
+
+namespace {
 
 /// The register that an access goes through, when the instruction is one.
 std::optional<uint32_t> pointer_register(const Insn& insn) {
@@ -99,7 +98,7 @@ std::string register_lines(const Machine& machine, const std::array<uint64_t, 11
     std::string text;
     for (size_t reg = 0; reg < regs.size(); ++reg) {
         char line[96];
-        const std::string what = describe(machine, regs[reg]);
+        const std::string what = describe_pointer(machine, regs[reg]);
         std::snprintf(line, sizeof line, "    r%-2zu 0x%016llx%s%s\n", reg,
                       static_cast<unsigned long long>(regs[reg]), what.empty() ? "" : "  ", what.c_str());
         text += line;

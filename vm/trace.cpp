@@ -2,9 +2,6 @@
 // The tracer: text of a traced run and provenance of registers.
 #include "vm/trace.h"
 
-#include <cstdio>
-
-#include "object/disasm.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 
@@ -22,14 +19,8 @@ void Tracer::before(const Machine& machine, uint32_t slot) {
         step_();
     }
     const LinkedProgram& program = machine.code->program->linked();
-    if (wants_text_ && text_.size() < kMaxText) {
-        char line[160];
-        const Insn& insn = program.insns[slot];
-        std::snprintf(line, sizeof line, "%5u: %-40s ; r%u=0x%llx r%u=0x%llx\n", slot,
-                      disassemble(program, slot).c_str(), unsigned{insn.dst},
-                      static_cast<unsigned long long>(machine.regs[insn.dst]), unsigned{insn.src},
-                      static_cast<unsigned long long>(machine.regs[insn.src]));
-        text_ += line;
+    if (wants_text_) {
+        text_.before(machine, program, slot);
     }
     follow(machine, program, slot);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "object/linker.h"
+#include "vm/trace_text.h"
 
 namespace mimicsh::vm {
 
@@ -27,14 +28,16 @@ struct Origin {
 /// Called before every instruction of a traced run.
 class Tracer {
   public:
-    /// With `text`, one line per instruction is collected.
+    /// With `text`, a line per instruction is collected, with functions, labels and source lines between.
     explicit Tracer(bool text) : wants_text_(text) {}
 
     void before(const Machine& machine, uint32_t slot);
     /// Calls `step` before each instruction.
     void on_step(std::function<void()> step) { step_ = std::move(step); }
 
-    [[nodiscard]] const std::string& text() const { return text_; }
+    /// Behind the last instruction: its result belongs to the text.
+    void finish(const Machine& machine) { text_.finish(machine); }
+    [[nodiscard]] const std::string& text() const { return text_.text(); }
     [[nodiscard]] uint64_t instructions() const { return instructions_; }
     /// Of the value a register held when the last reported instruction began.
     [[nodiscard]] const Origin& origin(uint32_t reg) const {
@@ -45,11 +48,10 @@ class Tracer {
     void follow(const Machine& machine, const LinkedProgram& program, uint32_t slot);
 
     static constexpr uint32_t kNone = 0xffffffff;
-    static constexpr size_t kMaxText = size_t{64} << 20;
     static constexpr size_t kMaxSpills = size_t{1} << 16; // of what may be stored all over large maps
     bool wants_text_;
     std::function<void()> step_;
-    std::string text_;
+    TraceText text_;
     uint64_t instructions_ = 0;
     std::array<Origin, 11> regs_;
     uint32_t overwritten_reg_ = kNone; ///< register that the last instruction writes, and what it held before

@@ -250,7 +250,7 @@ end
 -- -- Faults, warnings, results --
 
 local Fault = { __name = "fault", __tojson = function(fault) return { kind = fault.kind, program = fault.program,
-    insn = fault.insn, file = fault.file, line = fault.line, cause = fault.cause, hint = fault.hint } end }
+    insn = fault.insn, file = fault.file, line = fault.line, column = fault.column, cause = fault.cause, hint = fault.hint } end }
 
 function Fault.__tostring(fault)
     return fault.report or ("fault: %s: %s"):format(fault.kind or "?", fault.cause or "?")

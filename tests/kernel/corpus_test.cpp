@@ -90,7 +90,9 @@ Reached reached_by_packets(Program& program) {
         reached.verdicts.insert(result->ret);
         std::set<uint32_t> slots;
         for (size_t at = 0; at < result->trace.size(); at = result->trace.find('\n', at) + 1) {
-            slots.insert(slot_of(std::string_view(result->trace).substr(at, 16)));
+            if (result->trace[at] == ' ') { // functions, labels and source lines are not indented
+                slots.insert(slot_of(std::string_view(result->trace).substr(at, 16)));
+            }
         }
         executed.insert(slots.begin(), slots.end());
         sizes.push_back(slots.size());

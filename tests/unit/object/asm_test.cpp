@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -46,6 +47,7 @@ void expect_same(const LinkedProgram& a, const LinkedProgram& b, const std::stri
         EXPECT_EQ(a.functions[i].insn, b.functions[i].insn);
         EXPECT_EQ(a.functions[i].name, b.functions[i].name);
     }
+    EXPECT_EQ(a.exception_callback, b.exception_callback);
     EXPECT_EQ(a.spec.type, b.spec.type);
     EXPECT_EQ(a.spec.attach_type, b.spec.attach_type);
     EXPECT_EQ(a.spec.flags, b.spec.flags);
@@ -56,7 +58,7 @@ void expect_same(const LinkedProgram& a, const LinkedProgram& b, const std::stri
 class Listed : public testing::TestWithParam<std::string> {};
 
 TEST_P(Listed, AssemblesToTheSameInstructions) {
-    auto object = read_elf(test::object_bytes(GetParam()), GetParam());
+    auto object = read_elf(test::object_bytes(MIMICSH_SOURCE_DIR "/" + GetParam()), GetParam());
     ASSERT_TRUE(object) << object.error().message();
     LinkOptions options;
     if (needs_kernel_btf(*object)) {
@@ -100,8 +102,20 @@ TEST_P(Listed, AssemblesToTheSameInstructions) {
     EXPECT_GT(compared, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllPrograms, Listed, testing::ValuesIn(test::program_names()),
-                         [](const auto& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(AllPrograms, Listed, testing::ValuesIn(test::bpf_sources()),
+                         [](const auto& param) { return test::test_name_of_source(param.param); });
+
+/// The look through the tree finds what is there: a folder that moved would leave the suite above empty.
+TEST(Listing, IsTriedOnEveryProgramOfTheTree) {
+    const std::vector<std::string> sources = test::bpf_sources();
+    for (const auto& [folder, least] :
+         {std::pair{"tests/cases/programs/", size_t{49}}, std::pair{"tests/cases/parity/", size_t{37}},
+          std::pair{"tests/data/bpf/", size_t{7}}, std::pair{"examples/", size_t{8}}}) {
+        const auto found =
+            std::ranges::count_if(sources, [&](const std::string& path) { return path.starts_with(folder); });
+        EXPECT_GE(static_cast<size_t>(found), least) << folder;
+    }
+}
 
 TEST(Listing, NamesOddFunctionsSoThatTheyReadBack) {
     Object object;
