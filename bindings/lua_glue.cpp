@@ -107,8 +107,38 @@ void fail(lua_State* L, const std::string& message) {
     std::abort(); // lua_error does not return
 }
 
+namespace {
+
+/// Whether the function that the user called is a method by its doc: "obj.close()" in place of "obj:close()".
+bool is_in_method(lua_State* L) {
+    lua_Debug frame;
+    push_docs(L);
+    const int docs = lua_gettop(L);
+    bool is_method = false;
+    bool is_known = false;
+    for (int level = 0; !is_known && lua_getstack(L, level, &frame) != 0; level++) {
+        lua_getinfo(L, "Slf", &frame);
+        if (frame.currentline > 0 && !is_internal_source(frame.source)) {
+            break;
+        }
+        lua_rawget(L, docs);
+        is_known = lua_istable(L, -1);
+        if (is_known) {
+            lua_getfield(L, -1, "name");
+            is_method = std::strchr(lua_tostring(L, -1), ':') != nullptr;
+        }
+        lua_settop(L, docs);
+    }
+    lua_settop(L, docs - 1);
+    return is_method;
+}
+
+} // namespace
+
 void bad_argument(lua_State* L, int index, const char* name, const std::string& expected) {
-    fail(L, std::string("bad argument '") + name + "': expected " + expected + ", got " + describe(L, index));
+    const std::string got = describe(L, index);
+    const std::string help = index == 1 && is_in_method(L) ? " (call methods with ':')" : "";
+    fail(L, std::string("bad argument '") + name + "': expected " + expected + ", got " + got + help);
 }
 
 // -- Errors as values --

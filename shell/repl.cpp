@@ -3,6 +3,7 @@
 #include "shell/repl.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <unistd.h>
@@ -34,15 +35,46 @@ void keep_source(lua_State* L, std::string_view text) {
     lua_pop(L, 2);
 }
 
+std::optional<std::string> command_of(lua_State* L, std::string_view text) {
+    constexpr std::string_view kBlanks = " \t\n";
+    const size_t first = text.find_first_not_of(kBlanks);
+    if (first == std::string_view::npos) {
+        return std::nullopt;
+    }
+    text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+    if (text[0] == ':') { // no statement of Lua's begins like that
+        return std::string(text.substr(1));
+    }
+    if (text == "help") {
+        return "help";
+    }
+    if (text.starts_with("help ")) {
+        const std::string_view word = text.substr(std::min(text.find_first_not_of(' ', 4), text.size()));
+        const bool is_word = std::ranges::all_of(word, [](char c) {
+            return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == ':';
+        });
+        return is_word ? std::optional(std::string(text)) : std::nullopt;
+    }
+    for (const std::string name : {"quit", "exit"}) {
+        if (text == name || text == name + "()") {
+            lua_pushlstring(L, name.data(), name.size());
+            lua_rawget(L, LUA_GLOBALSINDEX);
+            const bool is_free = lua_isnil(L, -1);
+            lua_pop(L, 1);
+            return is_free ? std::optional<std::string>("quit") : std::nullopt;
+        }
+    }
+    return std::nullopt;
+}
+
 bool load_statement(lua_State* L, const std::string& text, const std::string& chunk) {
     const size_t first = text.find_first_not_of(" \t\n");
-    if (first != std::string::npos && text[first] == ':') {
-        // No statement of Lua's begins like that.
+    if (const auto words = command_of(L, text)) {
         lua_getglobal(L, "string");
         lua_getfield(L, -1, "format");
         lua_remove(L, -2);
         lua_pushliteral(L, "require('session').command(%q)");
-        lua::push_string(L, std::string_view(text).substr(first + 1));
+        lua::push_string(L, *words);
         lua_call(L, 2, 1);
         const std::string command = lua_tostring(L, -1);
         lua_pop(L, 1);
@@ -286,7 +318,7 @@ bool Repl::evaluate(const std::string& text, int first_line) {
 
 /// Keeps a statement for the session's script.
 void Repl::note(const std::string& text) {
-    if (text[text.find_first_not_of(" \t\n")] == ':') {
+    if (command_of(L_, text)) {
         return;
     }
     lua_settop(L_, 0);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "bindings/state.h"
 #include "shell/prompt.h"
@@ -17,6 +19,9 @@ void keep_source(lua_State* L, std::string_view text);
 /// and false. The function takes a collector: it gives the values of an expression to it, and returns those
 /// of a statement.
 [[nodiscard]] bool load_statement(lua_State* L, const std::string& text, const std::string& chunk);
+/// The command that a text is, without its colon: ":save x", and "help", "help map", "quit", "exit" where no
+/// global has the name.
+[[nodiscard]] std::optional<std::string> command_of(lua_State* L, std::string_view text);
 /// True when the compiler's message says that the statement only needs more lines.
 [[nodiscard]] bool is_incomplete(std::string_view message);
 /// Replaces the function on top of the stack by one that also prints its values, nil too with `print_nil`.

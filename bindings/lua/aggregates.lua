@@ -279,6 +279,18 @@ function M.struct_type(desc, build)
     return T
 end
 
+--- Names of a struct's fields in their order; numbers from 0 for an array.
+function M.field_names(T)
+    local names = {}
+    for i, field in ipairs(T.order or {}) do
+        names[i] = field.name
+    end
+    for i = 0, T.kind == "array" and T.count - 1 or -1 do
+        names[i + 1] = i
+    end
+    return names
+end
+
 -- -- Text and tables --
 
 local MAX_ELEMENTS = 64

@@ -86,6 +86,9 @@ local LOAD_OPTIONS = "kconfig maps pinned seed cpus cpu budget mode kernel sanit
 local make_instance
 
 function object_methods.load(obj, target, options)
+    if type(obj) ~= "userdata" or getmetatable(obj) ~= "object" then
+        core.fail("bad argument 'object': expected object, got " .. type(obj) .. " (call methods with ':')")
+    end
     if type(target) ~= "string" then
         core.fail("bad argument 'target': expected \"vm\" or \"kernel\", got " .. type(target))
     end
@@ -778,6 +781,10 @@ core.doc("object:close", object_methods.close, [[
 obj:close()
 Lets go of the object; its instances stay.
 bpf.open "/nonexistent"]])
+core.doc("instance:advance", instance_methods.advance, [[
+inst:advance(ns) -> {callbacks=, faults=, warnings=, log=} | nil, err
+Moves the vm's clock and runs the timers of its maps that are due.
+print(assert(obj:load "vm"):advance(1000000).callbacks) --> 0]])
 core.doc("instance:close", instance_methods.close, [[
 inst:close()
 Ends the instance with its programs and maps; does nothing when closed.

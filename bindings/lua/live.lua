@@ -12,7 +12,9 @@ local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for"
                    "nil", "not", "or", "repeat", "return", "then", "true", "until", "while" }
 --- Functions whose first or second argument is an interface.
 local DEVICES = { ["xdp.attach"] = true, ["tc.attach"] = true, ["pcap.live"] = true, ["raw.open"] = true,
-                  ["traffic.send"] = true, ["instance:promote"] = true }
+                  ["instance:promote"] = true }
+local DEVICE_KEYS = { dev = true, device = true } -- options that are one
+local FILE_KEYS = { file = true, pcap = true, out = true, path = true, include = true } -- and those that are files
 
 local modules
 
@@ -33,8 +35,12 @@ local function global(name)
 end
 
 local function kind_of(value)
+    if type(value) == "cdata" then
+        local types = rawget(package.loaded, "mimicsh.types") -- none has a type before
+        return types and types.type_of(value) and core.completions.typed or nil
+    end
     local mt = debug.getmetatable(value)
-    local name = type(value) == "userdata" and mt and rawget(mt, "__metatable")
+    local name = mt and rawget(mt, type(value) == "userdata" and "__metatable" or "__name")
     return type(name) == "string" and core.completions[name] or nil
 end
 
@@ -63,6 +69,8 @@ end
 
 -- -- Reading backwards from the cursor --
 
+local ANY = {} -- in a path: an index that is not known
+
 --- The path that ends a text: "inst.maps.flows[" -> {"inst", "maps", "flows"}, "[", ""; nil when there is none.
 local function path_before(text)
     text = text:sub(-PATH) -- the patterns below start anew at each byte
@@ -79,12 +87,16 @@ local function path_before(text)
     while true do
         local name = rest:match "[%a_\128-\255][%w_\128-\255]*$"
         local index = rest:match "%[(%d+)%]$" or rest:match "%[\"([^\"%]]*)\"%]$" or rest:match "%['([^'%]]*)'%]$"
+        local any = not index and rest:match "%b[]$" -- who knows which
         if name then
             table.insert(path, 1, name)
             rest = rest:sub(1, #rest - #name)
         elseif index then
             table.insert(path, 1, tonumber(index) or index)
             rest = rest:gsub("%[[^%[]*%]$", "")
+        elseif any then
+            table.insert(path, 1, ANY)
+            rest = rest:sub(1, -#any - 1)
         else
             return nil
         end
@@ -123,6 +135,16 @@ local function add(words, name, prefix)
     end
 end
 
+--- Whether a value is one of the built-in modules.
+local function is_module(value)
+    for _, module in ipairs(core.list_modules()) do
+        if rawget(package.loaded, module.name) == value then
+            return true
+        end
+    end
+    return false
+end
+
 local function members(value, methods_only)
     local names = {}
     local fields = type(value) == "table" and rawget(value, core.completions)
@@ -137,15 +159,20 @@ local function members(value, methods_only)
         for name in next, not methods_only and kind.fields or {} do
             names[#names + 1] = name
         end
+        for _, name in ipairs(kind.method_names or {}) do
+            names[#names + 1] = name
+        end
         for _, name in ipairs(not methods_only and kind.names and kind.names(value) or {}) do
             names[#names + 1] = name
         end
     elseif type(value) == "table" then
         local mt = debug.getmetatable(value)
         local index = mt and rawget(mt, "__index")
+        local docs = is_module(value) and core.docs()
         for _, list in ipairs{ value, type(index) == "table" and index or nil } do
             for name, what in next, list do
-                if not methods_only or type(what) == "function" then
+                local is_inner = docs and (type(what) == "function" or type(what) == "table") and not docs[what]
+                if not is_inner and (not methods_only or type(what) == "function") then
                     names[#names + 1] = name
                 end
             end
@@ -181,6 +208,36 @@ local function walk(map)
     end
 end
 
+--- A struct or array as the text of a table, without the fields that are 0.
+local function literal(value)
+    local types = require "mimicsh.types"
+    local T = types.type_of(value)
+    if type(value) == "string" or T and T.kind == "text" then
+        return ("%q"):format(value)
+    elseif not T then
+        return (tostring(value):gsub("U?LL$", ""))
+    end
+    local parts = {}
+    for i = 0, T.kind == "array" and T.count - 1 or -1 do
+        parts[i + 1] = literal(value[i])
+    end
+    for _, field in ipairs(T.order or {}) do
+        local bytes = value:bytes():sub(field.offset + 1, field.offset + field.type.size)
+        local text = literal(value[field.name])
+        if bytes:find "[^%z]" or bytes == "" and text ~= "0" then -- bit-fields have no bytes of their own
+            parts[#parts + 1] = field.name .. " = " .. text
+        end
+    end
+    return "{" .. table.concat(parts, ", ") .. "}"
+end
+
+local function key_text(key)
+    if type(key) == "cdata" then
+        return literal(key)
+    end
+    return type(key) == "number" and tostring(key) or ("%q"):format(tostring(key))
+end
+
 --- Keys that begin as typed; true when there are more than were looked at.
 local function keys_of(map, words, typed)
     local begin, looked, found = os.clock(), 0, 0
@@ -189,8 +246,7 @@ local function keys_of(map, words, typed)
         if found == MOST or looked % 64 == 0 and os.clock() - begin > PATIENCE then
             return true
         end
-        local is_plain = type(key) == "number" or (type(key) == "cdata" and tonumber(key))
-        local text = is_plain and tostring(key):gsub("U?LL$", "") or ("%q"):format(tostring(key))
+        local text = key_text(key)
         if text:sub(1, #typed) == typed and not text:find "[%c]" then
             words[text .. "]"] = true
             found = found + 1
@@ -209,10 +265,19 @@ local function header_fields(name)
     return fields
 end
 
+core.completions.typed = {
+    method_names = { "bytes", "copy", "hex", "totable" },
+    names = function(value)
+        local types = require "mimicsh.types"
+        return types.field_names(types.type_of(value))
+    end,
+    get = function(value, name) return value[name] end,
+}
+
 core.completions.packet = {
-    methods = nil,
+    method_names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff", "matches" },
     names = function(packet)
-        local names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff", "matches" }
+        local names = {}
         for name, build in next, require "pkt" do
             if name ~= "parse" and type(build) == "function" and packet[name] ~= nil then
                 names[#names + 1] = name
@@ -237,14 +302,14 @@ local function after_long(text, at)
     end
 end
 
---- The place of the open bracket, and of a string that is not closed the text behind its quote, and the quote. Strings and
---- comments are skipped. Called on each key: looks at brackets, quotes and dashes only.
+--- The place of the open bracket, of a string that is not closed the text behind its quote, and the place of the bracket
+--- around the first. Strings and comments are skipped. Called on each key: looks at brackets, quotes and dashes only.
 local function open_bracket(text)
     local stack, i = {}, 1
     while true do
         i = text:find("[%(%)%[%]{}\"'%-]", i)
         if not i then
-            return stack[#stack], nil, nil
+            return stack[#stack], nil, stack[#stack - 1]
         end
         local c = text:sub(i, i)
         if c == '"' or c == "'" then
@@ -253,7 +318,7 @@ local function open_bracket(text)
                 j = text:find(c == '"' and '["\\]' or "['\\]", j + 2)
             end
             if not j then
-                return stack[#stack], text:sub(i + 1), c
+                return stack[#stack], text:sub(i + 1), stack[#stack - 1]
             end
             i = j
         elseif c == "-" then
@@ -278,7 +343,8 @@ end
 local function called(text, bracket)
     local path = path_before(text:sub(1, bracket - 1) .. ".")
     local fn = path and path[1] and follow(path)
-    local doc = fn ~= nil and core.docs()[fn]
+    local half = path and #path == 1 and core.lazy[path[1]]
+    local doc = fn ~= nil and core.docs()[half and require("mimicsh." .. half)[path[1]] or fn]
     return doc or nil
 end
 
@@ -360,15 +426,7 @@ local function devices()
     return names
 end
 
---- Words for a string that is being typed: interfaces where one is wanted, else files.
-local function in_string(text, bracket, typed, words)
-    local doc = bracket and text:sub(bracket, bracket) == "(" and called(text, bracket)
-    if doc and DEVICES[doc.name] then
-        for _, name in ipairs(devices()) do
-            add(words, name, typed)
-        end
-        return #typed
-    end
+local function files(words, typed)
     local folder, start = typed:match "^(.*/)([^/]*)$"
     start = start or typed
     for _, entry in ipairs(core.list_folder(folder or ".")) do
@@ -379,37 +437,185 @@ local function in_string(text, bracket, typed, words)
     return #start
 end
 
+--- What help "..." knows.
+local function topics(words, typed)
+    local help = require "mimicsh.help"
+    help.load_all()
+    for _, doc in ipairs(help.all()) do
+        add(words, doc.name, typed)
+        add(words, doc.name:match "^[^.:]+", typed)
+    end
+    return #typed
+end
+
+--- Texts that a signature names: those of the option `key`, else those of an argument.
+local function choices(doc, key, argument)
+    local signature = doc.text:match "^[^\n]*"
+    local part
+    if key then
+        part = signature:match("%f[%w_]" .. key .. "=([\"%w_| ]*)")
+    else
+        local list = parameters(signature) or ""
+        local places = commas(list)
+        part = argument <= #places + 1 and list:sub((places[argument - 1] or 0) + 1, (places[argument] or #list + 1) - 1)
+    end
+    local found = {}
+    for text in (part or ""):gmatch "\"([^\"]*)\"" do
+        found[#found + 1] = text
+    end
+    return found
+end
+
+--- Words for a string that is being typed: what the function that takes it may be given, else files.
+local function in_string(text, bracket, outer, typed, words)
+    local before = text:sub(1, #text - #typed - 1)
+    local key = before:match "([%w_]+)%s*=%s*$"
+    local doc, argument = called(before:gsub("%s+$", "") .. "(", #before:gsub("%s+$", "") + 1), 1 -- f "text"
+    local sign = bracket and text:sub(bracket, bracket)
+    if not doc and sign == "(" then
+        doc, argument = called(text, bracket), #commas(before:sub(bracket + 1)) + 1
+    elseif not doc and sign == "{" then
+        doc, argument = called(text, bracket), 1
+        doc = doc or outer and text:sub(outer, outer) == "(" and called(text, outer)
+    end
+    if doc and doc.name == "help" then
+        return topics(words, typed)
+    elseif before:find "%f[%w_.:]require%s*%(?%s*$" then
+        for _, module in ipairs(core.list_modules()) do
+            add(words, module.name, typed)
+        end
+        return #typed
+    end
+    for _, name in ipairs(doc and (key or sign ~= "{") and choices(doc, key, argument) or {}) do
+        add(words, name, typed)
+    end
+    if next(words) then
+        return #typed
+    elseif doc and (key and DEVICE_KEYS[key] or not key and DEVICES[doc.name]) then
+        for _, name in ipairs(devices()) do
+            add(words, name, typed)
+        end
+        return #typed
+    elseif doc and key and not FILE_KEYS[key] then
+        return #typed
+    end
+    return files(words, typed)
+end
+
+--- The map that a table of fields is a key or a value of, and which: "m[{", "m:get({", "m[k] = {".
+local function map_of_fields(text, bracket, outer)
+    local before = text:sub(1, bracket - 1)
+    local path, part
+    if outer and text:sub(outer, outer) == "[" and before:find("^%s*$", outer + 1) then
+        path, part = path_before(text:sub(1, outer - 1) .. "."), "key"
+    elseif outer and text:sub(outer, outer) == "(" then
+        local doc = called(text, outer)
+        if not doc or not doc.name:find "^map:" then
+            return nil
+        end
+        path = path_before(text:sub(1, outer - 1) .. ".")
+        table.remove(path)
+        local names = parameters(doc.text:match "^[^\n]*")
+        local places, index = commas(names), #commas(before:sub(outer + 1))
+        part = names:sub((places[index] or 0) + 1):match "%w+"
+    else
+        local place = before:match "^(.*)%[[^%[%]]*%]%s*=%s*$"
+        path, part = place and path_before(place .. "."), "value"
+    end
+    local map = path and path[1] and follow(path)
+    local kind = kind_of(map)
+    return kind and kind.type_of and kind.type_of(map, part) or nil
+end
+
+--- Names that may stand in braces: fields of a header, of a map's key or value, options of the function that is called.
+local function in_braces(text, bracket, outer, prefix, words)
+    local name = text:sub(1, bracket - 1):match "pkt%.([%w_]+)%s*$"
+    local names = name and header_fields(name) or {}
+    local T = map_of_fields(text, bracket, outer)
+    for _, field in ipairs(T and T.order or {}) do
+        names[#names + 1] = field.name
+    end
+    local doc = not name and not T and (called(text, bracket) or outer and text:sub(outer, outer) == "(" and called(text, outer))
+    for option in (doc and doc.text:match "^[^\n]*" or ""):gmatch "([%w_]+)=" do
+        names[#names + 1] = option
+    end
+    for _, field in ipairs(names) do
+        add(words, field .. "=", prefix)
+    end
+end
+
+--- ":save x" and the like; how much of it was typed, nil for commands that go on with Lua.
+local function in_command(text, words)
+    local session = require "session"
+    local name, rest = text:match "^:(%a*)(.*)$"
+    if rest == "" then
+        for command in next, session.commands do
+            add(words, command, name)
+        end
+        return #name
+    elseif name == "load" or name == "save" then
+        return files(words, rest:match "^%s*(.*)$")
+    elseif name == "help" then
+        return topics(words, rest:match "^%s*(.*)$")
+    elseif name == "set" then
+        local setting, value = rest:match "^%s+(%a*)$", rest:match "^%s+%a+%s+(%a*)$"
+        for _, word in ipairs(value and { "off", "on" } or {}) do
+            add(words, word, value)
+        end
+        for word in next, setting and session.settings or {} do
+            add(words, word, setting)
+        end
+        return #(value or setting or "")
+    end
+    return name ~= "time" and 0 or nil
+end
+
+--- Words for the end of a text; how much of them was typed, and true when there are more than were looked for.
+local function in_lua(text, words)
+    local bracket, inside, outer = open_bracket(text)
+    if inside and text:match "%[%s*[\"'][^\"']*$" == nil then
+        return in_string(text, bracket, outer, inside, words)
+    end
+    local sign = bracket and text:sub(bracket, bracket)
+    local is_table_key = sign == "{" and outer and text:sub(outer, bracket):find "^%[%s*{$"
+    local index = is_table_key and outer or sign == "[" and bracket
+    local typed, is_cut
+    if index then
+        local path = path_before(text:sub(1, index - 1) .. ".")
+        typed = text:sub(index + 1)
+        is_cut = keys_of(path and path[1] and follow(path), words, typed)
+        typed = #typed
+    end
+    if next(words) or inside or is_cut then
+        return typed or 0, is_cut
+    end
+    local path, separator, prefix = path_before(text)
+    if path and path[1] then
+        for _, name in ipairs(members(follow(path), separator == ":")) do
+            add(words, name, prefix)
+        end
+    elseif path then
+        if sign == "{" and text:match "[{,]%s*[%w_]*$" then
+            in_braces(text, bracket, outer, prefix, words)
+        end
+        if not next(words) then
+            globals(words, prefix)
+        end
+    end
+    return #(prefix or "")
+end
+
 --- "BEGIN\nword\nword...": what may stand from byte BEGIN (counted from 0) up to the cursor. "BEGIN+" when these are
 --- not all.
 function M.complete(text, cursor)
     text = text:sub(1, cursor)
     local words = {}
-    local bracket, inside = open_bracket(text)
     local typed, is_cut
-    if inside and text:match "%[%s*[\"'][^\"']*$" == nil then
-        typed = in_string(text, bracket, inside, words)
-    elseif bracket and text:sub(bracket, bracket) == "[" then
-        local path = path_before(text:sub(1, bracket - 1) .. ".")
-        typed = text:sub(bracket + 1)
-        is_cut = keys_of(path and path[1] and follow(path), words, typed)
-        typed = #typed
+    if text:find "^:" then
+        typed = in_command(text, words)
     end
-    if not next(words) and not inside and not is_cut then
-        local path, separator, prefix = path_before(text)
-        typed = #prefix
-        if path and path[1] then
-            for _, name in ipairs(members(follow(path), separator == ":")) do
-                add(words, name, prefix)
-            end
-        elseif path and bracket and text:sub(bracket, bracket) == "{" and text:match "[{,]%s*[%w_]*$" then
-            local name = text:sub(1, bracket - 1):match "pkt%.([%w_]+)$"
-            for _, field in ipairs(name and header_fields(name) or {}) do
-                add(words, field .. "=", prefix)
-            end
-        end
-        if path and not path[1] and not next(words) then
-            globals(words, prefix)
-        end
+    if not typed then
+        typed, is_cut = in_lua(text, words)
     end
     local list = {}
     for word in next, words do

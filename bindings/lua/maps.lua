@@ -296,8 +296,14 @@ local function make_ref(load_value, store_value)
         __show = function() return require("mimicsh.printer").text(load_value()) end,
         __tojson = function() return types.to_table(load_value()) end,
         __pairs = function() return pairs(load_value()) end,
+        __fields = function() return types.field_names(types.type_of(load_value())) end,
     })
 end
+
+core.completions.reference = {
+    method_names = { "get", "set" }, names = function(r) return debug.getmetatable(r).__fields() end,
+    get = function(r, name) return r[name] end,
+}
 
 --- r.field reads the entry as it is now, r.field = x writes it; r:get() and r:set(v) for the whole value.
 function methods.ref(map, key)
@@ -414,6 +420,15 @@ local PROPERTIES = {
     name = function(state) return state.info.name end,
 }
 
+--- A word that is neither a method nor a key of the type: most likely a method that is not there.
+local function check_word(map, word)
+    local ok, err = pcall(encode_key, state_of(map), word)
+    if not ok and word:find "^[%a_][%w_]*$" then
+        core.fail(("map %s: no method or property '%s', and no key: %s"):format(state_of(map).info.name, word,
+            (tostring(err):gsub("^.-key of [^:]*: ", ""))))
+    end
+end
+
 function Map.__index(map, key)
     if type(key) == "string" then
         local method = methods[key]
@@ -422,6 +437,7 @@ function Map.__index(map, key)
         elseif PROPERTIES[key] then
             return PROPERTIES[key](state_of(map))
         end
+        check_word(map, key)
     end
     local value, err = methods.get(map, key)
     if err then
@@ -434,7 +450,8 @@ core.completions.map = {
     methods = methods, fields = PROPERTIES,
     get = function(map, name) return PROPERTIES[name] and PROPERTIES[name](state_of(map)) end,
     keys = function(map) return methods.pairs(map, { batch = 256 }) end,
-    element = function(map) return state_of(map).value.order or {} end,
+    element = function(map) return types.field_names(state_of(map).value) end,
+    type_of = function(map, part) return state_of(map)[part] end,
 }
 
 function Map.__newindex(map, key, value)
@@ -523,6 +540,17 @@ end
 
 local ZERO = "\0\0\0\0"
 
+local function sorted_names(known)
+    local names = {}
+    for name in next, known do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    return names
+end
+
+core.completions.variables = { names = core.completions.reference.names, get = core.completions.reference.get }
+
 --- inst.vars: name -> value, from the object's .data, .bss and .rodata.
 function M.variables(sections)
     local known = {} -- name -> {map=, offset=, type=}
@@ -536,12 +564,7 @@ function M.variables(sections)
     local function find(name)
         local variable = known[name]
         if not variable then
-            local names = {}
-            for k in next, known do
-                names[#names + 1] = k
-            end
-            table.sort(names)
-            core.fail(("no variable '%s' (known: %s)"):format(tostring(name), table.concat(names, ", ")))
+            core.fail(("no variable '%s' (known: %s)"):format(tostring(name), table.concat(sorted_names(known), ", ")))
         end
         return variable
     end
@@ -572,12 +595,9 @@ function M.variables(sections)
     return setmetatable({}, { __name = "variables",
         __index = function(_, name) return get(name) end,
         __newindex = function(_, name, value) write(name, find(name), value) end,
+        __fields = function() return sorted_names(known) end,
         __pairs = function()
-            local names, i = {}, 0
-            for name in next, known do
-                names[#names + 1] = name
-            end
-            table.sort(names)
+            local names, i = sorted_names(known), 0
             return function()
                 i = i + 1
                 if names[i] then

@@ -151,7 +151,10 @@ core.newest = setmetatable({}, { __mode = "v" })
 
 -- -- Globals that load their half at first use --
 
+core.lazy = {} -- name -> half
+
 local function lazy(half, name)
+    core.lazy[name] = half
     _G[name] = function(...)
         return require("mimicsh." .. half)[name](...)
     end

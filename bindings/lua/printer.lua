@@ -399,7 +399,7 @@ function M.tbl_text(rows, cols, roles)
         end
     end
     local T = typed(rows[1])
-    local names = cols or T and M.field_names(T) or sorted_keys(rows[1] or {})
+    local names = cols or T and require("mimicsh.types").field_names(T) or sorted_keys(rows[1] or {})
     local columns = {}
     for c, name in ipairs(names) do
         columns[c] = new_column(tostring(name), #rows, function(r)
@@ -418,18 +418,6 @@ end
 
 local function is_struct(T)
     return T and T.order and #T.order > 0
-end
-
---- Names of a struct's fields in their order; numbers from 0 for an array.
-function M.field_names(T)
-    local names = {}
-    for i, field in ipairs(T.order or {}) do
-        names[i] = field.name
-    end
-    for i = 0, T.order and -1 or T.count - 1 do
-        names[i + 1] = i
-    end
-    return names
 end
 
 --- Values side by side, those of structs with a column for each field; nil when none is a struct, or the names of the

@@ -183,6 +183,9 @@ local COMMANDS = {
     quit = function() M.quit() end,
 }
 
+--- Names of the commands, and of the settings, as keys.
+M.commands, M.settings = COMMANDS, SETTINGS
+
 --- ":save x.lua" and the like; without the colon.
 function M.command(text)
     local name, rest = text:match "^(%a*)%s*(.-)%s*$"

@@ -13,6 +13,7 @@ local M = {
     parse_ip4 = addresses.parse_ip4, parse_ip6 = addresses.parse_ip6, parse_mac = addresses.parse_mac,
     type_of = aggregates.type_of, format_value = aggregates.format_value, format = aggregates.format,
     to_table = aggregates.to_table, add = aggregates.add, PLAIN = aggregates.PLAIN,
+    field_names = aggregates.field_names,
 }
 
 local BYTES = ffi.typeof "uint8_t *"

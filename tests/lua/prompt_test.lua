@@ -6,6 +6,18 @@ local folder, read, write, open = terminal.folder, terminal.read, terminal.write
 
 local PROGRAM = "i = assert(assert(bpf.asm '.map flows type=hash key=u32 value=u64 entries=8\\nr0 = 2\\nexit'):load 'vm')"
 
+if folder then
+    write(folder .. "/flows.bpf.c", [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct key { __be32 saddr; __u16 port; __u8 pad[2]; };
+struct counts { __u64 bytes; __u64 pkts; };
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, struct key); __type(value, struct counts); }
+    flows SEC(".maps");
+SEC("xdp") int count(struct xdp_md *ctx) { return XDP_PASS; }
+]])
+end
+
 -- -- Cases --
 
 case("statements print their values, and errors their place", nil, function(s)
@@ -86,6 +98,31 @@ case("completion: maps, keys, packets", nil, function(s)
     s:step("p.ud<Tab>.dp<Tab>", "^vm> p%.udp%.dport$")
     s:fresh()
     s:step("pkt.ip{tt<Tab>", "^vm> pkt%.ip{ttl=$")
+end)
+
+case("completion: commands, options, fields of BTF, texts that a function takes", nil, function(s)
+    s:expect "^mimicsh>$"
+    s:step(":<Tab>", "^mimicsh> :|edit +help +jobs +load +quit +save +set +time$")
+    s:step("se<Tab> js<Tab> of<Tab>", "^mimicsh> :set json off$")
+    s:fresh()
+    s:step("help 'spar<Tab>", "^mimicsh> help 'spark$")
+    s:fresh()
+    s:type "o = bpf.compile{ file = 'flows.bpf.c' } i = assert(o:load 'vm')<Enter>"
+    s:step("'re' .. 'ady'<Enter>", "|\"ready\"|vm>$")
+    s:fresh()
+    s:step("i.maps.flows[{ po<Tab>", "^vm> i%.maps%.flows%[{ port=$")
+    s:fresh()
+    s:step("i.maps.flows[{port=9}]={b<Tab>", "^vm> i%.maps%.flows%[{port=9}%]={bytes=$")
+    s:step("5}<Enter>i.maps.flows<Enter>", "|saddr +port +pad +bytes +pkts|0%.0%.0%.0 +9 +{0, 0} += +5 +0|vm>$")
+    s:fresh()
+    s:step("i.maps.flows[<Tab>", "^vm> i%.maps%.flows%[{port = 9}%]$")
+    s:step(".b<Tab><Enter>", "%.bytes|5|vm>$")
+    s:fresh()
+    s:step("o:load('k<Tab>", "^vm> o:load%('kernel$")
+    s:fresh()
+    s:step("i.progs.count:run(p, {ti<Tab>", "^vm> i%.progs%.count:run%(p, {times=$")
+    s:fresh()
+    s:step("p:<Tab>", "^vm> p:$")
 end)
 
 case("completion: keys beyond the first 200, and those that nobody counts", nil, function(s)

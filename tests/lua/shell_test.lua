@@ -67,6 +67,17 @@ test.case("a timeout ends a prompt too, in a pipe and inside a script", function
     end)
 end)
 
+test.case("help, quit and exit are commands by their names alone, unless there is such a global", function()
+    test.eq(run("", "help\n").out, run("-e 'help()'").out)
+    test.eq(run("", "help bpf.open\n").out, run("-e 'help(bpf.open)'").out)
+    test.eq(run("", ":help bpf.open\n").out, run("-e 'help(bpf.open)'").out)
+    for _, word in ipairs{ "quit", "exit()", ":quit", "  exit  " } do
+        test.eq(run("", word .. "\nprint 'after'\n").out, "", word)
+    end
+    test.eq(run("", "quit = 5\nquit\nprint 'after'\n").out, "5\nafter\n")
+    assert(run("", "help me out\n").err:find("stdin:1: ", 1, true))
+end)
+
 test.case("there is one prompt at a time", function()
     local result = run("", "repl()\n")
     test.eq(result.err, "stdin:1: repl: a prompt is open already; it opens one inside a script\n")

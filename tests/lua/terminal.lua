@@ -47,13 +47,13 @@ end
 
 local Session = {}
 Session.__index = Session
-local count = 0
+local opened = 0
 
 --- Options: columns, rows, env ("NAME=value ..."), command (behind the environment; mimicsh itself).
 local function open(options)
     options = options or {}
-    count = count + 1
-    local self = setmetatable({ name = "s" .. count }, Session)
+    opened = opened + 1
+    local self = setmetatable({ name = "s" .. opened }, Session)
     local command = ("cd %s && env XDG_STATE_HOME=%s/%s XDG_CONFIG_HOME=%s/config %s %s; echo left with $?; exec cat")
         :format(quote(folder), folder, options.state or self.name, folder, options.env or "",
             options.command or quote(binary) .. " -q")
