@@ -229,8 +229,10 @@ Expected<LinkedProgram> link(std::shared_ptr<const Object> object, uint32_t func
     if (!object || function >= object->functions.size()) {
         return Error{EINVAL, "link", "no function number " + std::to_string(function), "", ""};
     }
-    if (auto ok = validate(*object); !ok) {
-        return ok.error();
+    if (!options.validated) {
+        if (auto ok = validate(*object); !ok) {
+            return ok.error();
+        }
     }
     return Linker(std::move(object), function, options).run();
 }

@@ -59,6 +59,7 @@ struct SourceLine {
 struct LinkOptions {
     std::shared_ptr<const Btf>
         kernel_btf; ///< types that CO-RE resolves against; null = a program that needs it fails
+    bool validated = false; ///< the caller has called `validate` for the object: once for all its programs
 };
 
 /// Links one program (index into object->functions). CO-RE failures that libbpf would poison are poisoned the

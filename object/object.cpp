@@ -2,8 +2,8 @@
 // Looking things up in an object, and checking that its parts keep what they promise each other.
 #include "object/object.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <set>
 
 namespace mimicsh {
 
@@ -269,23 +269,36 @@ Status Validator::check_externs() const {
 }
 
 Status Validator::run() {
-    std::set<std::string_view> names;
+    std::vector<std::string_view> names;
+    names.reserve(std::max(object_.functions.size(), object_.maps.size()));
+    const auto check_names = [&](const char* what) -> Status {
+        std::ranges::sort(names);
+        if (const auto twice = std::ranges::adjacent_find(names); twice != names.end()) {
+            return bad("two " + std::string(what) + " are called '" + std::string(twice->substr(0, 128)) +
+                       "'");
+        }
+        names.clear();
+        return {};
+    };
     for (const Function& function : object_.functions) {
         if (auto ok = check_function(function); !ok) {
             return ok;
         }
-        if (function.spec && !names.insert(function.name).second) {
-            return bad("two programs are called '" + function.name.substr(0, 128) + "'");
+        if (function.spec) {
+            names.push_back(function.name);
         }
     }
-    names.clear();
+    if (auto ok = check_names("programs"); !ok) {
+        return ok;
+    }
     for (const MapDef& map : object_.maps) {
         if (auto ok = check_map(map, false); !ok) {
             return ok;
         }
-        if (!names.insert(map.name).second) {
-            return bad("two maps are called '" + map.name.substr(0, 128) + "'");
-        }
+        names.push_back(map.name);
+    }
+    if (auto ok = check_names("maps"); !ok) {
+        return ok;
     }
     return check_externs();
 }

@@ -16,7 +16,7 @@ namespace {
 
 /// Map values up to this size are remembered whole on the first store of a run, so that later stores are
 /// direct.
-constexpr uint32_t kWholeElement = 256;
+constexpr uint32_t kWholeElement = 512;
 /// So many bytes of a helper's argument count as one step of the budget.
 constexpr uint64_t kLargeSpan = 4096;
 

@@ -90,8 +90,10 @@ void Flow::find_blocks() {
     };
     begins(0);
     begins(program_.exception_callback);
-    for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
-        if (result_.forms[slot] == nullptr) {
+    for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+        const uint8_t insn_class = insns_[slot].code & 7;
+        const bool may_lead = insn_class == op::kJmp || insn_class == op::kJmp32 || insn_class == op::kLd;
+        if (!may_lead || result_.forms[slot] == nullptr) {
             continue;
         }
         if (const auto to = target(slot)) {
@@ -99,14 +101,12 @@ void Flow::find_blocks() {
             has_callbacks_ |= result_.forms[slot]->kind == InsnKind::LoadImm64;
         }
     }
+    blocks_.resize(static_cast<size_t>(std::ranges::count(block_at_, kBegins)));
     uint32_t count = 0;
-    for (uint32_t& block : block_at_) {
-        block = block == kBegins ? count++ : kNoBlock;
-    }
-    blocks_ = std::vector<Block>(count);
     for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
-        if (block_at_[slot] != kNoBlock) {
-            blocks_[block_at_[slot]].slot = slot;
+        if (block_at_[slot] == kBegins) {
+            blocks_[count].slot = slot;
+            block_at_[slot] = count++;
         }
     }
 }
@@ -166,6 +166,10 @@ void Flow::enter(uint32_t slot, const State& state) {
         work_.push_back(block_at_[slot]);
         std::ranges::push_heap(work_, std::greater{});
     }
+}
+
+void Flow::refuse_unread(uint32_t slot, uint8_t reg) {
+    refuse(slot, "r" + std::to_string(reg) + " is read before anything was put into it");
 }
 
 void Flow::refuse(uint32_t slot, std::string text) {
@@ -239,6 +243,9 @@ void Flow::walk(Block& block) {
         check_reads(slot, insn, *form, state);
         switch (form->kind) {
         case InsnKind::Exit:
+            if (state.regs[0].kind == Kind::Uninit && program_.function_at(slot) == 0) {
+                refuse_unread(slot, 0); // a static subprogram may return nothing
+            }
             if (may_be_end(state.regs[0].kind)) {
                 block.loses_bounds = true;
             }
@@ -267,72 +274,58 @@ void Flow::walk(Block& block) {
     enter(slot, state);
 }
 
-/// The register named in the instruction that it writes, or none.
-std::optional<uint8_t> Flow::written_register(const Insn& insn, const InsnForm& form) {
+Flow::Uses Flow::uses_of(const InsnForm& form) {
+    const bool by_register = (form.code & op::kX) != 0;
+    const bool moves = (form.code & 0xf0) == op::kMov;
     switch (form.kind) {
     case InsnKind::Alu:
-    case InsnKind::Neg:
-    case InsnKind::MovSx:
-    case InsnKind::Endian:
-    case InsnKind::Bswap:
+        return {by_register, !moves, true, false};
+    case InsnKind::Jump:
+        return {by_register, true, false, false};
     case InsnKind::Load:
     case InsnKind::LoadSx:
+    case InsnKind::MovSx:
     case InsnKind::LoadAcquire:
+        return {true, false, true, false};
+    case InsnKind::LoadInd:
+        return {true, false, false, false};
     case InsnKind::LoadImm64:
-        return insn.dst;
+        return {false, false, true, false};
+    case InsnKind::StoreReg:
+    case InsnKind::StoreRelease:
+        return {true, true, false, false};
     case InsnKind::Atomic:
-        return (insn.imm & op::kFetch) != 0 && insn.imm != op::kCmpxchg ? std::optional<uint8_t>(insn.src)
-                                                                        : std::nullopt;
+        return {true, true, false, (form.imm & op::kFetch) != 0 && form.imm != op::kCmpxchg};
+    case InsnKind::StoreImm:
+        return {false, true, false, false};
+    case InsnKind::Neg:
+    case InsnKind::Endian:
+    case InsnKind::Bswap:
+        return {false, true, true, false};
     default:
-        return std::nullopt;
+        return {};
     }
 }
 
+const Flow::Uses* Flow::all_uses() {
+    static const std::vector<Uses> kAll = [] {
+        std::vector<Uses> all;
+        for (const InsnForm& form : insn_forms()) {
+            all.push_back(uses_of(form));
+        }
+        return all;
+    }();
+    return kAll.data();
+}
+
 void Flow::check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
-    const auto need = [&](uint8_t reg) {
-        if (state.regs[reg].kind == Kind::Uninit) {
-            refuse(slot, "r" + std::to_string(reg) + " is read before anything was put into it");
-        }
-    };
-    if (written_register(insn, form) == 10) {
+    const Uses uses = uses_[&form - forms_];
+    const bool src_bad = uses.reads_src && state.regs[insn.src].kind == Kind::Uninit;
+    const bool dst_bad = uses.reads_dst && state.regs[insn.dst].kind == Kind::Uninit;
+    if ((uses.writes_dst && insn.dst == 10) || (uses.writes_src && insn.src == 10)) {
         refuse(slot, "r10 is read only");
-    }
-    switch (form.kind) {
-    case InsnKind::Alu:
-    case InsnKind::Jump:
-        if ((insn.code & op::kX) != 0) {
-            need(insn.src);
-        }
-        if (form.kind == InsnKind::Jump || (insn.code & 0xf0) != op::kMov) {
-            need(insn.dst);
-        }
-        break;
-    case InsnKind::Load:
-    case InsnKind::LoadSx:
-    case InsnKind::MovSx:
-    case InsnKind::LoadAcquire:
-    case InsnKind::LoadInd:
-        need(insn.src);
-        break;
-    case InsnKind::StoreReg:
-    case InsnKind::Atomic:
-    case InsnKind::StoreRelease:
-        need(insn.src);
-        need(insn.dst);
-        break;
-    case InsnKind::StoreImm:
-    case InsnKind::Neg:
-    case InsnKind::Endian:
-    case InsnKind::Bswap:
-        need(insn.dst);
-        break;
-    case InsnKind::Exit:
-        if (program_.function_at(slot) == 0) {
-            need(0); // a static subprogram may return nothing
-        }
-        break;
-    default:
-        break;
+    } else if (src_bad || dst_bad) {
+        refuse_unread(slot, src_bad ? insn.src : insn.dst);
     }
 }
 

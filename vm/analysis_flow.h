@@ -46,10 +46,20 @@ class Flow {
     void enter(uint32_t slot, const State& state);
     [[nodiscard]] std::optional<int64_t> target(uint32_t slot) const;
     void refuse(uint32_t slot, std::string text);
+    void refuse_unread(uint32_t slot, uint8_t reg);
     void account_for_unreached();
     std::vector<bool> reached_by_edges();
     void walk(Block& block);
-    static std::optional<uint8_t> written_register(const Insn& insn, const InsnForm& form);
+    /// What an instruction of some form does with the registers that its fields name.
+    struct Uses {
+        bool reads_src = false;
+        bool reads_dst = false;
+        bool writes_dst = false;
+        bool writes_src = false;
+    };
+    static Uses uses_of(const InsnForm& form);
+    /// By place of the form in its table.
+    static const Uses* all_uses();
     void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
     void step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
     void note_proof(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
@@ -89,6 +99,8 @@ class Flow {
     const LinkedProgram& program_;
     const UserHelpers& own_;
     const std::vector<Insn>& insns_;
+    const InsnForm* forms_ = insn_forms().data();
+    const Uses* uses_ = all_uses();
     Constants constants_;
     const ContextKind* context_;
     std::vector<const LinkedRef*> refs_; ///< by slot

@@ -144,12 +144,12 @@ void Flow::check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
     const Insn& insn = insns_[slot];
     if (base.kind == Kind::Stack && base.value != kNoOffset) {
         const int64_t offset = int64_t{base.value} + insn.off - abi::kStackSize;
-        const std::string place = "stack" + std::string(offset < 0 ? "" : "+") + std::to_string(offset);
+        const auto place = [&] { return (offset < 0 ? "stack" : "stack+") + std::to_string(offset); };
         const uint32_t size = access_size(insn.code);
         if (offset % size != 0) {
-            refuse(slot, "misaligned stack access: " + std::to_string(size) + " bytes at " + place);
+            refuse(slot, "misaligned stack access: " + std::to_string(size) + " bytes at " + place());
         } else if (!stack_place(base, insn)) {
-            refuse(slot, "access at " + place + ", outside the " + std::to_string(abi::kStackSize) +
+            refuse(slot, "access at " + place() + ", outside the " + std::to_string(abi::kStackSize) +
                              " bytes of its frame");
         }
     }

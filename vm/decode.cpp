@@ -30,10 +30,9 @@ constexpr uint32_t kLookup = 1;
 constexpr uint32_t kTailCall = 12;
 
 /// The `_k` operation for an ALU instruction; `_x` is the next one.
-OpCode alu_code(const Insn& insn) {
-    const bool wide = (insn.code & 7) == op::kAlu64;
-    const bool is_signed = insn.off == 1;
-    switch (insn.code & 0xf0) {
+constexpr OpCode alu_code_of(uint8_t code, bool is_signed) {
+    const bool wide = (code & 7) == op::kAlu64;
+    switch (code & 0xf0) {
 #define VM_CASE(bits, name)                                                                                  \
     case bits:                                                                                               \
         return wide ? OpCode::name##64_k : OpCode::name##32_k;
@@ -57,9 +56,9 @@ OpCode alu_code(const Insn& insn) {
 }
 
 /// The `_k_f` operation for a conditional jump; +1 backward, +2 register, +3 both.
-OpCode jump_code(const Insn& insn) {
-    const bool wide = (insn.code & 7) == op::kJmp;
-    switch (insn.code & 0xf0) {
+constexpr OpCode jump_code_of(uint8_t code) {
+    const bool wide = (code & 7) == op::kJmp;
+    switch (code & 0xf0) {
 #define VM_JUMP_CASE(bits, name)                                                                             \
     case bits:                                                                                               \
         return wide ? OpCode::name##64_k_f : OpCode::name##32_k_f;
@@ -78,6 +77,28 @@ OpCode jump_code(const Insn& insn) {
     }
 #undef VM_JUMP_CASE
 #undef VM_CASE
+}
+
+/// Looked up, since a branch for each instruction of a program is seldom predicted.
+struct CodeTable {
+    constexpr CodeTable() {
+        for (size_t code = 0; code < 256; ++code) {
+            alu[0][code] = alu_code_of(static_cast<uint8_t>(code), false);
+            alu[1][code] = alu_code_of(static_cast<uint8_t>(code), true);
+            jump[code] = jump_code_of(static_cast<uint8_t>(code));
+        }
+    }
+    std::array<std::array<OpCode, 256>, 2> alu{}; ///< unsigned, signed
+    std::array<OpCode, 256> jump{};
+};
+constexpr CodeTable kCodes;
+
+OpCode alu_code(const Insn& insn) {
+    return kCodes.alu[insn.off == 1 ? 1 : 0][insn.code];
+}
+
+OpCode jump_code(const Insn& insn) {
+    return kCodes.jump[insn.code];
 }
 
 int log2_size(uint8_t code) {
@@ -214,7 +235,7 @@ class Decoder {
                           "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) +
                               " with these fields");
         }
-        if (const auto since = since_insn(*form); since && is_later(*since)) {
+        if (const auto since = since_insn(*form); since && is_later(*since)) [[unlikely]] {
             return refuse_later(slot, "instruction " + std::string(form->mnemonic) + " is", *since);
         }
         Draft draft;
@@ -480,8 +501,10 @@ class Decoder {
 
     Status add_helper(Draft& draft, uint32_t slot, const Insn& insn) {
         const auto id = static_cast<uint32_t>(insn.imm);
-        const std::string name = abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
-                                                              : "bpf_" + std::string(abi::helper_name(id));
+        const auto name = [&] {
+            return abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
+                                                : "bpf_" + std::string(abi::helper_name(id));
+        };
         if (options_.helpers != nullptr && options_.helpers->contains(id)) {
             const HelperFn outside = is_input_call(id) ? helper_of_input : helper_from_outside;
             draft.op.c = static_cast<int32_t>(id);
@@ -491,16 +514,16 @@ class Decoder {
             return {};
         }
         if (abi::helper_name(id).empty()) {
-            return refuse(slot, EINVAL, name + " is unknown");
+            return refuse(slot, EINVAL, name() + " is unknown");
         }
         if (options_.mode == Mode::Strict && !helper_allowed(program_.spec.type, id)) {
             return refuse(slot, EINVAL,
-                          name + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
+                          name() + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
                               " programs");
         }
         if (const KernelVersion since = since_helper(program_.spec.type, id); is_later(since)) {
             return refuse_later(
-                slot, name + " for " + std::string(abi::name(program_.spec.type)) + " programs is", since);
+                slot, name() + " for " + std::string(abi::name(program_.spec.type)) + " programs is", since);
         }
         const SlotFacts& facts = analysis_.slots[slot];
         VmMap* map = facts.target == SlotFacts::Target::Map
@@ -508,14 +531,14 @@ class Decoder {
                          : nullptr;
         if (options_.mode == Mode::Strict && map != nullptr && !helper_takes_map(id, map->type())) {
             return refuse(slot, EINVAL,
-                          name + " cannot be called on " + map->info().name + ", a map of type " +
+                          name() + " cannot be called on " + map->info().name + ", a map of type " +
                               std::string(abi::name(map->type())));
         }
         if (const KernelVersion since =
                 map != nullptr ? since_helper_on_map(id, map->type()) : KernelVersion::V6_1;
             is_later(since)) {
             return refuse_later(
-                slot, name + " on a map of type " + std::string(abi::name(map->type())) + " is", since);
+                slot, name() + " on a map of type " + std::string(abi::name(map->type())) + " is", since);
         }
         if (id == kLookup && !options_.shared && map != nullptr && !abi::holds_maps(map->type()) &&
             !is_sock_map(map->type())) {
@@ -532,7 +555,7 @@ class Decoder {
             if (helper == nullptr) {
                 const std::string reason(helper_reason(id));
                 return refuse(slot, ENOTSUP,
-                              name + " is not emulated" + (reason.empty() ? "" : ": " + reason),
+                              name() + " is not emulated" + (reason.empty() ? "" : ": " + reason),
                               "vm.support().helpers lists what is; load(\"kernel\") runs it for real");
             }
             helper = is_input_call(id) ? helper_of_input : helper;

@@ -208,9 +208,12 @@ std::optional<Fused> stack_lookup(Drafts d) {
     return Fused{joined, 5};
 }
 
-/// The idiom that the drafts begin with; by their first operation, since most begin none.
+/// The idiom that the drafts begin with; by their first operations, since most begin none.
 std::optional<Fused> idiom(Drafts drafts) {
     std::optional<Fused> fused;
+    if (drafts.size() < 3 || drafts[1].leader) {
+        return fused;
+    }
     switch (drafts[0].code) {
     case OpCode::mov64_x:
         fused = bounds_check(drafts);
@@ -240,39 +243,27 @@ std::optional<Fused> idiom(Drafts drafts) {
 // -- Pairs --
 
 /// Pairs that are an operation of their own: both ends of the packet loaded, something returned, a field in
-/// network order.
-std::optional<Draft> special_pair(const Draft& first, const Draft& second) {
-    Draft pair = first;
-    if (first.code == OpCode::ctx_load && second.code == OpCode::ctx_load) {
-        pair.code = OpCode::ctx_load_two;
-        pair.op.dst2 = second.op.dst;
-        pair.op.src2 = second.op.src;
-        return pair;
+/// network order. `refused` when they are none.
+OpCode special_pair(const Draft& first, const Draft& second) {
+    switch (second.code) {
+    case OpCode::ctx_load:
+        return first.code == OpCode::ctx_load ? OpCode::ctx_load_two : OpCode::refused;
+    case OpCode::exit:
+        return first.op.dst != 0               ? OpCode::refused
+               : first.code == OpCode::mov32_k ? OpCode::exit_with
+               : first.code == OpCode::mov64_x ? OpCode::exit_with_64
+               : first.code == OpCode::mov32_x ? OpCode::exit_with_32
+                                               : OpCode::refused;
+    case OpCode::swap16:
+    case OpCode::swap32: {
+        const bool is_short = second.code == OpCode::swap16;
+        const bool fits =
+            second.op.dst == first.op.dst && first.code == (is_short ? OpCode::ldp16 : OpCode::ldp32);
+        return !fits ? OpCode::refused : is_short ? OpCode::load_be16 : OpCode::load_be32;
     }
-    if (second.code == OpCode::exit && first.op.dst == 0) {
-        switch (first.code) {
-        case OpCode::mov32_k:
-            pair.code = OpCode::exit_with;
-            return pair;
-        case OpCode::mov64_x:
-            pair.code = OpCode::exit_with_64;
-            return pair;
-        case OpCode::mov32_x:
-            pair.code = OpCode::exit_with_32;
-            return pair;
-        default:
-            return std::nullopt;
-        }
+    default:
+        return OpCode::refused;
     }
-    if (second.op.dst == first.op.dst && first.code == OpCode::ldp16 && second.code == OpCode::swap16) {
-        pair.code = OpCode::load_be16;
-        return pair;
-    }
-    if (second.op.dst == first.op.dst && first.code == OpCode::ldp32 && second.code == OpCode::swap32) {
-        pair.code = OpCode::load_be32;
-        return pair;
-    }
-    return std::nullopt;
 }
 
 /// Columns of MIMICSH_VM_ACCESS.
@@ -369,31 +360,35 @@ const void* pair_label(const Draft& first, const Draft& second) {
     return access->part == AccessPart::Load ? table.alu_load[index] : table.alu_store[index];
 }
 
-Draft join(const Draft& first, const Draft& second, const void* label) {
-    Draft pair = first;
-    pair.op.label = label;
-    pair.op.dst2 = second.op.dst;
-    pair.op.src2 = second.op.src;
-    pair.op.b = second.op.a;
-    pair.target = second.target;
+/// Makes `first` what it and the next one are together.
+void join(Draft& first, const Draft& second, const void* label) {
+    first.op.label = label;
+    first.op.dst2 = second.op.dst;
+    first.op.src2 = second.op.src;
+    first.op.b = second.op.a;
+    first.target = second.target;
     // Only memory accesses fault or warn; of two, the first is named until the traced run locates the fault.
-    pair.access = access_kind(first.code) ? first.slot : second.slot;
-    return pair;
+    first.access = access_kind(first.code) ? first.slot : second.slot;
 }
 
-std::optional<Draft> pair(Drafts d) {
+/// Joins the first two in `into`, a copy of the first; false when they stay apart.
+bool pair(Drafts d, Draft& into) {
     if (!is_straight(d, 2)) {
-        return std::nullopt;
+        return false;
     }
-    if (auto special = special_pair(d[0], d[1])) {
-        return special;
-    }
-    // The second may be worth more as the beginning of an idiom.
-    if (d[0].code != OpCode::prove && idiom(d.subspan(1))) {
-        return std::nullopt;
+    if (const OpCode special = special_pair(d[0], d[1]); special != OpCode::refused) {
+        into.code = special;
+        into.op.dst2 = special == OpCode::ctx_load_two ? d[1].op.dst : into.op.dst2;
+        into.op.src2 = special == OpCode::ctx_load_two ? d[1].op.src : into.op.src2;
+        return true;
     }
     const void* label = pair_label(d[0], d[1]);
-    return label != nullptr ? std::optional(join(d[0], d[1], label)) : std::nullopt;
+    // The second may be worth more as the beginning of an idiom.
+    if (label == nullptr || (d[0].code != OpCode::prove && idiom(d.subspan(1)))) {
+        return false;
+    }
+    join(into, d[1], label);
+    return true;
 }
 
 } // namespace
@@ -405,12 +400,9 @@ std::vector<Draft> fuse(const std::vector<Draft>& drafts) {
         if (const auto found = idiom(rest)) {
             fused.push_back(found->draft);
             rest = rest.subspan(found->length);
-        } else if (const auto joined = pair(rest)) {
-            fused.push_back(*joined);
-            rest = rest.subspan(2);
         } else {
             fused.push_back(rest.front());
-            rest = rest.subspan(1);
+            rest = rest.subspan(pair(rest, fused.back()) ? 2 : 1);
         }
     }
     return fused;

@@ -13,8 +13,8 @@ bool Journal::grow(uint32_t size) {
         overflowed_ = true;
         return false;
     }
-    undos_.resize(std::max(undos_.size(), 2 * count_ + 64));
-    arena_.resize(std::max(arena_.size(), 2 * used_ + size + 1024));
+    undos_.resize(std::max(undos_.size(), 2 * count_ + 16));
+    arena_.resize(std::max(arena_.size(), 2 * used_ + size + 512));
     return true;
 }
 

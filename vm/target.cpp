@@ -216,10 +216,11 @@ class VmTarget final : public Target {
         if (!link_options) {
             return link_options.error();
         }
-        auto resolved = with_kconfig(std::move(object), load_options.kconfig);
+        auto resolved = with_kconfig(object, load_options.kconfig);
         if (!resolved) {
             return resolved.error();
         }
+        link_options->validated = *resolved == object;
         auto instance = std::make_unique<VmInstance>(std::move(*resolved), options_, cpus);
         instance->set_kernel_types(link_options->kernel_btf);
         if (auto ok = instance->create_maps(load_options); !ok) {

@@ -73,6 +73,9 @@ FunctionBuilder::FunctionBuilder(Draft& draft, Role role, uint32_t index)
 }
 
 void FunctionBuilder::build(uint32_t length) {
+    constexpr size_t kOvershoot = 80; // of the last statement and the end
+    function_.insns.reserve(length + kOvershoot);
+    function_.relocs.reserve(length / 8);
     begin();
     const uint32_t tail =
         role_ == Role::Program ? 12 : 8; // what finish() adds beyond a statement's overshoot
@@ -191,22 +194,23 @@ void FunctionBuilder::finish() {
 
 /// Stores every live number in the result map, then folds them into r0, both halves into the low one.
 void FunctionBuilder::finish_program() {
-    std::vector<int> live;
     int out = context_;
+    std::array<bool, 10> is_live{};
     for (int reg = 0; reg < 10; ++reg) {
-        if (at(reg).kind == Kind::Scalar) {
-            live.push_back(reg);
-        }
+        is_live[static_cast<size_t>(reg)] = at(reg).kind == Kind::Scalar;
     }
     load_out(out, 0);
-    for (int reg : live) {
+    for (int reg = 0; reg < 10; ++reg) {
+        if (!is_live[static_cast<size_t>(reg)]) {
+            continue;
+        }
         emit(test::store_reg(op::kDw, out, static_cast<int>(kOutRegs) + 8 * reg, reg));
     }
     if (at(0).kind != Kind::Scalar) {
         emit(test::mov(0, rng_.immediate()));
     }
-    for (int reg : live) {
-        if (reg != 0) {
+    for (int reg = 1; reg < 10; ++reg) {
+        if (is_live[static_cast<size_t>(reg)]) {
             emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
             emit(insn(op::kAlu64 | op::kXor | op::kX, 0, reg, 0, 0));
         }

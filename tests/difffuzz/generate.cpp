@@ -160,6 +160,7 @@ Case generate(uint64_t seed, const Shape& shape) {
             made.object->maps[i].slots = {{0, draft.map_index(MapId::Inner)}};
         }
     }
+    made.inputs.reserve(shape.packets);
     for (uint32_t i = 0; i < shape.packets; ++i) {
         made.inputs.push_back(input_of(rng, made.type, i));
     }

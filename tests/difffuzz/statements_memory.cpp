@@ -266,18 +266,19 @@ void FunctionBuilder::packet_length() {
 
 void FunctionBuilder::memory_access() {
     (void)scalar();
-    std::vector<int> usable;
+    std::array<int, 10> usable{};
+    uint32_t count = 0;
     for (int reg = 0; reg < 10; ++reg) {
         const Place& place = at(reg);
         if ((place.kind == Kind::Packet || place.kind == Kind::Value || place.kind == Kind::Words) &&
             place.low < place.high) {
-            usable.push_back(reg);
+            usable[count++] = reg;
         }
     }
-    if (usable.empty()) {
+    if (count == 0) {
         return rng_.one_in(2) ? packet_check() : out_access();
     }
-    const int base = usable[rng_.below(static_cast<uint32_t>(usable.size()))];
+    const int base = usable[rng_.below(count)];
     if (rng_.one_in(8)) { // a copy at another offset
         const int copy = any_target(true, 1u << base);
         const Place place = at(base);

@@ -89,6 +89,19 @@ std::string percent(uint64_t part, uint64_t whole) {
 
 } // namespace
 
+Statistics::Statistics() : forms_(insn_forms().size()) {
+    for (const InsnForm& form : insn_forms()) {
+        const bool is_only = std::ranges::count(insn_forms(), form.code, &InsnForm::code) == 1;
+        only_[form.code] = is_only ? &form : nullptr;
+    }
+}
+
+/// The form of an instruction of a program that was accepted.
+const InsnForm* Statistics::form_of(const Insn& insn) const {
+    const InsnForm* only = only_[insn.code];
+    return only != nullptr ? only : classify(insn);
+}
+
 void Statistics::accepted(const Case& which, const LinkedProgram& linked, uint64_t ends) {
     ++accepted_;
     runs_ += which.inputs.size();
@@ -113,7 +126,7 @@ void Statistics::accepted(const Case& which, const LinkedProgram& linked, uint64
 void Statistics::cover(const LinkedProgram& linked) {
     for (size_t slot = 0; slot < linked.insns.size(); slot += slot_count(linked.insns[slot])) {
         const Insn& insn = linked.insns[slot];
-        const InsnForm* form = classify(insn);
+        const InsnForm* form = form_of(insn);
         if (form == nullptr) {
             continue;
         }

@@ -16,7 +16,7 @@ inline constexpr size_t kOperandClasses = 16;
 
 class Statistics {
   public:
-    Statistics() : forms_(insn_forms().size()) {}
+    Statistics();
 
     /// `ends`: how many of its runs came to the end of the program.
     void accepted(const Case& which, const LinkedProgram& linked, uint64_t ends);
@@ -30,6 +30,7 @@ class Statistics {
 
   private:
     void cover(const LinkedProgram& linked);
+    [[nodiscard]] const InsnForm* form_of(const Insn& insn) const;
 
     uint64_t accepted_ = 0;
     uint64_t refused_ = 0;
@@ -44,6 +45,7 @@ class Statistics {
     std::map<std::string, uint64_t> kfuncs_;
     std::map<abi::MapType, uint64_t> maps_;                    ///< programs that use one
     std::vector<std::array<uint64_t, kOperandClasses>> forms_; ///< by index in insn_forms()
+    std::array<const InsnForm*, 256> only_{};                  ///< by code: its form when it has just one
 };
 
 } // namespace mimicsh::difffuzz

@@ -11,18 +11,15 @@ namespace mimicsh::difffuzz {
 
 namespace {
 
-RunOptions options_of(const Case& which, const Input& input) {
-    RunOptions options;
-    options.record_inputs = which.has(Feature::NaturalInput);
+void put_context(const Case& which, const Input& input, RunOptions& options) {
     if (which.type != abi::ProgType::Xdp) {
-        options.context = input.context;
-        return options;
+        options.context.assign(input.context.begin(), input.context.end());
+        return;
     }
     abi::XdpMd md;
     md.data = input.meta;
     options.context.resize(sizeof md);
     std::memcpy(options.context.data(), &md, sizeof md);
-    return options;
 }
 
 /// Values alone are compared of arrays, in order; so are those of queues and records.
@@ -142,10 +139,13 @@ void VmSide::run(const Case& which, Outcome& outcome) {
     spent.maps += begin - end;
     Program& program = *instance_->programs().front();
     const ByteSpan out = maps.front()->live_bytes();
+    RunOptions options;
+    options.record_inputs = which.has(Feature::NaturalInput);
     outcome.packets.resize(which.inputs.size());
     for (size_t i = 0; i < which.inputs.size(); ++i) {
         PacketOutcome& packet = outcome.packets[i];
-        auto result = program.run(which.inputs[i].packet, options_of(which, which.inputs[i]));
+        put_context(which, which.inputs[i], options);
+        auto result = program.run(which.inputs[i].packet, options);
         packet.fault.clear();
         if (!result) {
             packet.fault = result.error().message();
@@ -183,7 +183,9 @@ std::string VmSide::trace(const Case& which) {
     if (!instance || which.inputs.empty()) {
         return {};
     }
-    RunOptions options = options_of(which, which.inputs.back());
+    RunOptions options;
+    options.record_inputs = which.has(Feature::NaturalInput);
+    put_context(which, which.inputs.back(), options);
     options.trace = true;
     const auto result = (*instance)->programs().front()->run(which.inputs.back().packet, options);
     return result ? result->trace : result.error().message();
