@@ -23,4 +23,7 @@ void open_raw(lua_State* L);
 void open_trace(lua_State* L);
 void open_lab(lua_State* L);
 
+/// Adds the timers that are armed to the list on top of the stack: {task=, state=}.
+void append_timers(lua_State* L);
+
 } // namespace mimicsh::lua

@@ -136,6 +136,7 @@ int tasks(lua_State* L) {
         lua_setfield(L, -2, "state");
         lua_rawseti(L, -2, ++index);
     }
+    append_timers(L);
     return 1;
 }
 

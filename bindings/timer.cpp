@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Module timer: after, every, sleep on the loop's clock.
+#include <array>
 #include <cmath>
+#include <cstdio>
+#include <string>
 
 #include "bindings/loop.h"
 #include "bindings/modules.h"
@@ -118,7 +121,33 @@ constexpr Function kTimerMethods[] = {
      "timer.after(10, print):stop()"},
 };
 
+std::string seconds_text(uint64_t milliseconds) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.6g s", static_cast<double>(milliseconds) / 1e3);
+    return text.data();
+}
+
 } // namespace
+
+void append_timers(lua_State* L) {
+    // The loop knows which handles are armed, and theirs is the only callback of this kind.
+    const auto append = [](uv_handle_t* handle, void* lua) {
+        auto* timer = reinterpret_cast<uv_timer_t*>(handle);
+        if (uv_handle_get_type(handle) != UV_TIMER || uv_is_active(handle) == 0 || timer->timer_cb != &fire) {
+            return;
+        }
+        auto* to = static_cast<lua_State*>(lua);
+        const uint64_t period = uv_timer_get_repeat(timer);
+        lua_createtable(to, 0, 2);
+        push_string(to, period > 0 ? "timer.every" : "timer.after");
+        lua_setfield(to, -2, "task");
+        push_string(to, (period > 0 ? "every " + seconds_text(period) + ", again in " : std::string("in ")) +
+                            seconds_text(uv_timer_get_due_in(timer)));
+        lua_setfield(to, -2, "state");
+        lua_rawseti(to, -2, static_cast<int>(lua_objlen(to, -2)) + 1);
+    };
+    uv_walk(Loop::of(L).uv(), append, L);
+}
 
 void open_timer(lua_State* L) {
     push_metatable<Timer>(L);

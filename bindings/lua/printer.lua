@@ -115,8 +115,15 @@ function M.hexdump(bytes, limit)
     return shown < #bytes and text .. paint("dim", ("... %d more bytes"):format(#bytes - shown)) or text:sub(1, -2)
 end
 
+local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\0"] = "\\0", ['"'] = '\\"', ["\\"] = "\\\\" }
+
+--- A string as Lua takes it, bytes that a terminal would not show in hex.
 local function quote(s)
-    return (("%q"):format(s):gsub("\\\n", "\\n"):gsub("\r", "\\r"):gsub("%z", "\\0"))
+    local text = s:gsub('[%c"\\]', function(c) return ESCAPES[c] or ("\\x%02x"):format(c:byte()) end)
+    if not M.is_utf8(text) then
+        text = text:gsub("[\128-\255]", function(c) return ("\\x%02x"):format(c:byte()) end)
+    end
+    return '"' .. text .. '"'
 end
 
 -- -- Tables --
@@ -149,7 +156,7 @@ local function format_number(x)
     elseif type(x) ~= "number" then
         return tostring(x)
     end
-    return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 53 and ("%d"):format(x) or ("%.14g"):format(x))
+    return paint("number", x % 1 == 0 and math.abs(x) < 2 ^ 63 and ("%.0f"):format(x) or ("%.14g"):format(x))
 end
 
 local function format_key(k)

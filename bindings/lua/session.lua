@@ -283,7 +283,7 @@ local session = require "session"
 print(type(session.edit)) --> function]])
 core.doc("session.jobs", M.jobs, [[
 session.jobs()
-Lists the tasks that run beside the prompt; also :jobs.
+Lists the tasks and timers beside the prompt; also :jobs.
 local session = require "session"
 session.jobs()]])
 core.doc("session.quit", M.quit, [[

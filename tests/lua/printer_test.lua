@@ -99,6 +99,19 @@ test.case("64-bit numbers are decimal and, above 16 bits, hex", function()
     test.eq(shown({ 65536ULL }, { json = true }), "[65536]")
 end)
 
+test.case("whole numbers have all their digits, strings what Lua takes", function()
+    for number, text in pairs{ [2 ^ 53] = "9007199254740992", [-2 ^ 60] = "-1152921504606846976", [0.5] = "0.5",
+                               [1e300] = "1e+300" } do
+        test.eq(shown(number), text)
+    end
+    for _, value in ipairs{ "a\tb", 'quote " and \\', "1\r\n2", "\0\0011", "\255x", "é", "\127" } do
+        local text = shown{ value }:sub(2, -2)
+        test.eq(loadstring("return " .. text)(), value)
+        assert(not text:find "%c" and printer.is_utf8(text), text)
+    end
+    test.eq(shown "a\tb", '"a\\tb"')
+end)
+
 test.case("tables of rows are cut to the terminal, and only there", function()
     local rows = { { name = "first", what = ("long "):rep(12) }, { name = "second", what = "short" } }
     test.eq(shown(rows, { columns = 30 }), [[

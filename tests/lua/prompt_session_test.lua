@@ -88,6 +88,8 @@ case("commands", nil, function(s)
     s:expect "^mimicsh>$"
     s:step(":time 1 + 1<Enter>", "ms of processor time|2|mimicsh>$")
     s:step(":jobs<Enter>", "nothing runs beside the prompt|mimicsh>$")
+    s:step("t = timer.every(60, print)<Enter>:jobs<Enter>", "|timer.every +every 60 s, again in [%d.]+ s|mimicsh>$")
+    s:step("t:stop()<Enter>:jobs<Enter>", "nothing runs beside the prompt|mimicsh>$")
     s:step(":nonsense<Enter>", "no command ':nonsense'.-|mimicsh>$")
     s:step(":set json on<Enter>{a = 1}<Enter>", '{"a":1}|mimicsh>$')
     s:step(":set json off<Enter>", "mimicsh>$")
