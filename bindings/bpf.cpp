@@ -242,7 +242,12 @@ int object_disasm(lua_State* L) {
     const bool is_known =
         std::ranges::any_of(programs, [&](uint32_t id) { return object->functions[id].name == wanted; });
     if (!wanted.empty() && !is_known) {
-        fail(L, "disasm: the object has no program '" + wanted + "'");
+        std::vector<std::string_view> names;
+        for (const uint32_t id : programs) {
+            names.emplace_back(object->functions[id].name);
+        }
+        const std::string hint = did_you_mean(wanted, names);
+        fail(L, "disasm: the object has no program '" + wanted + "'" + (hint.empty() ? "" : "; " + hint));
     }
     auto text = list_programs(object, wanted, listing);
     if (!text) {

@@ -59,7 +59,12 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
         fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);
     }
     if (fd < 0) {
-        return bpf_error(errno, "create map", def.name);
+        const int code = errno;
+        Error error = bpf_error(code, "create map", def.name);
+        if (code == EINVAL && def.max_entries == 0 && !abi::name(def.type).ends_with("storage")) {
+            error.hint = "its max_entries is 0";
+        }
+        return error;
     }
     MapInfo info{def.name, def.type, def.key_size, def.value_size, def.max_entries, def.flags, 1, 0};
     if (abi::is_percpu(def.type)) {

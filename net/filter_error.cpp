@@ -17,6 +17,7 @@ namespace mimicsh::net {
 namespace {
 
 constexpr size_t kMaxSearched = 4096; // of a text in which an error's place is looked for
+constexpr size_t kMaxNamed = 64;      // bytes of a wrong word in a message
 constexpr size_t kMaxTried = 12;      // similar words that are tried in the place of a wrong one
 
 bool is_word(char c) {
@@ -51,12 +52,27 @@ std::vector<Word> words_of(const std::string& text) {
 
 // -- The place --
 
+/// The text with an address in the place of names of hosts, which would be looked up at every try.
+std::string without_names(const std::string& text) {
+    std::string out;
+    size_t copied = 0;
+    bool is_host = false;
+    for (const Word& word : words_of(text)) {
+        if (is_host && std::isalpha(static_cast<unsigned char>(text[word.begin])) != 0) {
+            out += text.substr(copied, word.begin - copied) + "192.0.2.1";
+            copied = word.end;
+        }
+        is_host = std::string_view(text).substr(word.begin, word.end - word.begin) == "host";
+    }
+    return out + text.substr(copied);
+}
+
 constexpr std::string_view kRejects = "rejects all packets";
 
 /// Whether it is an expression; one that takes no packet is, unless that is what is wrong with it.
 bool compiles(const std::string& text, uint32_t link_type, bool must_take) {
     bpf_program program{};
-    if (const auto reason = filter_complaint(text, link_type, program)) {
+    if (const auto reason = filter_complaint(without_names(text), link_type, program)) {
         return !must_take && reason->find(kRejects) != std::string::npos;
     }
     pcap_freecode(&program);
@@ -330,9 +346,10 @@ std::string reason_at(const std::string& text, size_t place, const std::string& 
     }
     const std::vector<Word> words = words_of(text);
     const auto here = std::ranges::find(words, place, &Word::begin);
-    return here == words.end() ? reason
-                               : "syntax error, '" + text.substr(here->begin, here->end - here->begin) +
-                                     "' cannot stand here";
+    return here == words.end()
+               ? reason
+               : "syntax error, '" + text.substr(here->begin, std::min(here->end - here->begin, kMaxNamed)) +
+                     "' cannot stand here";
 }
 
 } // namespace
@@ -355,10 +372,14 @@ Error filter_error(const FilterOrigin& origin, const std::string& text, const st
     if (text.size() > kMaxSearched && !named) {
         return Error{EINVAL, origin.op, origin.name + ": " + reason, "man pcap-filter has the language", {}};
     }
-    const size_t place =
-        named ? *named : place_of_error(text, link_type, reason.find(kRejects) != std::string::npos);
-    const std::string hint =
-        text.size() > kMaxSearched ? std::string() : hint_at(text, place, reason, link_type);
+    const bool is_syntax = reason.find("syntax error") != std::string::npos;
+    // Where the link type has no filters at all, the grammar is that of Ethernet, and the place the
+    // beginning.
+    const bool has_filters = compiles("ip", link_type, false);
+    const uint32_t tried = has_filters ? link_type : uint32_t{kLinkEthernet};
+    const bool rejects = reason.find(kRejects) != std::string::npos;
+    const size_t place = named ? *named : has_filters || is_syntax ? place_of_error(text, tried, rejects) : 0;
+    const std::string hint = text.size() > kMaxSearched ? std::string() : hint_at(text, place, reason, tried);
     return filter_error_at(origin, text, place, reason_at(text, place, reason), hint);
 }
 

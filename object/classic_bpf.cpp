@@ -157,12 +157,13 @@ std::string classic_text(std::span<const ClassicInsn> program, size_t index) {
     const bool to_x = class_of(insn.code) == kClassLdx;
     const std::string load = std::string("ld") + (to_x ? "x" : "") + size_suffix(insn.code) + " ";
     const std::string k = std::to_string(insn.k);
+    const std::string place = std::to_string(static_cast<int32_t>(insn.k)); // as tcpdump -d has it
     const std::string operand = by_x(insn.code) ? "x" : "#" + hex(insn.k);
     switch (*kind) {
     case What::LoadPacket:
-        return load + (mode_of(insn.code) == kModeInd ? "[x + " : "[") + k + "]";
+        return load + (mode_of(insn.code) == kModeInd ? "[x + " : "[") + place + "]";
     case What::LoadHeaderLength:
-        return "ldxb 4*([" + k + "]&0xf)";
+        return "ldxb 4*([" + place + "]&0xf)";
     case What::LoadLength:
         return load + "#pktlen";
     case What::Immediate:

@@ -21,6 +21,8 @@ constexpr size_t kMaxProgram = 65536;
 /// The verifier follows constant and bounded offsets into the packet up to here (MAX_PACKET_OFF in
 /// kernel/bpf/verifier.c).
 constexpr uint64_t kMaxOffset = 0xffff;
+/// What the kernel's sockets offer in place of bytes (SKF_AD_OFF and SKF_AD_MAX of linux/filter.h).
+constexpr uint32_t kAncillary = 0xfffff000, kAncillaries = 64;
 /// No way from here takes the packet.
 constexpr uint64_t kNever = UINT64_MAX;
 
@@ -120,7 +122,8 @@ Status Translator::check() const {
         if (!kind) {
             return bad(at, "there is no such instruction");
         }
-        if (*kind == What::LoadPacket && mode_of(insn.code) == kModeAbs && insn.k > INT32_MAX) {
+        const bool is_ancillary = insn.k >= kAncillary && insn.k < kAncillary + kAncillaries;
+        if (*kind == What::LoadPacket && mode_of(insn.code) == kModeAbs && is_ancillary) {
             return bad(at, "what the kernel's sockets offer behind negative offsets is not in the packet",
                        ENOTSUP);
         }
@@ -252,7 +255,7 @@ void Translator::look_back() {
             const uint64_t bytes = extent(insn);
             const bool divides = what(at) == What::Alu && !by_x(insn.code) && insn.k == 0 &&
                                  (operation_of(insn.code) == op::kDiv || operation_of(insn.code) == op::kMod);
-            const bool is_beyond = on_xdp() && bytes > kMaxOffset; // no frame is that long
+            const bool is_beyond = bytes > (on_xdp() ? kMaxOffset : INT32_MAX); // no packet is that long
             facts.wanted = divides || is_beyond ? kNever : std::max(next.wanted, bytes);
             facts.wanted_x = writes_x(at) ? 0 : next.wanted_x;
             if (is_indirect(insn)) {
@@ -490,11 +493,6 @@ void Translator::load_indirect(size_t at) {
     const uint64_t bytes = extent(insn);
     const std::string number = std::to_string(ways_++);
     const auto slowly = [&] {
-        if (insn.k > INT32_MAX) { // the helper takes no such offset
-            misses_ = true;
-            line("goto miss");
-            return;
-        }
         line("if w8 > " + std::to_string(INT32_MAX - insn.k) + " goto miss");
         load_by_helper("r7", {"r2 = r8", "w2 += " + std::to_string(insn.k)}, size);
     };

@@ -141,6 +141,22 @@ std::string without_target(const std::string& text) {
 
 } // namespace
 
+namespace {
+
+bool is_expression(const SourceLine& source) {
+    return source.file.ends_with('\'');
+}
+
+} // namespace
+
+std::string source_place(const SourceLine& source) {
+    if (is_expression(source)) {
+        return source.file;
+    }
+    return source.file + ":" + std::to_string(source.line) +
+           (source.column == 0 ? "" : ":" + std::to_string(source.column));
+}
+
 SourceNote SourceNotes::next(const LinkedProgram& program, uint32_t slot, const std::string& text) {
     const LineInfo* line = program.line_at(slot);
     if (line == nullptr || line == last_line_) {
@@ -153,10 +169,9 @@ SourceNote SourceNotes::next(const LinkedProgram& program, uint32_t slot, const 
     }
     std::ranges::replace_if(
         source.text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-    // An expression ("filter 'udp port 53'") is no file: its lines are made up.
-    const std::string place = source.file.ends_with('\'') ? ""
-                                                          : source.file.substr(source.file.rfind('/') + 1) +
-                                                                ":" + std::to_string(source.line);
+    const std::string place = is_expression(source) ? ""
+                                                    : source.file.substr(source.file.rfind('/') + 1) + ":" +
+                                                          std::to_string(source.line);
     const std::string whole = "; " + place + (place.empty() ? "" : " ") + source.text;
     if (whole == last_) {
         return {};

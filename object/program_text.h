@@ -38,6 +38,10 @@ class ProgramText {
     std::string prefix_ = "L";       // of labels
 };
 
+/// "dir/file.c:12:5", without a column that is 0; an expression ("filter 'udp port 53'"), whose lines are
+/// made up, alone.
+[[nodiscard]] std::string source_place(const SourceLine& source);
+
 /// What the source says about an instruction beyond its own text, as comments.
 struct SourceNote {
     std::string above; ///< "; file.c:12 text", for the first instruction of a line that is more than it

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "object/disasm.h"
+#include "object/program_text.h"
 #include "vm/program.h"
 
 namespace mimicsh::vm {
@@ -142,9 +143,7 @@ Fault make_fault(const Machine& machine, const PendingFault& pending, const Trac
     }
     add_line(fault.report, "program", place);
     if (fault.source.line != 0) {
-        add_line(fault.report, "source",
-                 fault.source.file + ":" + std::to_string(fault.source.line) + ":" +
-                     std::to_string(fault.source.column));
+        add_line(fault.report, "source", source_place(fault.source));
         add_line(fault.report, "", fault.source.text);
     }
     add_line(fault.report, "insn", std::to_string(fault.insn) + ": " + fault.disasm);

@@ -54,6 +54,26 @@ test.case("loops of protochain are refused by name", function()
     test.eq(tostring(err):find("protochain", 1, true) ~= nil, true)
 end)
 
+test.case("offsets behind every packet take none, on all types", function()
+    for type in pairs(VERDICTS) do
+        for _, text in ipairs{ "ip6[-59:2] >= 1", "igmp[-(0x0800)] >= 1", "ether[-1] = 0" } do
+            local inst = assert(assert(bpf.filter(text, { hit = 1, miss = 2, type = type })):load "vm")
+            test.eq(inst.progs.filter:run(dns).ret, 2)
+        end
+        local inst = assert(assert(bpf.filter("udp or ip6[-59:2] >= 1", { hit = 1, miss = 2, type = type })):load "vm")
+        test.eq(inst.progs.filter:run(dns).ret, 1)
+    end
+end)
+
+test.case("a fault in a filter shows the expression and libpcap's instruction", function()
+    local obj = assert(bpf.filter("udp port 53", { hit = 1, miss = 2, type = "socket" }))
+    local inst = assert(obj:load("vm", { helpers = { skb_load_bytes_relative = function() error "nothing there" end } }))
+    local fault = inst.progs.filter:run(dns).fault
+    test.eq(fault.file, "filter 'udp port 53'")
+    test.eq(fault.source, "(000) ldh [12]")
+    assert(tostring(fault):find("  source   filter 'udp port 53'\n           (000) ldh [12]\n", 1, true), tostring(fault))
+end)
+
 test.case("wrong arguments are named", function()
     test.raises(function() bpf.filter("udp", { hit = "DROP" }) end, "bad argument 'miss'")
     test.raises(function() bpf.filter("udp", { hit = "SHOT", miss = "PASS" }) end, "no verdict 'SHOT'")

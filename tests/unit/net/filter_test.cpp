@@ -42,6 +42,7 @@ constexpr Wrong kWrong[] = {
     {"(udp) tcp", "(udp) ^tcp", "syntax error"},
     {"len > > 5", "len > ^> 5", "syntax error"},
     {"udp and @", "udp and ^@", "syntax error"},
+    {"host localhost and (udp prot 5)", "host localhost and (udp ^prot 5)", "syntax error"},
 };
 
 TEST(Filter, ErrorsPointAtTheWord) {
@@ -67,6 +68,16 @@ TEST(Filter, ErrorsPointAtTheWord) {
                                  "^\n")
             << wrong.text;
     }
+}
+
+TEST(Filter, LinkTypesWithoutFiltersSaySo) {
+    constexpr uint32_t kUser0 = 147;
+    const auto right = PacketFilter::compile("udp port 53", kUser0);
+    ASSERT_FALSE(right);
+    EXPECT_EQ(right.error().text, "filter:1:1: DLT 147 link-layer type filtering not implemented");
+    const auto wrong = PacketFilter::compile("udp prot 53", kUser0);
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().text, "filter:1:5: syntax error, 'prot' cannot stand here");
 }
 
 TEST(Filter, LongAndBinaryTextsAreRefused) {
