@@ -138,7 +138,14 @@ Start find_start(const View& view, int columns, int height) {
     if (end < static_cast<size_t>(height)) {
         return {};
     }
-    std::deque<Start> starts{Start{}};
+    // Each line has a row at least: so many of them are enough.
+    size_t begin = end;
+    for (int lines = 0; begin > 0 && lines <= height; ++lines) {
+        const size_t line_end = view.text.rfind('\n', begin - 1);
+        begin = line_end == std::string_view::npos ? 0 : line_end;
+    }
+    begin += begin > 0 ? 1 : 0;
+    std::deque<Start> starts{Start{begin}};
     int column = 0;
     int row = 0;
     const auto take = [&](int width) {
@@ -158,8 +165,8 @@ Start find_start(const View& view, int columns, int height) {
             take(shown_width(decode(text)));
         }
     };
-    write(view.prompt);
-    for (size_t at = 0; at < end;) {
+    write(begin == 0 ? view.prompt : view.more_prompt);
+    for (size_t at = begin; at < end;) {
         const char first = view.text[at];
         const size_t run = plain_run(view.text.substr(at, end - at));
         if (run > 0) { // most of all text: rows by division
