@@ -200,10 +200,16 @@ std::string options_text(const ProtocolLayout& layout, ByteView options) {
     std::string text;
     auto add = [&](const std::string& part) { text += (text.empty() ? "" : ",") + part; };
     unsigned head = layout.option_length_has_head ? 2 : 0;
+    bool is_ended = false;
     while (!options.empty()) {
         const OptionLayout* option = find_option(layout, options[0]);
+        if (is_ended && (option == nullptr || !option->is_end)) { // padding that is not 0
+            add("raw=" + to_hex(options));
+            break;
+        }
         if (option != nullptr && option->is_single) {
             add(std::string(option->name));
+            is_ended = option->is_end;
             options = options.subspan(1);
             continue;
         }

@@ -89,6 +89,7 @@ struct OptionLayout {
     uint8_t kind;
     std::string_view name;
     bool is_single = false; ///< one byte, without length and data
+    bool is_end = false;    ///< what follows is padding
     uint8_t width = 0;      ///< data is a list of integers of 1, 2 or 4 bytes; 0: hexadecimal bytes
 };
 

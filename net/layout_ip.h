@@ -10,7 +10,7 @@ namespace mimicsh::net::tables {
 
 inline constexpr NamedValue kIpFlags[] = {{4, "rb"}, {2, "df"}, {1, "mf"}};
 inline constexpr OptionLayout kIpOptions[] = {
-    {.kind = 0, .name = "eol", .is_single = true},
+    {.kind = 0, .name = "eol", .is_single = true, .is_end = true},
     {.kind = 1, .name = "nop", .is_single = true},
     {.kind = 7, .name = "rr"},
     {.kind = 68, .name = "ts"},

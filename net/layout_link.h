@@ -13,11 +13,11 @@ using Role = FieldRole;
 
 inline constexpr NextHeader kEtherTypes[] = {
     {0x0800, Protocol::kIp},   {0x86dd, Protocol::kIp6},  {0x0806, Protocol::kArp},
-    {0x8100, Protocol::kVlan}, {0x88a8, Protocol::kVlan},
+    {0x8100, Protocol::kVlan}, {0x88a8, Protocol::kVlan}, {0x9100, Protocol::kVlan},
 };
 inline constexpr NamedValue kEtherTypeNames[] = {{0x0800, "ip"},   {0x86dd, "ip6"},  {0x0806, "arp"},
                                                  {0x8100, "vlan"}, {0x88a8, "qinq"}, {0x8847, "mpls"},
-                                                 {0x88cc, "lldp"}, {0x6558, "eth"}};
+                                                 {0x88cc, "lldp"}, {0x6558, "eth"},  {0x9100, "qinq1"}};
 inline constexpr NextHeader kIpNumbers[] = {
     {1, Protocol::kIcmp},    {6, Protocol::kTcp},      {17, Protocol::kUdp},      {58, Protocol::kIcmp6},
     {0, Protocol::kHopOpts}, {43, Protocol::kRouting}, {44, Protocol::kFragment}, {60, Protocol::kDstOpts},

@@ -101,7 +101,7 @@ inline constexpr NamedValue kTcpFlags[] = {{0x02, "syn"}, {0x10, "ack"}, {0x01, 
                                            {0x04, "rst"}, {0x08, "psh"}, {0x20, "urg"},
                                            {0x40, "ece"}, {0x80, "cwr"}, {0x100, "ae"}};
 inline constexpr OptionLayout kTcpOptions[] = {
-    {.kind = 0, .name = "eol", .is_single = true},
+    {.kind = 0, .name = "eol", .is_single = true, .is_end = true},
     {.kind = 1, .name = "nop", .is_single = true},
     {.kind = 2, .name = "mss", .width = 2},
     {.kind = 3, .name = "wscale", .width = 1},

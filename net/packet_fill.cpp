@@ -102,6 +102,28 @@ ByteView final_destination(const Packet& packet, size_t ip, size_t transport) {
     return header.subspan(24, 16);
 }
 
+// The source that it means: the home address of a mobile node that is away (RFC 6275 section 6.3).
+ByteView original_source(const Packet& packet, size_t ip, size_t transport) {
+    ByteView header = packet.header(ip);
+    if (packet.layers()[ip].protocol == Protocol::kIp) {
+        return header.subspan(12, 4);
+    }
+    for (size_t i = ip + 1; i < transport; i++) {
+        ByteView options = packet.header(i);
+        if (packet.layers()[i].protocol != Protocol::kDstOpts) {
+            continue;
+        }
+        for (size_t at = 2; at + 1 < options.size();) {
+            constexpr uint8_t kHomeAddress = 0xc9;
+            if (options[at] == kHomeAddress && options[at + 1] == 16 && options.size() - at >= 18) {
+                return options.subspan(at + 2, 16);
+            }
+            at += options[at] == 0 ? 1 : 2U + options[at + 1];
+        }
+    }
+    return header.subspan(8, 16);
+}
+
 } // namespace
 
 std::optional<uint64_t> Packet::pseudo_sum(size_t layer, uint32_t length) const {
@@ -110,9 +132,8 @@ std::optional<uint64_t> Packet::pseudo_sum(size_t layer, uint32_t length) const 
     if (!ip) {
         return std::nullopt;
     }
-    bool is_ip4 = layers_[*ip].protocol == Protocol::kIp;
-    ByteView source = is_ip4 ? header(*ip).subspan(12, 4) : header(*ip).subspan(8, 16);
-    return pseudo_header_sum(source, final_destination(*this, *ip, layer), number, length);
+    return pseudo_header_sum(original_source(*this, *ip, layer), final_destination(*this, *ip, layer), number,
+                             length);
 }
 
 std::optional<size_t> Packet::ip_below(size_t layer) const {

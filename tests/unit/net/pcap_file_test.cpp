@@ -14,6 +14,7 @@
 #include <pcap/pcap.h>
 
 #include "tests/unit/net/support.h"
+#include "tests/unit/net/tshark.h"
 
 namespace mimicsh::net {
 namespace {

@@ -121,7 +121,9 @@ class Maker {
 
     void network(size_t tunnels) {
         if (below(2) == 0) {
-            const char* options[] = {"", "", "", "ra=0", "nop,rr=04c0000201,eol", "nop,nop,nop,eol"};
+            const char* options[] = {
+                "", "", "", "ra=0", "nop,rr=04c0000201,eol", "nop,nop,nop,eol", "ts=05000000002a",
+                "sec=000000000000000000"};
             add(Protocol::kIp, {{"options", pick(options)}});
             if (below(12) == 0) {
                 std::get<LayerSpec>(parts_.back()).fields.push_back({"frag", uint64_t{1 + below(1000)}});
@@ -137,7 +139,8 @@ class Maker {
             add(Protocol::kHopOpts, {{"options", pick(options)}});
         }
         if (below(6) == 0) {
-            add(Protocol::kRouting, {{"type", uint64_t{2}},
+            const uint64_t types[] = {0, 2, 253};
+            add(Protocol::kRouting, {{"type", pick(types)},
                                      {"left", uint64_t{1}},
                                      {"data", *from_hex("0000000020010db8000000000000000000000099")}});
         }
@@ -150,7 +153,8 @@ class Maker {
             }
         }
         if (below(6) == 0) {
-            add(Protocol::kDstOpts, {{"options", "padn=00000000"}});
+            const char* options[] = {"padn=00000000", "padn=0000,home=20010db8000000000000000000000077"};
+            add(Protocol::kDstOpts, {{"options", pick(options)}});
         }
         transport(tunnels, true);
     }
@@ -169,7 +173,9 @@ class Maker {
                                      "mss=1460,sackok,timestamp=7:0,nop,wscale=7",
                                      "nop,nop,timestamp=1:2",
                                      "nop,nop,sack=1:2",
-                                     "254=01020304"};
+                                     "254=01020304",
+                                     "tfo=0102030405060708",
+                                     "nop,wscale=14,sackok,eol"};
             add(Protocol::kTcp, {{"sport", pick(ports)}, {"dport", pick(ports)}, {"options", pick(options)}});
             payload();
             break;
@@ -237,9 +243,12 @@ class Maker {
                                         "SRV 1 2 5060 " + name(),
                                         "SOA " + name() + " " + name() + " 1 2 3 4 5",
                                         "TXT \"some text\"",
+                                        "TXT \"one\" \"two\"",
+                                        "HINFO \"a processor\" \"a system\"",
+                                        "DNAME " + name(),
                                         "TYPE65280 \\# 3 010203"};
             text += (text.empty() ? "" : ", ") + name() + " " + std::to_string(below(100000)) + " " +
-                    data[below(10)];
+                    (below(8) == 0 ? "CH " : "") + data[below(std::size(data))];
         }
         return text;
     }

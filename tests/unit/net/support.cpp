@@ -11,21 +11,6 @@
 
 namespace mimicsh::net {
 
-namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-    std::vector<std::string> parts;
-    size_t from = 0;
-    while (from <= text.size()) {
-        size_t to = std::min(text.find(separator, from), text.size());
-        parts.push_back(text.substr(from, to - from));
-        from = to + 1;
-    }
-    return parts;
-}
-
-} // namespace
-
 ReadResult read_all(PcapReader& reader, size_t batch) {
     ReadResult result;
     std::vector<PacketRecord> records;
@@ -96,65 +81,6 @@ std::string run_command(const std::string& command, int& status) {
     }
     status = ::pclose(pipe);
     return output;
-}
-
-namespace {
-
-// A folder of settings in which tshark dissects the table's protocols and nothing else, so that neither a
-// random port nor random bytes make it see others.
-std::string settings_with_our_protocols() {
-    static const TempDir folder;
-    static const bool is_written = [] {
-        constexpr std::string_view kOurs[] = {"frame", "eth",   "ethertype", "vlan", "ieee8021ad",
-                                              "arp",   "ip",    "icmp",      "udp",  "tcp",
-                                              "gre",   "vxlan", "dns",       "data"};
-        int status = 0;
-        std::ofstream file(folder.file("disabled_protos"));
-        for (const std::string& line : split(run_command("tshark -G protocols 2>/dev/null", status), '\n')) {
-            const std::string name = line.substr(line.rfind('\t') + 1);
-            const bool is_ours = std::ranges::find(kOurs, name) != std::end(kOurs) ||
-                                 name.starts_with("icmpv6") || name.starts_with("ipv6") ||
-                                 name.starts_with("_ws");
-            if (!is_ours) {
-                file << name << '\n';
-            }
-        }
-        return status == 0;
-    }();
-    EXPECT_TRUE(is_written);
-    return folder.file("");
-}
-
-} // namespace
-
-std::vector<std::vector<std::vector<std::string>>> tshark_fields(const std::string& path,
-                                                                 const std::vector<std::string>& fields) {
-    std::string command =
-        "WIRESHARK_CONFIG_DIR='" + settings_with_our_protocols() + "' tshark -n -r '" + path +
-        "' -o ip.defragment:FALSE -o ipv6.defragment:FALSE -o tcp.desegment_tcp_streams:FALSE"
-        " -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -o "
-        "tcp.analyze_sequence_numbers:FALSE"
-        " -T fields -E separator=/t -E 'aggregator=;'";
-    for (const std::string& field : fields) {
-        command += " -e " + field;
-    }
-    int status = 0;
-    std::string output = run_command(command + " 2>/dev/null", status);
-    EXPECT_EQ(status, 0) << command;
-    std::vector<std::vector<std::vector<std::string>>> rows;
-    for (const std::string& line : split(output, '\n')) {
-        if (line.empty()) {
-            continue;
-        }
-        std::vector<std::vector<std::string>> row;
-        for (const std::string& cell : split(line, '\t')) {
-            row.push_back(cell.empty() ? std::vector<std::string>() : split(cell, ';'));
-        }
-        EXPECT_EQ(row.size(), fields.size());
-        row.resize(fields.size());
-        rows.push_back(std::move(row));
-    }
-    return rows;
 }
 
 uint64_t test_seed() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the packet tests share: captures in memory, temporary folders, running tshark, seeded random numbers.
+// What the packet tests share: captures in memory, temporary folders, seeded random numbers.
 #pragma once
 
 #include <filesystem>
@@ -50,10 +50,6 @@ class TempDir {
 [[nodiscard]] bool has_program(const std::string& name);
 /// Standard output of a shell command; `status` gets its exit code.
 [[nodiscard]] std::string run_command(const std::string& command, int& status);
-
-/// One packet per row, one column per field name; several occurrences in a column.
-[[nodiscard]] std::vector<std::vector<std::vector<std::string>>>
-tshark_fields(const std::string& path, const std::vector<std::string>& fields);
 
 /// Seed of random tests: MIMICSH_TEST_SEED or a fixed one; printed with failures by the tests.
 [[nodiscard]] uint64_t test_seed();

@@ -1,30 +1,73 @@
 // SPDX-License-Identifier: MIT
-// Comparing what the dissector found with tshark's fields.
+// Comparing what the dissector found with what tshark shows at the same place.
 #pragma once
 
+#include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "net/packet.h"
+#include "tests/unit/net/tshark.h"
 
 namespace mimicsh::net {
 
-/// One packet of tshark's: a cell per column, several occurrences in a cell.
-using TsharkRow = std::vector<std::vector<std::string>>;
+/// A packet as dissected, or one that an ICMP error in it quotes, `base` bytes from the start of the frame.
+struct FramePart {
+    Packet packet;
+    uint32_t base = 0;
+};
+/// The packet and those that ICMP errors quote.
+[[nodiscard]] std::vector<FramePart> frame_parts(ByteView frame);
 
-/// All packets of a capture file, with the columns that compare_with_tshark needs.
-[[nodiscard]] std::vector<TsharkRow> tshark_rows(const std::string& path);
-/// A column by tshark's name.
-[[nodiscard]] const std::vector<std::string>& tshark_column(const TsharkRow& row, std::string_view name);
+/// How a value of ours and one of tshark's are told equal.
+enum class ValueForm : uint8_t {
+    kNumber,
+    kText,
+    kBytes,  ///< tshark's raw bytes in hexadecimal
+    kStatus, ///< 1 a good checksum, 0 a bad one; where tshark says neither nothing is compared
+};
 
+/// A value of ours with tshark's name for it.
+struct OurValue {
+    std::string name;
+    uint32_t place = 0; ///< byte in the frame
+    std::string text;   ///< a number in decimal
+    ValueForm form = ValueForm::kNumber;
+    unsigned shift = 0; ///< of tshark's number, which is cut to `width` bits (0: all) and divided by `unit`
+    unsigned width = 0;
+    unsigned unit = 1;
+    bool is_optional = false; ///< compared where tshark shows something at all
+};
+
+/// What options, routing data and DNS records of a layer hold; `place` is the header's in the frame.
+void add_contents(const Packet& packet, size_t layer, uint32_t place, std::vector<OurValue>& values);
+/// tshark's names that add_contents may give.
+[[nodiscard]] bool is_content(std::string_view name);
+
+/// Where tshark shows a header's field by that name; nothing for other names and fields without a fixed
+/// place.
+struct HeaderPlace {
+    Protocol protocol;
+    uint32_t at;
+};
+[[nodiscard]] std::optional<HeaderPlace> place_in_header(std::string_view name);
+
+enum class DifferenceKind : uint8_t {
+    kValue,
+    kMissing, ///< tshark shows nothing there
+    kSurplus, ///< tshark alone shows it
+};
 struct FieldDiffers {
-    std::string field; ///< tshark's name
+    DifferenceKind kind = DifferenceKind::kValue;
+    std::string name; ///< tshark's
+    uint32_t place = 0;
     std::string ours;
     std::string theirs;
-    bool is_surplus = false; ///< tshark has more of it than we
-    bool is_quoted = false;  ///< in a packet that an ICMP error quotes
 };
+
+std::ostream& operator<<(std::ostream& out, const FieldDiffers& difference);
 
 struct TsharkComparison {
     size_t fields = 0;         ///< values compared
@@ -32,10 +75,15 @@ struct TsharkComparison {
     std::vector<FieldDiffers> differences;
 };
 
-/// Every field of every header, of the packets that ICMP errors quote too, records of DNS, and checksums.
-[[nodiscard]] TsharkComparison compare_with_tshark(const Packet& packet, const TsharkRow& row);
+/// All packets of a capture file, with what compare_with_tshark needs.
+[[nodiscard]] std::vector<TsharkPacket> tshark_rows(const std::string& path);
 
-/// "layer.field" of all fields of the table that have no counterpart in tshark.
+/// Every field of every header, contents of options and of DNS records, and checksums; each must be in the
+/// other's packet at the same place.
+[[nodiscard]] TsharkComparison compare_with_tshark(const std::vector<FramePart>& parts,
+                                                   const TsharkPacket& theirs);
+
+/// "layer.field" of all fields of the table that are not compared.
 [[nodiscard]] std::vector<std::string> fields_without_counterpart();
 
 } // namespace mimicsh::net
