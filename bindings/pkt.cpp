@@ -269,6 +269,11 @@ int packet_echo(lua_State* L) {
     return 1;
 }
 
+int packet_pad(lua_State* L) {
+    const auto& packet = check_box(L, 1, "packet")->packet;
+    return push_or_raise(L, net::pad(packet, as_bytes(check_string(L, 2, "bytes"))));
+}
+
 int packet_code(lua_State* L) {
     push_string(L, net::code(check_box(L, 1, "packet")->packet));
     return 1;
@@ -495,6 +500,10 @@ constexpr Function kMethods[] = {
     {"fix", &guard<&packet_fix>,
      "p:fix() -> p\nComputes all lengths and checksums in place, written ones too.\n"
      "local p = pkt.ip{checksum=1}/\"x\"\nprint(p:fix() == p:wire()) --> true"},
+    {"pad", &guard<&packet_pad>,
+     "p:pad(bytes) -> packet\nA copy with bytes behind the end that its lengths give, as Ethernet pads short "
+     "frames.\n"
+     "print(#(pkt.eth{}/pkt.ip{}/\"x\"):pad(\"\\0\\0\").padding) --> 2"},
     {"bytes", &guard<&packet_bytes>, "p:bytes() -> string\nThe bytes.\nprint(#pkt.udp{}:bytes()) --> 8"},
     {"byte", &guard<&packet_byte>,
      "p:byte(offset) -> number | nil\nOne byte, offsets from 0; nil outside.\nprint(pkt.ip{}:byte(0)) --> "

@@ -25,27 +25,31 @@ enum class Read : uint8_t {
 
 /* -- Names ---------------------------------------------------------------- */
 
-// Reads the name at `at`, which moves behind it. Pointers go strictly backwards, so that every name ends.
+// Reads the name at `at`, which moves behind it. Pointers go strictly backwards, to labels that end before
+// them, so that every name ends and lies in the message as far as it is whole.
 Read read_name(ByteView message, size_t& at, DnsLabels& labels) {
     labels.clear();
     size_t here = at;
     size_t run = at; // where this stretch of labels began; a pointer goes before it
+    size_t limit = message.size();
     size_t jumps = 0;
     size_t size = 1;
     while (true) {
-        if (here >= message.size()) {
-            return jumps == 0 ? Read::kCut : Read::kWrong;
+        const Read beyond = jumps == 0 ? Read::kCut : Read::kWrong;
+        if (here >= limit) {
+            return beyond;
         }
         const uint8_t head = message[here];
         if (head >= 0xc0) {
-            if (here + 1 >= message.size()) {
-                return jumps == 0 ? Read::kCut : Read::kWrong;
+            if (here + 1 >= limit) {
+                return beyond;
             }
             at = jumps == 0 ? here + 2 : at;
             const size_t target = load_be<uint16_t>(message.data() + here) & 0x3fffU;
             if (target >= run || target < kHead || ++jumps > kMostJumps) {
                 return Read::kWrong;
             }
+            limit = here;
             here = run = target;
             continue;
         }
@@ -60,9 +64,9 @@ Read read_name(ByteView message, size_t& at, DnsLabels& labels) {
         if (size > kMostDnsName) {
             return Read::kWrong;
         }
-        auto label = slice(message, here + 1, head);
+        auto label = slice(message.first(limit), here + 1, head);
         if (!label) {
-            return jumps == 0 ? Read::kCut : Read::kWrong;
+            return beyond;
         }
         labels.emplace_back(as_text(*label));
         here += 1U + head;

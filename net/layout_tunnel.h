@@ -10,9 +10,8 @@ namespace mimicsh::net::tables {
 
 // Below GRE a bridged frame has a number of its own.
 inline constexpr NextHeader kGreTypes[] = {
-    {0x0800, Protocol::kIp},   {0x86dd, Protocol::kIp6},  {0x0806, Protocol::kArp},
-    {0x8100, Protocol::kVlan}, {0x88a8, Protocol::kVlan}, {0x9100, Protocol::kVlan},
-    {0x6558, Protocol::kEth},
+    {0x0800, Protocol::kIp},   {0x86dd, Protocol::kIp6},  {0x0806, Protocol::kArp}, {0x8100, Protocol::kVlan},
+    {0x88a8, Protocol::kVlan}, {0x9100, Protocol::kVlan}, {0x6558, Protocol::kEth},
 };
 inline constexpr Field kGreFields[] = {
     {.name = "has_checksum", .bit_offset = 0, .bit_width = 1, .kind = Kind::kUint, .also = "c"},

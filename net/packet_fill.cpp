@@ -79,8 +79,8 @@ ByteView final_destination(const Packet& packet, size_t ip, size_t transport) {
             if (size == 0 || size > header.size() - at) {
                 break;
             }
-            bool is_route = header[at] == 131 || header[at] == 137;
-            if (is_route && size >= 7 && header[at + 2] <= size) {
+            bool is_route = (header[at] == 131 || header[at] == 137) && size >= 7 && size % 4 == 3;
+            if (is_route && header[at + 2] >= 4 && header[at + 2] % 4 == 0 && header[at + 2] <= size) {
                 return header.subspan(at + size - 4, 4);
             }
             at += size;

@@ -334,7 +334,7 @@ std::string code(const Packet& packet) {
         text += "/" + lua_string(packet.payload());
     }
     if (!packet.padding().empty()) {
-        text += "/pkt.pad(" + lua_string(packet.padding()) + ")";
+        text = "(" + text + "):pad(" + lua_string(packet.padding()) + ")";
     }
     return text;
 }

@@ -116,6 +116,12 @@ TEST(Dns, LoopsAndReservedBitsAreNoMessage) {
         EXPECT_TRUE(packet.layers().empty()) << name;
         EXPECT_EQ(packet.note(), "dns: not a message") << name;
     }
+    // The second name points at a label of 8 bytes that runs over its pointer.
+    const std::string two = "000001000002000000000000"
+                            "010800"
+                            "00010001";
+    EXPECT_TRUE(parse_message(two + "c00d" + "00010001").layers().empty());
+    EXPECT_EQ(parse_message(two + "c00c" + "00010001").layers().size(), 1U);
     std::string longest;
     for (int i = 0; i < 127; i++) {
         longest += "0161";

@@ -60,6 +60,8 @@ TEST(Packet, ReadsBackWhatWasSet) {
         {"tcp", "options", "mss=1460,sackok,timestamp=1:2,nop,wscale=7",
          "mss=1460,sackok,timestamp=1:2,nop,wscale=7"},
         {"tcp", "options", "253=abcd", "253=abcd"},
+        {"tcp", "options", "nop,eol,eol,raw=0501", "nop,eol,eol,raw=0501000000"},
+        {"ip", "options", "eol,nop", "eol,raw=010000"},
         {"tcp", "options", ByteVec{2, 9, 1, 2}, "raw=02090102"},
     };
     for (const SetCase& c : cases) {

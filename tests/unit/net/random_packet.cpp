@@ -121,9 +121,14 @@ class Maker {
 
     void network(size_t tunnels) {
         if (below(2) == 0) {
-            const char* options[] = {
-                "", "", "", "ra=0", "nop,rr=04c0000201,eol", "nop,nop,nop,eol", "ts=05000000002a",
-                "sec=000000000000000000"};
+            const char* options[] = {"",
+                                     "",
+                                     "",
+                                     "ra=0",
+                                     "nop,rr=04c0000201,eol",
+                                     "nop,nop,nop,eol",
+                                     "ts=05000000002a",
+                                     "sec=000000000000000000"};
             add(Protocol::kIp, {{"options", pick(options)}});
             if (below(12) == 0) {
                 std::get<LayerSpec>(parts_.back()).fields.push_back({"frag", uint64_t{1 + below(1000)}});

@@ -74,7 +74,7 @@ TEST(Code, WritesOptionsFlagsAndPadding) {
                          LayerSpec{Protocol::kTcp, {{"flags", "syn,ack"}, {"options", "mss=1460"}}}});
     auto padded = pad(*packet, ByteVec(2));
     EXPECT_EQ(code(dissect(padded->bytes())),
-              "pkt.eth{}/pkt.ip{}/pkt.tcp{flags=\"syn,ack\", options=\"mss=1460\"}/pkt.pad(\"\\000\\000\")");
+              "(pkt.eth{}/pkt.ip{}/pkt.tcp{flags=\"syn,ack\", options=\"mss=1460\"}):pad(\"\\000\\000\")");
 }
 
 TEST(Code, FallsBackToBytes) {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -55,7 +56,8 @@ std::string settings_with_our_protocols() {
 std::string command_for(const std::string& path) {
     return "WIRESHARK_CONFIG_DIR='" + settings_with_our_protocols() + "' tshark -n -r '" + path +
            "' -o ip.defragment:FALSE -o ipv6.defragment:FALSE -o tcp.desegment_tcp_streams:FALSE"
-           " --disable-heuristic dns_udp -d udp.port==4754,data -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -o "
+           " --disable-heuristic dns_udp -d udp.port==4754,data -d udp.port==4790,data -o "
+           "ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -o "
            "tcp.analyze_sequence_numbers:FALSE";
 }
 
@@ -101,8 +103,13 @@ std::vector<TsharkPacket> tshark_packets(const std::string& path,
     std::vector<TsharkPacket> packets;
     char* buffer = nullptr;
     size_t capacity = 0;
+    std::string rest; // a text may hold line ends
     for (ssize_t size = 0; (size = ::getline(&buffer, &capacity, pipe)) > 0;) {
-        const std::string_view line(buffer, static_cast<size_t>(size));
+        rest.append(buffer, static_cast<size_t>(size));
+        if (std::ranges::count(rest, '"') % 2 != 0) {
+            continue;
+        }
+        const std::string line = std::exchange(rest, {});
         if (line.starts_with("<packet>")) {
             packets.emplace_back();
         }

@@ -77,7 +77,8 @@ constexpr OptionHead kOptionHeads[] = {
     {Protocol::kHopOpts, "ipv6.opt.type", "ipv6.opt.length"},
 };
 
-void add_option_data(const OptionName& name, std::string_view data, size_t size, uint32_t place, Values& values) {
+void add_option_data(const OptionName& name, std::string_view data, size_t size, uint32_t place,
+                     Values& values) {
     if (name.width != 0) {
         const char* names[] = {name.tshark, name.other != nullptr ? name.other : name.tshark};
         const auto numbers = parts_of(data, ':');
@@ -105,7 +106,8 @@ void add_options(const ProtocolLayout& layout, std::string_view text, uint32_t p
             return;
         }
         if (name == "raw") { // no option: tshark shows how it begins
-            add_number(values, head.kind, place, std::to_string(*parse_number("0x" + std::string(data.substr(0, 2)))));
+            add_number(values, head.kind, place,
+                       std::to_string(*parse_number("0x" + std::string(data.substr(0, 2)))));
             if (data.size() >= 4) {
                 const uint64_t length = *parse_number("0x" + std::string(data.substr(2, 2)));
                 add_number(values, head.length, place + 1, std::to_string(length));
@@ -146,7 +148,8 @@ void add_routing_data(uint64_t type, const std::string& hex, uint32_t place, Val
     constexpr size_t kWord = 8;
     constexpr size_t kAddress = 32;
     if (type != 0 && type != 2) {
-        add_bytes(values, "ipv6.routing.unknown_data", place, hex);
+        const bool is_known = type < 7; // tshark takes these apart
+        add_bytes(values, "ipv6.routing.unknown_data", place, hex, is_known);
         return;
     }
     add_bytes(values, type == 0 ? "ipv6.routing.src.reserved" : "ipv6.routing.mipv6.reserved", place,
@@ -291,7 +294,10 @@ void add_data(Values& values, ByteView message, uint32_t at, uint32_t base, cons
 void add_head(Values& values, const DnsRecord& record, uint32_t place, bool is_question) {
     const bool is_opt = !is_question && record.type == 41;
     add_number(values, is_question ? "dns.qry.type" : "dns.resp.type", place, std::to_string(record.type));
-    add_number(values, is_question ? "dns.qry.class" : is_opt ? "dns.rr.udp_payload_size" : "dns.resp.class",
+    add_number(values,
+               is_question ? "dns.qry.class"
+               : is_opt    ? "dns.rr.udp_payload_size"
+                           : "dns.resp.class",
                place + 2, std::to_string(record.klass));
     if (is_opt) {
         add_number(values, "dns.resp.ext_rcode", place + 4, std::to_string(record.ttl >> 24));
@@ -410,7 +416,8 @@ void add_contents(const Packet& packet, size_t layer, uint32_t place, std::vecto
     const ByteView header = packet.header(layer);
     if (!layout.options.empty()) {
         const Field& options = *find_field(layout, "options");
-        const uint32_t at = place + (layout.protocol == Protocol::kIp || layout.protocol == Protocol::kTcp ? 20U : 2U);
+        const uint32_t at =
+            place + (layout.protocol == Protocol::kIp || layout.protocol == Protocol::kTcp ? 20U : 2U);
         const std::string text = packet.text(layer, options);
         if (layout.protocol == Protocol::kTcp && header.size() > 20) {
             add_bytes(values, "tcp.options", at, to_hex(header.subspan(20)));

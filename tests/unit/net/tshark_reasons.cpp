@@ -4,6 +4,7 @@
 #include "tests/unit/net/tshark_reasons.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mimicsh::net {
 
@@ -37,10 +38,10 @@ struct HeaderSize {
     size_t minimum;
 };
 constexpr HeaderSize kMinimums[] = {
-    {Protocol::kEth, 14},     {Protocol::kVlan, 4},     {Protocol::kArp, 28},     {Protocol::kIp, 20},
-    {Protocol::kIp6, 40},     {Protocol::kHopOpts, 8},  {Protocol::kRouting, 8},  {Protocol::kFragment, 8},
-    {Protocol::kDstOpts, 8},  {Protocol::kIcmp, 8},     {Protocol::kIcmp6, 8},    {Protocol::kUdp, 8},
-    {Protocol::kTcp, 20},     {Protocol::kGre, 4},      {Protocol::kVxlan, 8},    {Protocol::kDns, 12},
+    {Protocol::kEth, 14},    {Protocol::kVlan, 4},    {Protocol::kArp, 28},    {Protocol::kIp, 20},
+    {Protocol::kIp6, 40},    {Protocol::kHopOpts, 8}, {Protocol::kRouting, 8}, {Protocol::kFragment, 8},
+    {Protocol::kDstOpts, 8}, {Protocol::kIcmp, 8},    {Protocol::kIcmp6, 8},   {Protocol::kUdp, 8},
+    {Protocol::kTcp, 20},    {Protocol::kGre, 4},     {Protocol::kVxlan, 8},   {Protocol::kDns, 12},
 };
 
 // The size that a whole fixed part states.
@@ -87,18 +88,18 @@ std::string_view why_no_header(Protocol protocol, ByteView bytes) {
 enum class Walk : uint8_t { kWhole, kCut, kWrong };
 
 // Steps over the name at `at`. Wrong are names above 255 bytes, reserved length bits, and pointers that do
-// not go back to before the labels they end (RFC 1035 section 4.1.4).
+// not go back to labels before them (RFC 1035 section 4.1.4).
 Walk skip_name(ByteView message, size_t& at) {
     size_t here = at;
     size_t begin = at;
+    size_t limit = message.size();
     size_t size = 1;
     bool is_away = false;
-    const auto end = [&] { return is_away ? Walk::kWrong : Walk::kCut; };
-    while (here < message.size() && message[here] != 0) {
+    while (here < limit && message[here] != 0) {
         const size_t head = message[here];
         if (head >= 0xc0) {
-            if (here + 2 > message.size()) {
-                return end();
+            if (here + 2 > limit) {
+                break;
             }
             const size_t target = word16(message, here) & 0x3fffU;
             at = is_away ? at : here + 2;
@@ -106,6 +107,7 @@ Walk skip_name(ByteView message, size_t& at) {
             if (target < 12 || target >= begin) {
                 return Walk::kWrong;
             }
+            limit = here;
             begin = here = target;
         } else {
             size += head + 1;
@@ -113,13 +115,10 @@ Walk skip_name(ByteView message, size_t& at) {
             if (head >= 0x40 || size > 255) {
                 return Walk::kWrong;
             }
-            if (here > message.size()) {
-                return end();
-            }
         }
     }
-    if (here >= message.size()) {
-        return end();
+    if (here >= limit || message[here] != 0) {
+        return is_away ? Walk::kWrong : Walk::kCut;
     }
     at = is_away ? at : here + 1;
     return Walk::kWhole;
@@ -163,6 +162,28 @@ std::string_view why_no_record(ByteView message, size_t size) {
     return skip_message(message, end) == Walk::kCut && end == size ? "cut record" : "";
 }
 
+// Whether the last header says that IPv4 follows.
+bool names_ip4(ByteView frame, const std::vector<FramePart>& parts) {
+    const std::vector<Layer>& layers = parts.back().packet.layers();
+    if (layers.empty()) { // quoted by ICMP
+        return parts.size() > 1 && parts[parts.size() - 2].packet.layers().back().protocol == Protocol::kIcmp;
+    }
+    const ByteView header = frame.subspan(parts.back().base + layers.back().offset, layers.back().size);
+    switch (layers.back().protocol) {
+    case Protocol::kEth:
+    case Protocol::kVlan:
+        return word16(header, header.size() - 2) == 0x0800;
+    case Protocol::kGre:
+        return word16(header, 2) == 0x0800;
+    case Protocol::kIp:
+        return header[9] == 4;
+    case Protocol::kIp6:
+        return header[6] == 4;
+    default:
+        return header[0] == 4; // an extension header
+    }
+}
+
 std::string_view why_surplus(ByteView frame, const std::vector<FramePart>& parts, const TsharkPacket& theirs,
                              const FieldDiffers& difference) {
     const Stop stop = stop_of(frame, parts);
@@ -178,6 +199,11 @@ std::string_view why_surplus(ByteView frame, const std::vector<FramePart>& parts
         const auto place = place_in_header(field.name);
         return place && field.place == stop.place + place->at;
     });
+    if (!layers.empty() && layers.back().protocol == Protocol::kTcp) {
+        const ByteView tcp = frame.subspan(parts.back().base + layers.back().offset, 4);
+        const bool is_dns = word16(tcp, 0) == 53 || word16(tcp, 2) == 53;
+        return is_dns && difference.name.starts_with("dns.") ? "DNS over TCP" : "";
+    }
     if (header == theirs.end()) {
         return {};
     }
@@ -187,9 +213,13 @@ std::string_view why_surplus(ByteView frame, const std::vector<FramePart>& parts
     if (is_extension && !layers.empty() && layers.back().protocol == Protocol::kIp) {
         return "extension below IPv4";
     }
+    if (protocol == Protocol::kIp6 && names_ip4(frame, parts)) {
+        return "other version";
+    }
     const std::string_view reason = why_no_header(protocol, stop.rest);
     size_t end = 0;
-    const bool is_wrong = reason.empty() && protocol == Protocol::kDns && skip_message(stop.rest, end) == Walk::kWrong;
+    const bool is_wrong =
+        reason.empty() && protocol == Protocol::kDns && skip_message(stop.rest, end) == Walk::kWrong;
     return is_wrong ? "no name" : reason;
 }
 
@@ -211,14 +241,15 @@ struct OptionLength {
     size_t step = 0; ///< further bytes come in such steps
 };
 constexpr OptionLength kOptionLengths[] = {
-    {Protocol::kIp, 7, 3, 4},      {Protocol::kIp, 68, 4, 4},     {Protocol::kIp, 130, 11},
-    {Protocol::kIp, 131, 3, 4},    {Protocol::kIp, 137, 3, 4},    {Protocol::kIp, 148, 4},
-    {Protocol::kTcp, 2, 4},        {Protocol::kTcp, 3, 3},        {Protocol::kTcp, 4, 2},
-    {Protocol::kTcp, 5, 10, 8},    {Protocol::kTcp, 8, 10},       {Protocol::kHopOpts, 5, 4},
+    {Protocol::kIp, 7, 3, 4},      {Protocol::kIp, 68, 4, 4},      {Protocol::kIp, 130, 11},
+    {Protocol::kIp, 131, 3, 4},    {Protocol::kIp, 137, 3, 4},     {Protocol::kIp, 148, 4},
+    {Protocol::kTcp, 2, 4},        {Protocol::kTcp, 3, 3},         {Protocol::kTcp, 4, 2},
+    {Protocol::kTcp, 5, 10, 8},    {Protocol::kTcp, 8, 10},        {Protocol::kHopOpts, 5, 4},
     {Protocol::kHopOpts, 0xc2, 6}, {Protocol::kHopOpts, 0xc9, 18},
 };
 
-void add_options(ByteView frame, Protocol protocol, size_t at, size_t end, Troubles& troubles) {
+void add_options(ByteView frame, Protocol protocol, size_t at, size_t end, Troubles& troubles,
+                 bool is_hop = false) {
     const bool is_ip6 = protocol == Protocol::kHopOpts;
     while (at < end) {
         const unsigned kind = frame[at];
@@ -231,7 +262,8 @@ void add_options(ByteView frame, Protocol protocol, size_t at, size_t end, Troub
         }
         const size_t length = at + 1 < end ? frame[at + 1] + (is_ip6 ? 2U : 0U) : 0;
         if (length < 2 || at + length > end) {
-            troubles.push_back({"option beyond its header", at, std::max(end, at + length)});
+            troubles.push_back(
+                {"option beyond its header", at, std::max(end, at + std::max<size_t>(length, 2))});
             return;
         }
         const auto* row = std::ranges::find_if(kOptionLengths, [&](const OptionLength& each) {
@@ -240,10 +272,13 @@ void add_options(ByteView frame, Protocol protocol, size_t at, size_t end, Troub
         const bool is_known = row != std::end(kOptionLengths);
         const size_t more = is_known && length >= row->length ? length - row->length : 0;
         if (is_known && (length < row->length || (row->step == 0 ? more != 0 : more % row->step != 0))) {
-            troubles.push_back({"option of another length", at, is_ip6 ? end : at + length});
+            troubles.push_back({"option of another length", at, is_ip6 ? end + 1 : at + length});
+        }
+        if (is_hop && kind == 0xc9) { // a home address belongs to destination options
+            troubles.push_back({"option in another header", at, at});
         }
         if (!is_known && !(is_ip6 && kind == 1)) {
-            troubles.push_back({"option of another kind", at + 2, is_ip6 ? end : at + length});
+            troubles.push_back({"option of another kind", at, is_ip6 ? end + 1 : at + length});
         }
         at += length;
     }
@@ -256,7 +291,7 @@ struct RecordShape {
     size_t after;
 };
 constexpr RecordShape kShapes[] = {
-    {1, 4, 0, 0},  {2, 0, 1, 0},  {5, 0, 1, 0},   {6, 0, 2, 20}, {12, 0, 1, 0},
+    {1, 4, 0, 0},  {2, 0, 1, 0},   {5, 0, 1, 0},  {6, 0, 2, 20}, {12, 0, 1, 0},
     {15, 2, 1, 0}, {28, 16, 0, 0}, {33, 6, 1, 0}, {39, 0, 1, 0},
 };
 
@@ -313,10 +348,27 @@ void add_records(ByteView frame, size_t begin, size_t end, Troubles& troubles) {
 Troubles find_troubles(ByteView frame, const std::vector<FramePart>& parts) {
     Troubles troubles;
     for (const FramePart& part : parts) {
+        Protocol below = Protocol::kEth;
         for (const Layer& layer : part.packet.layers()) {
             const size_t at = part.base + layer.offset;
             const size_t end = at + layer.size;
+            const bool is_in_gre = std::exchange(below, layer.protocol) == Protocol::kGre;
             switch (layer.protocol) {
+            case Protocol::kEth:
+                if (word16(frame, at + 12) > 1500 && word16(frame, at + 12) < 1536) {
+                    troubles.push_back({"neither type nor length", at + 12, end});
+                }
+                break;
+            case Protocol::kVlan:
+                if (is_in_gre) {
+                    troubles.push_back({"tag in GRE", at, frame.size()});
+                }
+                break;
+            case Protocol::kArp:
+                if (word16(frame, at) == 19) {
+                    troubles.push_back({"ARP over ATM", at, end});
+                }
+                break;
             case Protocol::kIp:
                 if (word16(frame, at + 2) < layer.size && word16(frame, at + 2) != 0) {
                     troubles.push_back({"impossible length", at + 4, frame.size()});
@@ -338,7 +390,8 @@ Troubles find_troubles(ByteView frame, const std::vector<FramePart>& parts) {
                 break;
             case Protocol::kHopOpts:
             case Protocol::kDstOpts:
-                add_options(frame, Protocol::kHopOpts, at + 2, end, troubles);
+                add_options(frame, Protocol::kHopOpts, at + 2, end, troubles,
+                            layer.protocol == Protocol::kHopOpts);
                 break;
             case Protocol::kDns:
                 add_records(frame, at, end, troubles);
@@ -363,9 +416,11 @@ std::string_view why_trouble(ByteView frame, const std::vector<FramePart>& parts
     for (const Trouble& trouble : find_troubles(frame, parts)) {
         const bool is_inside = difference.place >= trouble.begin && difference.place < trouble.end;
         // tshark gave up: it shows nothing behind.
-        const bool is_behind = difference.kind == DifferenceKind::kMissing && difference.place >= trouble.end &&
-                               is_malformed && std::ranges::none_of(theirs, [&](const TsharkField& field) {
+        const bool is_behind = difference.kind == DifferenceKind::kMissing &&
+                               difference.place >= trouble.end && is_malformed &&
+                               std::ranges::none_of(theirs, [&](const TsharkField& field) {
                                    return field.place >= std::max<size_t>(trouble.end, 1) &&
+                                          !field.name.starts_with("ipv6.opt") &&
                                           !(trouble.is_record && is_data_of_record(field.name));
                                });
         const bool is_read_on = trouble.is_record && difference.kind == DifferenceKind::kSurplus &&
@@ -404,13 +459,30 @@ bool is_cut(ByteView frame, const std::vector<FramePart>& parts, uint32_t place)
 
 /* -- Other values ---------------------------------------------------------- */
 
-std::string_view why_other_value(const FieldDiffers& difference) {
-    const bool is_name = difference.name.starts_with("dns.");
-    const auto is_outside = [](char c) { return static_cast<uint8_t>(c) >= 0x80; };
-    if (is_name && std::ranges::any_of(difference.ours, is_outside)) {
-        return "name outside ASCII";
+std::string_view why_other_value(ByteView frame, const std::vector<FramePart>& parts,
+                                 const TsharkPacket& theirs, const FieldDiffers& difference) {
+    constexpr std::string_view kHome = "ipv6.opt.mipv6.home_address";
+    const bool has_home = std::ranges::find(theirs, kHome, &TsharkField::name) != theirs.end();
+    if (difference.name.starts_with("dns.")) {
+        const bool is_outside =
+            std::ranges::any_of(difference.ours, [](char c) { return static_cast<uint8_t>(c) >= 0x80; });
+        const bool is_c_string = difference.ours.starts_with("\\000") && difference.theirs == "<Root>";
+        return is_outside ? "name outside ASCII" : is_c_string ? "name with a zero byte" : "";
     }
-    return difference.name == "ip.len" && difference.ours == "0" ? "length 0" : "";
+    if (difference.name == "ip.len") {
+        return difference.ours == "0" ? "length 0" : "";
+    }
+    for (const Trouble& trouble : find_troubles(frame, parts)) {
+        const bool is_inside = difference.place >= trouble.begin && difference.place < trouble.end;
+        const bool is_behind = difference.place >= trouble.begin;
+        const bool is_option = trouble.name.starts_with("option");
+        const bool is_status = difference.name.ends_with(".status");
+        if (is_option && ((is_inside && is_content(difference.name)) ||
+                          (is_behind && is_status && has_home))) { // as source of the pseudo header
+            return trouble.name;
+        }
+    }
+    return {};
 }
 
 // tshark takes the destination from a source route (RFC 791).
@@ -440,7 +512,14 @@ std::string_view reason_of(ByteView frame, const std::vector<FramePart>& parts, 
         return is_cut(frame, parts, difference.place) ? "checksum of missing bytes" : "";
     }
     if (difference.kind == DifferenceKind::kValue) {
-        return why_other_value(difference);
+        return why_other_value(frame, parts, theirs, difference);
+    }
+    const bool is_service = difference.name == "dns.srv.proto" || difference.name == "dns.srv.name";
+    if (is_service && std::ranges::any_of(theirs, [&](const TsharkField& field) {
+            return field.name == "dns.srv.service" && field.place == difference.place &&
+                   field.show == "<Root>";
+        })) {
+        return "name with a zero byte";
     }
     if (difference.name == "ip.dst" && has_source_route(frame, parts, difference.place)) {
         return "source route";
