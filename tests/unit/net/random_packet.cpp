@@ -105,7 +105,7 @@ class Maker {
         parts_.emplace_back(LayerSpec{protocol, std::move(fields)});
     }
 
-    void payload() { parts_.emplace_back(bytes(1 + below(120))); }
+    void payload() { parts_.emplace_back(bytes(below(120))); }
 
     void ethernet(size_t tunnels) {
         add(Protocol::kEth);
