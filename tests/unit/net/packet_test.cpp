@@ -167,5 +167,46 @@ TEST(Packet, FixDoesNotCountEthernetPadding) {
     EXPECT_EQ(again.wire().bytes(), padded->bytes());
 }
 
+// The highest number of a field of at most 64 bits.
+uint64_t most(const Field& field) {
+    return field.bit_width >= 64 ? UINT64_MAX : (uint64_t{1} << field.bit_width) - 1;
+}
+
+uint64_t as_number(const Packet& packet, const Field& field) {
+    return load_field(packet.header(0).data(), packet.placed(0, field).value_or(field));
+}
+
+TEST(Packet, EveryNumberTakesItsRangeAndNothingAboveIt) {
+    size_t walked = 0;
+    for (const ProtocolLayout& layout : protocols()) {
+        for (const Field& field : layout.fields) {
+            if (field.bit_width == 0 || field.bit_width > 64) {
+                continue;
+            }
+            const std::string name(field.name);
+            const std::string where = std::string(layout.name) + "." + name;
+            Packet packet = *build_layer(layout.protocol);
+            for (const uint64_t value : {most(field), uint64_t{0}, uint64_t{1}, most(field)}) {
+                ASSERT_TRUE(packet.set(0, name, value)) << where;
+                EXPECT_EQ(as_number(packet, field), value) << where;
+                const auto built = build_layer(layout.protocol, {{name, value}});
+                ASSERT_TRUE(built) << where;
+                EXPECT_EQ(as_number(*built, field), value) << where;
+            }
+            const Status refused = packet.set(0, name, most(field) + 1);
+            ASSERT_FALSE(refused) << where;
+            EXPECT_EQ(refused.error().code, EINVAL) << where;
+            EXPECT_NE(refused.error().message().find(where + ": " + std::to_string(most(field) + 1) +
+                                                     " is out of range 0.." + std::to_string(most(field))),
+                      std::string::npos)
+                << refused.error().message();
+            EXPECT_FALSE(build_layer(layout.protocol, {{name, most(field) + 1}})) << where;
+            EXPECT_EQ(as_number(packet, field), most(field)) << where << " after a refusal";
+            walked++;
+        }
+    }
+    EXPECT_GT(walked, 100U);
+}
+
 } // namespace
 } // namespace mimicsh::net
