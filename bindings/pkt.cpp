@@ -572,13 +572,14 @@ void push_builders(lua_State* L) {
         }
         std::string rows; // as comments of the example
         for (const auto& field : layout.fields) {
-            rows += "\n-- " + std::string(field.name) + ": " + field_line(layout.protocol, field);
+            rows += "\n-- " + std::string(field.name) + ": " + std::string(field.meaning) + "; " +
+                    field_line(layout.protocol, field);
         }
         lua_pushinteger(L, static_cast<int>(layout.protocol));
         lua_pushcclosure(L, &guard<&build>, 1);
         set_doc(L, "pkt." + name,
-                "pkt." + name + "{field=value, ...} -> packet\n" + std::string(layout.title) +
-                    ": a header with defaults and these fields (" + fields +
+                "pkt." + name + "{field=value, ...} -> packet\n" + std::string(layout.title) + " (" +
+                    std::string(layout.source) + "): a header with defaults and these fields (" + fields +
                     "); headers and payloads are stacked with /.\nlocal p = pkt." + name + "{}" + rows);
         lua_setfield(L, -2, name.c_str());
     }

@@ -81,7 +81,8 @@ struct Field {
     /// Bit offset of the flag that says whether the field is there; -1: always. Such fields lie behind the
     /// minimal header one behind the other; bit_offset counts as if all of them were there.
     int8_t presence = -1;
-    uint8_t section = 0; ///< of kRecords and kRecordCount: which one, from 0
+    uint8_t section = 0;           ///< of kRecords and kRecordCount: which one, from 0
+    std::string_view meaning = {}; ///< in a few words, for help
 };
 
 /// One kind of option inside a kOptions field.
@@ -107,8 +108,9 @@ enum class ChecksumRule : uint8_t {
 
 struct ProtocolLayout {
     Protocol protocol;
-    std::string_view name;  ///< as in Lua: pkt.ip
-    std::string_view title; ///< for people: "Internet Protocol version 4"
+    std::string_view name;   ///< as in Lua: pkt.ip
+    std::string_view title;  ///< for people: "Internet Protocol version 4"
+    std::string_view source; ///< what defines the header: "RFC 791 section 3.1"
     std::span<const Field> fields;
     uint16_t header_minimum; ///< bytes
     /// The header's size by its contents, 0 where the bytes cannot be this protocol; null: by fields.

@@ -275,7 +275,7 @@ core.completions.typed = {
 }
 
 core.completions.packet = {
-    method_names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "diff", "matches" },
+    method_names = { "show", "wire", "copy", "hex", "code", "fix", "bytes", "byte", "pad", "diff", "matches" },
     names = function(packet)
         local names = {}
         for name, build in next, require "pkt" do

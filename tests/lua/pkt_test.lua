@@ -55,6 +55,14 @@ test.case("copies are independent and compare by bytes", function()
     test.eq({ diff[1].layer, diff[1].field, diff[1].before, diff[1].after }, { "ip", "ttl", "5", "6" })
 end)
 
+test.case("padding stays behind the end, in code() too", function()
+    local p = (pkt.eth{} / pkt.ip{} / pkt.udp{} / "hi"):pad "\0\0\1"
+    test.eq({ p.payload, p.padding, p.ip.len }, { "hi", "\0\0\1", 30 })
+    test.eq(p:code(), '(pkt.eth{}/pkt.ip{}/pkt.udp{}/"hi"):pad("\\000\\000\\001")')
+    test.eq(assert(loadstring("local pkt = ...; return " .. p:code()))(pkt):bytes(), p:bytes())
+    test.raises(function() pkt.vxlan{}:pad "x" end, "no header of the packet says where its payload ends")
+end)
+
 test.case("GRE and VXLAN stack, parse and rebuild; optional fields come and go", function()
     local p = pkt.eth{} / pkt.ip{} / pkt.udp{} / pkt.vxlan{ vni = 7 } / pkt.eth{} / pkt.ip{} / pkt.gre{ key = 5 }
         / pkt.ip6{} / pkt.udp{ dport = 9 } / "x"

@@ -145,5 +145,15 @@ TEST(Layout, EveryFieldIsInTheDocumentation) {
     }
 }
 
+TEST(Layout, EveryFieldHasAMeaningAndEveryHeaderASource) {
+    for (const ProtocolLayout& layout : protocols()) {
+        EXPECT_TRUE(layout.source.starts_with("RFC ") || layout.source.starts_with("IEEE ")) << layout.name;
+        for (const Field& field : layout.fields) {
+            EXPECT_GE(field.meaning.size(), 4U) << layout.name << "." << field.name;
+            EXPECT_LE(field.meaning.size(), 60U) << layout.name << "." << field.name;
+        }
+    }
+}
+
 } // namespace
 } // namespace mimicsh::net
