@@ -209,13 +209,15 @@ Error error_at(const Source& source, size_t byte, const std::string& reason, std
 /// Errors of the code generator stand at the function; the instruction's place is in a note of theirs.
 std::optional<size_t> exact_place(const Source& source, const std::vector<std::string_view>& lines,
                                   size_t from) {
-    const std::string mark =
-        ": note: could not determine the original source location for " + source.origin + ":";
+    constexpr std::string_view kMark = ": note: could not determine the original source location for ";
+    // clang may name the file by another path than the #line does.
+    const std::string file = source.origin.substr(source.origin.rfind('/') + 1) + ":";
     for (size_t i = from; i < lines.size() && !has(lines[i], ": error: "); ++i) {
-        const size_t at = lines[i].find(mark);
+        const size_t at = lines[i].find(kMark);
+        const size_t name = at == std::string_view::npos ? at : lines[i].find(file, at + kMark.size());
         uint32_t line = 0, column = 0;
-        if (at == std::string_view::npos ||
-            std::sscanf(std::string(lines[i].substr(at + mark.size())).c_str(), "%u:%u", &line, &column) !=
+        if (name == std::string_view::npos ||
+            std::sscanf(std::string(lines[i].substr(name + file.size())).c_str(), "%u:%u", &line, &column) !=
                 2 ||
             line < source.first_line || column == 0) {
             continue;
