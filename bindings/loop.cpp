@@ -115,6 +115,9 @@ Loop::~Loop() {
     }
     blocked_.clear();
     current_.reset();
+    for (const auto& end : endings_) {
+        end();
+    }
     // Handles whose owners are gone close themselves; what is still open was left by a program that ended
     // early.
     uv_walk(

@@ -121,6 +121,8 @@ class Loop {
     void catch_signals(void (*second)());
     /// The next ^C counts as a first one: what the last one was for is over.
     static void forget_interrupt();
+    /// Calls `fn` when the loop ends, while the state is still open: for what would keep itself alive.
+    void on_end(std::function<void()> fn) { endings_.push_back(std::move(fn)); }
     /// Raises "timed out" in whatever runs after that many seconds, and leaves with 142 two seconds later.
     void set_timeout(double seconds);
     [[nodiscard]] bool timed_out() const;
@@ -139,6 +141,7 @@ class Loop {
 
     lua_State* L_;
     uv_loop_t uv_;
+    std::vector<std::function<void()>> endings_;
     std::unique_ptr<uv_async_t> wakeup_;
     std::unordered_map<Alarm*, std::unique_ptr<Alarm>> alarms_;
     std::deque<std::shared_ptr<Task>> ready_;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <string>
 
 #include "bindings/loop.h"
@@ -129,24 +130,36 @@ std::string seconds_text(uint64_t milliseconds) {
 
 } // namespace
 
+namespace {
+
+/// Calls `visit` with each timer of scripts that is armed. The loop knows which handles are, and theirs is
+/// the only callback of this kind.
+void each_armed(uv_loop_t* loop, std::function<void(uv_timer_t*)> visit) {
+    uv_walk(
+        loop,
+        [](uv_handle_t* handle, void* data) {
+            auto* timer = reinterpret_cast<uv_timer_t*>(handle);
+            if (uv_handle_get_type(handle) == UV_TIMER && uv_is_active(handle) != 0 &&
+                timer->timer_cb == &fire) {
+                (*static_cast<std::function<void(uv_timer_t*)>*>(data))(timer);
+            }
+        },
+        &visit);
+}
+
+} // namespace
+
 void append_timers(lua_State* L) {
-    // The loop knows which handles are armed, and theirs is the only callback of this kind.
-    const auto append = [](uv_handle_t* handle, void* lua) {
-        auto* timer = reinterpret_cast<uv_timer_t*>(handle);
-        if (uv_handle_get_type(handle) != UV_TIMER || uv_is_active(handle) == 0 || timer->timer_cb != &fire) {
-            return;
-        }
-        auto* to = static_cast<lua_State*>(lua);
+    each_armed(Loop::of(L).uv(), [L](uv_timer_t* timer) {
         const uint64_t period = uv_timer_get_repeat(timer);
-        lua_createtable(to, 0, 2);
-        push_string(to, period > 0 ? "timer.every" : "timer.after");
-        lua_setfield(to, -2, "task");
-        push_string(to, (period > 0 ? "every " + seconds_text(period) + ", again in " : std::string("in ")) +
-                            seconds_text(uv_timer_get_due_in(timer)));
-        lua_setfield(to, -2, "state");
-        lua_rawseti(to, -2, static_cast<int>(lua_objlen(to, -2)) + 1);
-    };
-    uv_walk(Loop::of(L).uv(), append, L);
+        lua_createtable(L, 0, 2);
+        push_string(L, period > 0 ? "timer.every" : "timer.after");
+        lua_setfield(L, -2, "task");
+        push_string(L, (period > 0 ? "every " + seconds_text(period) + ", again in " : std::string("in ")) +
+                           seconds_text(uv_timer_get_due_in(timer)));
+        lua_setfield(L, -2, "state");
+        lua_rawseti(L, -2, static_cast<int>(lua_objlen(L, -2)) + 1);
+    });
 }
 
 void open_timer(lua_State* L) {
@@ -156,6 +169,13 @@ void open_timer(lua_State* L) {
     lua_pop(L, 2);
     lua_newtable(L);
     set_functions(L, "timer.", kTimer);
+    Loop& loop = Loop::of(L);
+    loop.on_end([&loop] {
+        each_armed(loop.uv(), [](uv_timer_t* timer) {
+            const auto keep = static_cast<Timer*>(timer->data)->self;
+            keep->stop();
+        });
+    });
 }
 
 } // namespace mimicsh::lua
