@@ -58,7 +58,7 @@ struct SourceLine {
 
 struct LinkOptions {
     std::shared_ptr<const Btf>
-        kernel_btf; ///< types that CO-RE resolves against; null = a program that needs it fails
+        kernel_btf;         ///< types that CO-RE resolves against; null = a program that needs it fails
     bool validated = false; ///< the caller has called `validate` for the object: once for all its programs
 };
 
