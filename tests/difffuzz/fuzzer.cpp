@@ -187,7 +187,7 @@ std::string Fuzzer::rate() const {
         text.data(), text.size(),
         "rate: %.0f programs/s over %.1f s, %.0f per second of processor time; kernel %.0f %% (load %.0f, "
         "runs %.0f, maps %.0f), ours "
-        "%.0f %% (generate %.0f, align %.0f, vm load %.0f, vm runs %.0f, vm maps %.0f, compare %.0f)%s\n",
+        "%.1f %% (generate %.0f, align %.0f, vm load %.0f, vm runs %.0f, vm maps %.0f, compare %.0f)%s\n",
         programs / all * 1e9, all * 1e-9, programs / static_cast<double>(cpu_ns() - cpu_began_) * 1e9, kernel,
         share(theirs.load), share(theirs.run), share(theirs.maps), 100 - kernel, share(generate_ns_),
         share(align_ns_), share(ours.load), share(ours.run), share(ours.maps), share(compare_ns_),
