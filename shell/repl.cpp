@@ -247,7 +247,6 @@ bool Repl::is_line_over() const {
 }
 
 Repl::Read Repl::read_line(std::string& line) {
-    Loop::forget_interrupt();
     if (input_->take(line)) {
         return Read::Line;
     }
@@ -395,6 +394,7 @@ int Repl::run_lines() {
     int number = 0;
     int first = 1;
     while (true) {
+        Loop::forget_interrupt(); // before the prompt: what is typed at the sight of it is no second ^C
         if (is_terminal_) {
             std::fputs(statement.empty() ? "mimicsh> " : "     ..> ", stdout);
             std::fflush(stdout);
