@@ -205,6 +205,15 @@ class Decoder {
         return refuse(slot, EINVAL, what + " " + since_text(since, options_.kernel));
     }
 
+    [[nodiscard]] bool lacks_license() const {
+        return options_.mode == Mode::Strict && !is_gpl_compatible(program_.object->license);
+    }
+
+    [[nodiscard]] Error refuse_unlicensed(uint32_t slot, const std::string& what) const {
+        return refuse(slot, EINVAL, what + " wants a GPL-compatible licence of the program",
+                      R"(declare it: char LICENSE[] SEC("license") = "GPL")");
+    }
+
     /// The implementation of a kernel function that the chosen kernel has.
     [[nodiscard]] HelperFn kfunc(const std::string& name) const {
         return is_later(since_kfunc(name)) ? nullptr : kfunc_function(name);
@@ -471,6 +480,9 @@ class Decoder {
         }
         const std::string& name = program_.object->externs[ref->target].name;
         HelperFn function = kfunc(name);
+        if (function != nullptr && lacks_license()) {
+            return refuse_unlicensed(slot, "kernel function " + name);
+        }
         if (function == nullptr && program_.object->externs[ref->target].is_weak) {
             function = missing_kfunc;
         }
@@ -520,6 +532,9 @@ class Decoder {
             return refuse(slot, EINVAL,
                           name() + " cannot be called from " + std::string(abi::name(program_.spec.type)) +
                               " programs");
+        }
+        if (helper_wants_gpl(id) && lacks_license()) {
+            return refuse_unlicensed(slot, name());
         }
         if (const KernelVersion since = since_helper(program_.spec.type, id); is_later(since)) {
             return refuse_later(

@@ -357,6 +357,19 @@ bool helper_allowed(abi::ProgType type, uint32_t id) {
     return row != kCallable.end() && id < abi::kHelperCount && (row->helpers[id / 64] >> (id % 64) & 1) != 0;
 }
 
+bool helper_wants_gpl(uint32_t id) {
+    constexpr std::array kIds{6u,   22u,  25u,  35u,  55u,  69u,  100u, 110u, 112u,
+                              113u, 114u, 115u, 158u, 163u, 165u, 169u, 170u, 171u,
+                              172u, 175u, 176u, 177u, 191u, 204u, 205u, 206u, 207u};
+    return std::ranges::binary_search(kIds, id);
+}
+
+bool is_gpl_compatible(std::string_view license) {
+    constexpr std::array<std::string_view, 6> kCompatible{
+        "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
+    return std::ranges::find(kCompatible, license) != kCompatible.end();
+}
+
 /// check_map_func_compatibility (kernel/bpf/verifier.c), for the types and helpers that are emulated.
 bool helper_takes_map(uint32_t id, abi::MapType type) {
     using abi::MapType;

@@ -42,6 +42,11 @@ struct MapRow {
 [[nodiscard]] uint64_t helper_in_register(Machine& machine, const uint64_t* args);
 /// Whether the kernel lets a privileged GPL program of this type call the helper (Linux 6.18, measured).
 [[nodiscard]] bool helper_allowed(abi::ProgType type, uint32_t id);
+/// Whether the kernel wants a GPL-compatible licence of a program that calls the helper (gpl_only of struct
+/// bpf_func_proto; Linux 6.18, measured).
+[[nodiscard]] bool helper_wants_gpl(uint32_t id);
+/// license_is_gpl_compatible in the kernel's include/linux/license.h.
+[[nodiscard]] bool is_gpl_compatible(std::string_view license);
 /// Whether the kernel lets the helper be called on maps of this type; true for helpers that take no map.
 [[nodiscard]] bool helper_takes_map(uint32_t id, abi::MapType type);
 /// Why a helper that is not emulated has no place here; empty when it only has not been built.

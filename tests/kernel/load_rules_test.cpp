@@ -4,6 +4,7 @@
 #include <array>
 
 #include "tests/kernel/parity.h"
+#include "vm/support.h"
 
 namespace mimicsh::test {
 
@@ -74,6 +75,68 @@ TEST_F(LoadRules, FramesAreRoundedUpTogether) {
     }
     EXPECT_GE(accepted, 20u);
     EXPECT_LE(accepted, 70u);
+}
+
+/// Whether the two targets name the licence as what is wrong.
+std::pair<bool, bool> blame_license(const std::shared_ptr<const Object>& object) {
+    const auto here = vm::make_target()->load(object, {});
+    const auto there = kernel_target()->load(object, {});
+    return {!here && here.error().message().find("GPL-compatible licence") != std::string::npos,
+            !there && there.error().log.find("GPL") != std::string::npos};
+}
+
+TEST_F(LoadRules, HelpersThatWantALicense) {
+    size_t wanting = 0;
+    for (const ProgType type : {ProgType::Xdp, ProgType::SchedCls, ProgType::SocketFilter,
+                                ProgType::CgroupSkb, ProgType::LwtXmit, ProgType::FlowDissector}) {
+        for (uint32_t id = 1; id < abi::kHelperCount; ++id) {
+            if (!vm::helper_allowed(type, id)) {
+                continue;
+            }
+            RawObject raw;
+            raw.object.license = "Proprietary";
+            raw.object.functions.front().spec =
+                ProgramSpec{type, usual_attach_type(type).value_or(abi::AttachType::None), 0, {}};
+            raw.add({call(static_cast<int>(id)), mov(0, 0), exit_insn()});
+            const auto [here, there] = blame_license(raw.share());
+            EXPECT_EQ(here, there) << abi::name(type) << " bpf_" << abi::helper_name(id);
+            wanting += there ? 1 : 0;
+        }
+    }
+    EXPECT_GE(wanting, 80u);
+}
+
+TEST_F(LoadRules, LicensesThatCountAsGpl) {
+    constexpr std::string_view kSource = R"(
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+SEC("xdp") int helper(struct xdp_md *ctx) { char text[] = "x"; bpf_trace_printk(text, 2); return 2; }
+SEC("xdp") int kfunc(struct xdp_md *ctx) { bpf_rcu_read_lock(); bpf_rcu_read_unlock(); return 2; }
+SEC("xdp") int neither(struct xdp_md *ctx) { return 2; }
+)";
+    const auto compiled = compile_text(std::string(kPrelude) + std::string(kSource));
+    ASSERT_NE(compiled, nullptr);
+    for (const auto& [license, counts] : {std::pair{"GPL", true},
+                                          {"GPL v2", true},
+                                          {"GPL and additional rights", true},
+                                          {"Dual BSD/GPL", true},
+                                          {"Dual MIT/GPL", true},
+                                          {"Dual MPL/GPL", true},
+                                          {"gpl", false},
+                                          {"GPL-2.0", false},
+                                          {"GPL v3", false},
+                                          {"MIT", false},
+                                          {"", false}}) {
+        for (const std::string_view name : {"helper", "kfunc", "neither"}) {
+            Object object = *compiled;
+            object.license = license;
+            std::erase_if(object.functions, [&](const Function& one) { return one.name != name; });
+            const bool blamed = !counts && name != "neither";
+            EXPECT_EQ(blame_license(std::make_shared<const Object>(std::move(object))),
+                      (std::pair{blamed, blamed}))
+                << license << ", " << name;
+        }
+    }
 }
 
 /// A program that returns what one packet load gives.

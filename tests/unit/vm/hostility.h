@@ -14,7 +14,8 @@ namespace mimicsh::test {
 class Hostility : public ::testing::Test {
   protected:
     Expected<std::unique_ptr<Instance>> load(const std::string& text) {
-        auto object = compile_text(std::string(kPrelude) + text);
+        auto object =
+            compile_text(std::string(kPrelude) + text + "char LICENSE[] SEC(\"license\") = \"GPL\";\n");
         if (object == nullptr) {
             return Error{EINVAL, "compile", "", {}, {}};
         }
