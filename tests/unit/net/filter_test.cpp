@@ -74,6 +74,7 @@ TEST(Filter, LinkTypesWithoutFiltersSaySo) {
     constexpr uint32_t kUser0 = 147;
     const auto right = PacketFilter::compile("udp port 53", kUser0);
     ASSERT_FALSE(right);
+    // libpcap's own words for a link type that it has no filters for.
     EXPECT_EQ(right.error().text, "filter:1:1: DLT 147 link-layer type filtering not implemented");
     const auto wrong = PacketFilter::compile("udp prot 53", kUser0);
     ASSERT_FALSE(wrong);
