@@ -3,7 +3,10 @@
 #include "tests/difffuzz/function_builder.h"
 
 #include <algorithm>
+#include <bit>
+#include <cassert>
 #include <string>
+#include <utility>
 
 namespace mimicsh::difffuzz {
 
@@ -11,34 +14,18 @@ using test::insn;
 
 namespace {
 
-/// What makes a function a program of the type.
-ProgramSpec program_spec(abi::ProgType type) {
-    return {type, usual_attach_type(type).value_or(abi::AttachType::None), 0, {}};
+Function empty_program(abi::ProgType type) {
+    Function made;
+    made.name = "main";
+    made.spec = {type, usual_attach_type(type).value_or(abi::AttachType::None), 0, {}};
+    made.section = section_of_spec(*made.spec);
+    return made;
 }
 
 constexpr std::array kCompares{op::kJeq,  op::kJne,  op::kJgt,  op::kJge,  op::kJlt, op::kJle,
                                op::kJset, op::kJsgt, op::kJsge, op::kJslt, op::kJsle};
 
 } // namespace
-
-State meet(const State& a, const State& b) {
-    State both;
-    const auto common = [](const Place& x, const Place& y) {
-        if (x.kind != y.kind) {
-            return Place{};
-        }
-        return Place{x.kind, std::max(x.low, y.low), std::min(x.high, y.high), x.aligned && y.aligned};
-    };
-    for (size_t i = 0; i < both.regs.size(); ++i) {
-        both.regs[i] = common(a.regs[i], b.regs[i]);
-    }
-    for (size_t i = 0; i < both.slots.size(); ++i) {
-        both.slots[i].spilled = common(a.slots[i].spilled, b.slots[i].spilled);
-        both.slots[i].written = a.slots[i].written & b.slots[i].written;
-        both.slots[i].busy = a.slots[i].busy;
-    }
-    return both;
-}
 
 uint32_t Draft::map_index(MapId id) {
     const auto found = std::ranges::find(result.maps, id);
@@ -62,14 +49,16 @@ uint32_t Draft::extern_index(const char* kfunc) {
 
 FunctionBuilder::FunctionBuilder(Draft& draft, Role role, uint32_t index)
     : draft_(draft), rng_(draft.rng), role_(role), index_(index) {
-    function_.name = role == Role::Program ? "main" : "f" + std::to_string(index);
-    function_.section = ".text";
-    function_.is_global = role == Role::Program;
-    function_.btf_id = pool_types().functions[index];
+    static const std::array<Function, 2> kPrograms{empty_program(abi::ProgType::Xdp),
+                                                   empty_program(abi::ProgType::SchedCls)};
     if (role == Role::Program) {
-        function_.spec = program_spec(draft.result.type);
-        function_.section = section_of_spec(*function_.spec);
+        function_ = kPrograms[draft.on_skb() ? 1 : 0];
+    } else {
+        function_.name = {'f', static_cast<char>('0' + index)};
+        function_.section = ".text";
+        function_.is_global = false;
     }
+    function_.btf_id = pool_types().functions[index];
 }
 
 void FunctionBuilder::build(uint32_t length) {
@@ -158,7 +147,7 @@ void FunctionBuilder::begin() {
     }
     slots_ = rng_.between(1, 4);
     const Signature& signature = draft_.signatures[index_];
-    for (size_t i = 0; i < signature.args.size(); ++i) {
+    for (size_t i = 0; i < signature.args.size() && signature.args[i] != Kind::None; ++i) {
         const int reg = static_cast<int>(i) + 1;
         const Kind kind = signature.args[i];
         set(reg, {kind == Kind::Ignored ? Kind::None : kind, 0,
@@ -180,11 +169,10 @@ void FunctionBuilder::finish() {
     if (at(0).kind != Kind::Scalar) {
         emit(test::mov(0, rng_.immediate()));
     }
-    for (int reg = 1; reg < 10; ++reg) {
-        if (at(reg).kind == Kind::Scalar) {
-            emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
-            emit(insn(op::kAlu64 | (rng_.one_in(2) ? op::kXor : op::kAdd) | op::kX, 0, reg, 0, 0));
-        }
+    for (uint32_t regs = state_.having(Kind::Scalar) & ~1u; regs != 0; regs &= regs - 1) {
+        const int reg = std::countr_zero(regs);
+        emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
+        emit(insn(op::kAlu64 | (rng_.one_in(2) ? op::kXor : op::kAdd) | op::kX, 0, reg, 0, 0));
     }
     if (role_ == Role::Callback || role_ == Role::EachCallback) {
         emit(insn(op::kAlu64 | op::kAnd, 0, 0, 0, 1)); // 0 goes on, 1 ends the loop
@@ -195,35 +183,28 @@ void FunctionBuilder::finish() {
 /// Stores every live number in the result map, then folds them into r0, both halves into the low one.
 void FunctionBuilder::finish_program() {
     int out = context_;
-    std::array<bool, 10> is_live{};
-    for (int reg = 0; reg < 10; ++reg) {
-        is_live[static_cast<size_t>(reg)] = at(reg).kind == Kind::Scalar;
-    }
+    const uint32_t live = state_.having(Kind::Scalar);
     load_out(out, 0);
-    for (int reg = 0; reg < 10; ++reg) {
-        if (!is_live[static_cast<size_t>(reg)]) {
-            continue;
-        }
+    for (uint32_t regs = live; regs != 0; regs &= regs - 1) {
+        const int reg = std::countr_zero(regs);
         emit(test::store_reg(op::kDw, out, static_cast<int>(kOutRegs) + 8 * reg, reg));
     }
     if (at(0).kind != Kind::Scalar) {
         emit(test::mov(0, rng_.immediate()));
     }
-    for (int reg = 1; reg < 10; ++reg) {
-        if (is_live[static_cast<size_t>(reg)]) {
-            emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
-            emit(insn(op::kAlu64 | op::kXor | op::kX, 0, reg, 0, 0));
-        }
+    for (uint32_t regs = live & ~1u; regs != 0; regs &= regs - 1) {
+        emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
+        emit(insn(op::kAlu64 | op::kXor | op::kX, 0, std::countr_zero(regs), 0, 0));
     }
     const int word = out == 9 ? 8 : 9;
-    for (int slot = 0; slot < std::min(slots_, static_cast<int>(kOutStackWords)); ++slot) {
-        const Slot& from = state_.slots[static_cast<size_t>(slot)];
-        if (from.spilled.kind == Kind::None && from.written == 0xff && !from.busy) {
-            emit(test::load(op::kDw, word, 10, slot_offset(slot)));
-            emit(test::store_reg(op::kDw, out, static_cast<int>(kOutStack) + 8 * slot, word));
-            emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
-            emit(insn(op::kAlu64 | op::kAdd | op::kX, 0, word, 0, 0));
-        }
+    const int shown = std::min(slots_, static_cast<int>(kOutStackWords));
+    uint32_t slots = state_.numbers(0xff) & ((1u << shown) - 1);
+    for (; slots != 0; slots &= slots - 1) {
+        const int slot = std::countr_zero(slots);
+        emit(test::load(op::kDw, word, 10, slot_offset(slot)));
+        emit(test::store_reg(op::kDw, out, static_cast<int>(kOutStack) + 8 * slot, word));
+        emit(insn(op::kAlu64 | op::kMul, 0, 0, 0, rng_.immediate() | 1));
+        emit(insn(op::kAlu64 | op::kAdd | op::kX, 0, word, 0, 0));
     }
     emit(test::load(op::kDw, word, out, static_cast<int>(kOutEnds)));
     emit(test::add(word, 1));
@@ -259,39 +240,32 @@ void FunctionBuilder::early_exits() {
 
 // -- Registers --
 
-bool FunctionBuilder::writable(int reg, bool for_pointer) const {
+/// Registers that may be written, by bit.
+uint32_t FunctionBuilder::writable(bool for_pointer) const {
+    constexpr uint32_t kAll = 0x3ff, kSaved = 0x3c0;
     // What a loop's head knows about r6-r9 must hold when it is reached again.
-    const bool kept = loops_ > 0 && reg >= 6 && (for_pointer || at(reg).kind > Kind::Scalar);
-    return (pinned_ >> reg & 1) == 0 && !kept;
+    const uint32_t kept = loops_ == 0 ? 0 : for_pointer ? kSaved : kSaved & state_.pointers();
+    return kAll & ~(pinned_ | kept);
 }
 
 /// A register that may be written; none that `without` has a bit for.
 int FunctionBuilder::any_target(bool for_pointer, uint32_t without) {
+    const uint32_t allowed = writable(for_pointer) & ~without;
+    const uint32_t pointers = state_.pointers();
     // Live pointers are worth keeping for a while.
     for (int attempt = 0; attempt < 24; ++attempt) {
         const int reg = rng_.between(0, 9);
-        const bool spare = at(reg).kind > Kind::Scalar && attempt < 6 && !rng_.one_in(4);
-        if (writable(reg, for_pointer) && (without >> reg & 1) == 0 && !spare) {
+        const bool spare = (pointers >> reg & 1) != 0 && attempt < 6 && !rng_.one_in(4);
+        if ((allowed >> reg & 1) != 0 && !spare) {
             return reg;
         }
     }
-    for (int reg = 0; reg < 6; ++reg) {
-        if ((without >> reg & 1) == 0) {
-            return reg;
-        }
-    }
-    return 0;
+    return std::countr_one(without & 0x3f) % 6;
 }
 
 int FunctionBuilder::find(Kind kind, uint32_t without) {
     const int first = rng_.between(0, 9);
-    for (int i = 0; i < 10; ++i) {
-        const int reg = (first + i) % 10;
-        if (at(reg).kind == kind && (without >> reg & 1) == 0) {
-            return reg;
-        }
-    }
-    return -1;
+    return first_from(state_.having(kind) & ~without, first, 10);
 }
 
 /// A register with a number in it; makes one when there is none.
@@ -305,22 +279,8 @@ int FunctionBuilder::scalar() {
 }
 
 void FunctionBuilder::forget_caller_saved() {
-    for (int reg = 1; reg <= 5; ++reg) {
-        set(reg, {});
-    }
+    state_.forget(0x3e);
     set(0, {Kind::Scalar});
-}
-
-void FunctionBuilder::forget_packet() {
-    const auto is_packet = [](const Place& place) {
-        return place.kind == Kind::Packet || place.kind == Kind::PacketEnd;
-    };
-    for (Place& place : state_.regs) {
-        place = is_packet(place) ? Place{} : place;
-    }
-    for (Slot& slot : state_.slots) {
-        slot.spilled = is_packet(slot.spilled) ? Place{} : slot.spilled;
-    }
 }
 
 // -- Statements --
@@ -340,17 +300,20 @@ void FunctionBuilder::statement() {
         Choice{3, &FunctionBuilder::helper_call},     Choice{3, &FunctionBuilder::more_call},
         Choice{2, &FunctionBuilder::packet_length},   Choice{4, &FunctionBuilder::local_call},
         Choice{2, &FunctionBuilder::loop_call},       Choice{10, &FunctionBuilder::move},
-        Choice{1, &FunctionBuilder::either_access},
+        Choice{1, &FunctionBuilder::either_access},   Choice{53, &FunctionBuilder::alu},
     };
-    constexpr uint32_t kAll = 128;
-    uint32_t at = rng_.below(kAll);
-    for (const Choice& choice : kChoices) {
-        if (at < choice.weight) {
-            return (this->*choice.make)();
+    static constexpr auto kTable = [] { // by what is drawn
+        std::array<uint8_t, 128> table{};
+        size_t at = 0;
+        for (uint8_t i = 0; i < kChoices.size(); ++i) {
+            for (uint32_t weight = kChoices[i].weight; weight > 0; --weight) {
+                table[at++] = i;
+            }
         }
-        at -= choice.weight;
-    }
-    alu();
+        assert(at == table.size());
+        return table;
+    }();
+    (this->*kChoices[rng_.pick(kTable)].make)();
 }
 
 /// A new number in any register.
@@ -455,12 +418,11 @@ void FunctionBuilder::branch() {
     ++nesting_;
     const uint32_t over = here();
     compare(dst);
-    const State before = state_;
+    State other = state_;
     for (int i = rng_.between(1, 5); i > 0; --i) {
         statement();
     }
-    const State after = state_;
-    state_ = before;
+    std::swap(state_, other);
     if (rng_.one_in(3)) {
         const uint32_t skip = here();
         emit(rng_.one_in(3) ? insn(op::kJmp32 | op::kJa, 0, 0, 0, 0) : test::jump(0));
@@ -472,15 +434,13 @@ void FunctionBuilder::branch() {
     } else {
         land(over);
     }
-    state_ = meet(state_, after);
+    state_.meet(other);
     --nesting_;
 }
 
 /// What is not there whenever the head is reached is forgotten: caller-saved registers.
 void FunctionBuilder::prepare_loop() {
-    for (int reg = 0; reg <= 5; ++reg) {
-        set(reg, {});
-    }
+    state_.forget(0x3f);
     draft_.note(Feature::Loop);
 }
 
@@ -545,7 +505,7 @@ void FunctionBuilder::may_goto_loop() {
     emit(test::jump(static_cast<int>(head) - static_cast<int>(here()) - 1));
     land(head);
     land(out);
-    state_ = meet(state_, at_head);
+    state_.meet(at_head);
     --nesting_;
     --loops_;
 }

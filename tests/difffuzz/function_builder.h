@@ -1,56 +1,23 @@
 // SPDX-License-Identifier: MIT
-// One function under construction: what every register and stack slot holds, and the statements that keep it
-// well-typed.
+// One function under construction: the statements that keep it well-typed.
 #pragma once
 
-#include <optional>
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "tests/difffuzz/generate.h"
 #include "tests/difffuzz/rng.h"
+#include "tests/difffuzz/state.h"
 #include "tests/unit/vm/raw.h"
 
 namespace mimicsh::difffuzz {
 
-enum class Kind : uint8_t {
-    None,      ///< not to be read
-    Scalar,    ///<
-    Context,   ///< the context, unmoved
-    Packet,    ///< [low, high) from here is proven
-    PacketEnd, ///<
-    Value,     ///< map value, [low, high) from here is inside
-    Words,     ///< somebody else's stack: whole 8-byte words, initialised, in [low, high)
-    Ignored,   ///< argument that is not looked at
-};
-
-struct Place {
-    Kind kind = Kind::None;
-    int32_t low = 0;
-    int32_t high = 0;
-    bool aligned = true; ///< address a multiple of 8, as atomics and stacks ask for
-    friend bool operator==(const Place&, const Place&) = default;
-};
-
-/// Eight bytes of the own stack.
-struct Slot {
-    Place spilled;       ///< kind None: `written` says which bytes are numbers
-    uint8_t written = 0; ///< bit by byte
-    bool busy = false;   ///< holds an iterator
-};
-
-inline constexpr int kMaxSlots = 14;
-
-struct State {
-    std::array<Place, 10> regs;
-    std::array<Slot, kMaxSlots> slots;
-};
-/// What holds on both of two paths.
-[[nodiscard]] State meet(const State& a, const State& b);
-
 /// What a subprogram takes in r1 and onwards.
 struct Signature {
-    std::vector<Kind> args; ///< Scalar, Context or Words (two of them)
+    std::array<Kind, 5> args{}; ///< None behind the last; Scalar, Context or Words (two of them)
     bool moves_packet = false;
+    [[nodiscard]] bool has(Kind kind) const { return std::ranges::find(args, kind) != args.end(); }
 };
 
 /// What the functions of one program share.
@@ -101,14 +68,17 @@ class FunctionBuilder {
     void early_exits();
 
     // -- Registers --
-    [[nodiscard]] bool writable(int reg, bool for_pointer = false) const;
+    [[nodiscard]] uint32_t writable(bool for_pointer) const;
+    [[nodiscard]] bool writable(int reg, bool for_pointer = false) const {
+        return (writable(for_pointer) >> reg & 1) != 0;
+    }
     [[nodiscard]] int any_target(bool for_pointer = false, uint32_t without = 0);
     [[nodiscard]] int find(Kind kind, uint32_t without = 0);
     [[nodiscard]] int scalar();
-    void set(int reg, Place place) { state_.regs[static_cast<size_t>(reg)] = place; }
-    [[nodiscard]] const Place& at(int reg) const { return state_.regs[static_cast<size_t>(reg)]; }
+    void set(int reg, const Place& place) { state_.set(reg, place); }
+    [[nodiscard]] const Place& at(int reg) const { return state_.at(reg); }
     void forget_caller_saved();
-    void forget_packet();
+    void forget_packet() { state_.forget_packet(); }
 
     // -- Statements --
     void statement();
@@ -136,7 +106,11 @@ class FunctionBuilder {
     void atomic();
     void atomic_at(int base, int32_t offset, bool wide);
     void packet_length();
-    [[nodiscard]] int slot_of(uint8_t mask, bool initialised);
+    [[nodiscard]] int slot_of_numbers(uint8_t mask);
+    [[nodiscard]] int free_slot();
+    [[nodiscard]] uint32_t own_slots() const { return (1u << slots_) - 1; }
+    /// Slots that must stay as they are, by bit: in a loop its head knows of pointers.
+    [[nodiscard]] uint32_t not_free() const { return state_.busy() | (loops_ > 0 ? state_.spilled() : 0); }
     void init_slot(int slot);
     [[nodiscard]] int init_run(int count);
 

@@ -2,7 +2,9 @@
 // From a seed to a case: the functions of a program, its packets.
 #include "tests/difffuzz/generate.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tests/difffuzz/function_builder.h"
 #include "vm/context/sk_buff.h"
@@ -12,6 +14,7 @@ namespace mimicsh::difffuzz {
 namespace {
 
 constexpr uint32_t kMaxSubprograms = 3;
+constexpr size_t kUsualMaps = 8;
 
 /// What stands behind tail calls.
 Function tail_function(const Function& main) {
@@ -47,8 +50,8 @@ void put_headers(Rng& rng, ByteVec& packet) {
 }
 
 /// struct __sk_buff to run with: what a test run takes.
-ByteVec context_of(Rng& rng, size_t length) {
-    ByteVec context(vm::kSkbSize);
+void put_context(Rng& rng, size_t length, ByteVec& context) {
+    context.assign(vm::kSkbSize, 0);
     const auto put = [&](uint32_t offset, auto value) { store(context.data() + offset, value); };
     if (rng.one_in(2)) {
         put(vm::kSkbMark, static_cast<uint32_t>(rng.operand()));
@@ -64,12 +67,10 @@ ByteVec context_of(Rng& rng, size_t length) {
         put(vm::kSkbGsoSize, static_cast<uint32_t>(rng.below(0x10000)));
         put(vm::kSkbHwtstamp, rng.operand());
     }
-    return context;
 }
 
-Input input_of(Rng& rng, abi::ProgType type, uint32_t number) {
+void put_input(Rng& rng, abi::ProgType type, uint32_t number, Input& input) {
     const bool on_skb = type == abi::ProgType::SchedCls;
-    Input input;
     input.meta = rng.one_in(8) && !on_skb ? 4 * rng.below(9) : 0;
     const uint32_t length = number == 0      ? 64
                             : number < 3     ? 180 + rng.below(70)
@@ -77,34 +78,38 @@ Input input_of(Rng& rng, abi::ProgType type, uint32_t number) {
                             : rng.one_in(64) ? 1000 + rng.below(2000)
                                              : 14 + rng.below(180);
     input.packet.resize(input.meta + length);
-    size_t at = 0;
-    for (; at + 8 <= input.packet.size(); at += 8) {
-        store<uint64_t>(input.packet.data() + at, rng.one_in(4) ? rng.operand() : rng.next());
+    uint8_t* at = input.packet.data();
+    uint8_t* const end = at + input.packet.size();
+    for (; end - at >= 8; at += 8) {
+        store<uint64_t>(at, rng.one_in(4) ? rng.operand() : rng.next());
     }
-    for (; at < input.packet.size(); ++at) {
-        input.packet[at] = static_cast<uint8_t>(rng.next());
+    for (; at != end; ++at) {
+        *at = static_cast<uint8_t>(rng.next());
     }
     if (on_skb) {
         put_headers(rng, input.packet);
-        input.context = context_of(rng, input.packet.size());
+        put_context(rng, input.packet.size(), input.context);
+    } else {
+        input.context.clear();
     }
-    return input;
 }
 
 Signature signature_of(Rng& rng) {
     Signature signature;
-    for (uint32_t i = rng.below(5); i > 0; --i) {
-        signature.args.push_back(rng.one_in(4) ? Kind::Words : Kind::Scalar);
+    const uint32_t count = rng.below(5);
+    for (uint32_t i = 0; i < count; ++i) {
+        signature.args[i] = rng.one_in(4) ? Kind::Words : Kind::Scalar;
     }
     if (rng.one_in(2)) {
-        signature.args.insert(signature.args.begin(), Kind::Context);
+        std::shift_right(signature.args.begin(), signature.args.end(), 1);
+        signature.args.front() = Kind::Context;
     }
     return signature;
 }
 
 } // namespace
 
-Case generate(uint64_t seed, const Shape& shape) {
+Case generate(uint64_t seed, const Shape& shape, std::vector<Input> spare) {
     Case made;
     made.seed = seed;
     made.object = std::make_shared<Object>();
@@ -120,6 +125,8 @@ Case generate(uint64_t seed, const Shape& shape) {
         draft.note(Feature::SocketBuffer);
     }
 
+    made.maps.reserve(kUsualMaps);
+    made.object->maps.reserve(kUsualMaps);
     ByteVec& contents = made.object->maps[draft.map_index(MapId::Out)].contents;
     for (uint32_t at = kOutInput; at < kOutProbe; at += 8) {
         store<uint64_t>(contents.data() + at, rng.operand());
@@ -134,6 +141,7 @@ Case generate(uint64_t seed, const Shape& shape) {
         subprograms = std::min(subprograms, 1u);
     }
     draft.signatures.resize(1 + subprograms);
+    made.object->functions.reserve(2 + subprograms); // tail_function's, too
     made.object->functions.resize(1 + subprograms);
     for (uint32_t i = subprograms; i > 0; --i) {
         // The last one may be a callback.
@@ -160,9 +168,10 @@ Case generate(uint64_t seed, const Shape& shape) {
             made.object->maps[i].slots = {{0, draft.map_index(MapId::Inner)}};
         }
     }
-    made.inputs.reserve(shape.packets);
+    made.inputs = std::move(spare);
+    made.inputs.resize(shape.packets);
     for (uint32_t i = 0; i < shape.packets; ++i) {
-        made.inputs.push_back(input_of(rng, made.type, i));
+        put_input(rng, made.type, i, made.inputs[i]);
     }
     return made;
 }

@@ -14,7 +14,8 @@ struct Shape {
     Types types = Types::Mixed; ///< mixed: every third program is a sched_cls one
 };
 
-/// The case of a seed; the same for the same seed and shape on every machine.
-[[nodiscard]] Case generate(uint64_t seed, const Shape& shape);
+/// The case of a seed; the same for the same seed and shape on every machine. `spare`: inputs of a case that
+/// is over, for the sake of their storage.
+[[nodiscard]] Case generate(uint64_t seed, const Shape& shape, std::vector<Input> spare = {});
 
 } // namespace mimicsh::difffuzz

@@ -14,14 +14,11 @@ class Rng {
     explicit Rng(uint64_t seed) : state_(seed) {}
 
     uint64_t next() {
-        state_ += 0x9e3779b97f4a7c15;
-        uint64_t mixed = state_;
-        mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-        mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-        return mixed ^ (mixed >> 31);
+        state_ += kStep;
+        return mixed(state_);
     }
     /// A number in [0, limit); limit must not be 0.
-    uint32_t below(uint32_t limit) { return static_cast<uint32_t>((next() >> 32) * limit >> 32); }
+    uint32_t below(uint32_t limit) { return scaled(next(), limit); }
     /// A number in [low, high].
     int32_t between(int32_t low, int32_t high) {
         return low + static_cast<int32_t>(below(static_cast<uint32_t>(high - low) + 1));
@@ -36,18 +33,34 @@ class Rng {
         return from[below(static_cast<uint32_t>(N))];
     }
 
-    /// A 64-bit operand: half of them at the edges of the widths that instructions work in.
+    /// A 64-bit operand: half of them at the edges of the widths that instructions work in. The same as
+    /// `one_in(2) ? pick(kEdges) : next() >> below(64)`, without a branch that nobody can predict.
     uint64_t operand() {
         static constexpr std::array<uint64_t, 20> kEdges{
             0,          1,          2,          7,           0x7f,
             0x80,       0xff,       0x7fff,     0x8000,      0xffff,
             0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, ~0ull,
             ~0ull - 1,  1ull << 63, ~0ull >> 1, 31,          0xffffffff80000000};
-        return one_in(2) ? pick(kEdges) : next() >> below(64);
+        const uint64_t second = mixed(state_ + 2 * kStep);
+        const uint64_t other = second >> scaled(mixed(state_ + 3 * kStep), 64);
+        const uint64_t edge = kEdges[scaled(second, kEdges.size())];
+        const uint64_t is_edge = scaled(next(), 2) - uint64_t{1}; // a mask
+        state_ += kStep + (kStep & ~is_edge);
+        return (edge & is_edge) | (other & ~is_edge);
     }
     int32_t immediate() { return static_cast<int32_t>(static_cast<uint32_t>(operand())); }
 
   private:
+    static constexpr uint64_t kStep = 0x9e3779b97f4a7c15;
+    static constexpr uint64_t mixed(uint64_t at) {
+        at = (at ^ (at >> 30)) * 0xbf58476d1ce4e5b9;
+        at = (at ^ (at >> 27)) * 0x94d049bb133111eb;
+        return at ^ (at >> 31);
+    }
+    static constexpr uint32_t scaled(uint64_t number, uint32_t limit) {
+        return static_cast<uint32_t>((number >> 32) * limit >> 32);
+    }
+
     uint64_t state_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Statements that call: map helpers, packet helpers, subprograms, bpf_loop, tail calls.
 #include <algorithm>
+#include <bit>
 
 #include "tests/difffuzz/function_builder.h"
 
@@ -48,7 +49,7 @@ void FunctionBuilder::put_key(MapId id, int slot) {
         } else {
             emit(test::store_imm(op::kW, 10, slot_offset(slot) + 4, rng_.between(0, 3)));
         }
-        state_.slots[static_cast<size_t>(slot)] = {{}, 0xff};
+        state_.fill(slot);
         return;
     }
     const MapDef& def = pool_map(id);
@@ -60,7 +61,7 @@ void FunctionBuilder::put_key(MapId id, int slot) {
     } else {
         emit(test::store_imm(op::kDw, 10, slot_offset(slot), rng_.between(0, limit)));
     }
-    state_.slots[static_cast<size_t>(slot)] = {{}, 0xff};
+    state_.fill(slot);
 }
 
 void FunctionBuilder::map_call() {
@@ -102,7 +103,7 @@ void FunctionBuilder::map_call() {
 }
 
 void FunctionBuilder::lookup(MapId id) {
-    const int slot = slot_of(0, false);
+    const int slot = free_slot();
     if (slot < 0 || nesting_ >= 3) {
         return alu();
     }
@@ -138,7 +139,7 @@ void FunctionBuilder::lookup(MapId id) {
     }
     --nesting_;
     land(over);
-    state_ = meet(state_, missing);
+    state_.meet(missing);
 }
 
 /// Reads and writes behind r0, a map value of `size` bytes.
@@ -341,23 +342,23 @@ void FunctionBuilder::local_call() {
     if ((role_ != Role::Program && !rng_.one_in(3)) || (draft_.is_long() && calls_ >= 3)) {
         return alu();
     }
-    std::vector<uint32_t> callable;
+    uint32_t callable = 0; // by bit
     for (uint32_t i = index_ + 1; i < draft_.signatures.size(); ++i) {
         const Signature& signature = draft_.signatures[i];
-        const bool needs_context = std::ranges::count(signature.args, Kind::Context) != 0;
-        const bool needs_words = std::ranges::count(signature.args, Kind::Words) != 0;
-        if (((draft_.callbacks | draft_.each_callbacks) >> i & 1) == 0 && !(needs_context && context_ < 0) &&
-            !(signature.moves_packet && loops_ > 0) && !(needs_words && slots_ < 2)) {
-            callable.push_back(i);
+        if (((draft_.callbacks | draft_.each_callbacks) >> i & 1) == 0 &&
+            !(context_ < 0 && signature.has(Kind::Context)) && !(signature.moves_packet && loops_ > 0) &&
+            !(slots_ < 2 && signature.has(Kind::Words))) {
+            callable |= 1u << i;
         }
     }
-    if (callable.empty()) {
+    if (callable == 0) {
         return alu();
     }
-    const uint32_t callee = callable[rng_.below(static_cast<uint32_t>(callable.size()))];
+    const auto callee =
+        static_cast<uint32_t>(bit_of(callable, rng_.below(static_cast<uint32_t>(std::popcount(callable)))));
     const Signature& signature = draft_.signatures[callee];
     int low = -1;
-    if (std::ranges::count(signature.args, Kind::Words) != 0) {
+    if (signature.has(Kind::Words)) {
         low = init_run(2);
         if (low < 0) {
             return alu();
@@ -365,7 +366,7 @@ void FunctionBuilder::local_call() {
     }
     draft_.note(Feature::LocalCall);
     ++calls_;
-    for (size_t i = 0; i < signature.args.size(); ++i) {
+    for (size_t i = 0; i < signature.args.size() && signature.args[i] != Kind::None; ++i) {
         const int reg = static_cast<int>(i) + 1;
         if (signature.args[i] == Kind::Context) {
             emit(test::mov_reg(reg, context_));

@@ -53,7 +53,7 @@ void FunctionBuilder::container_call() {
 
 /// An array that is the value of another.
 void FunctionBuilder::nested_lookup() {
-    const int slot = slot_of(0, false);
+    const int slot = free_slot();
     if (slot < 0 || nesting_ >= 3) {
         return alu();
     }
@@ -83,7 +83,7 @@ void FunctionBuilder::nested_lookup() {
     --nesting_;
     land(no_map);
     land(no_value);
-    state_ = meet(state_, missing);
+    state_.meet(missing);
 }
 
 /// bpf_for_each_map_elem on arrays, whose order both sides share.
@@ -109,7 +109,7 @@ void FunctionBuilder::each_call() {
 
 /// Reads and writes of a value under its lock.
 void FunctionBuilder::lock_call() {
-    const int slot = slot_of(0, false);
+    const int slot = free_slot();
     const int kept = rng_.between(6, 9);
     if (slot < 0 || nesting_ >= 3 || !writable(kept, true)) {
         return nested_lookup();
@@ -144,7 +144,7 @@ void FunctionBuilder::lock_call() {
     forget_caller_saved();
     set(0, {});
     land(over);
-    state_ = meet(state_, missing);
+    state_.meet(missing);
 }
 
 } // namespace mimicsh::difffuzz

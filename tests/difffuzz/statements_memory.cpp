@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Statements that load and store: stack, packet, map values, the caller's stack; atomics.
 #include <algorithm>
+#include <bit>
 
 #include "tests/difffuzz/function_builder.h"
 
@@ -30,21 +31,16 @@ int bytes_of(int size) {
 
 // -- Stack --
 
-/// A slot of numbers whose bytes in `mask` are written (or any that may be written); -1 = none.
-int FunctionBuilder::slot_of(uint8_t mask, bool initialised) {
+/// A slot of numbers whose bytes in `mask` are written; -1 = none.
+int FunctionBuilder::slot_of_numbers(uint8_t mask) {
     const int first = rng_.between(0, slots_ - 1);
-    for (int i = 0; i < slots_; ++i) {
-        const int slot = (first + i) % slots_;
-        const Slot& candidate = state_.slots[static_cast<size_t>(slot)];
-        const bool pointer = candidate.spilled.kind != Kind::None;
-        if (candidate.busy) {
-            continue;
-        }
-        if (initialised ? !pointer && (candidate.written & mask) == mask : !pointer || loops_ == 0) {
-            return slot;
-        }
-    }
-    return -1;
+    return first_from(state_.numbers(mask) & own_slots(), first, slots_);
+}
+
+/// A slot that may be written; -1 = none.
+int FunctionBuilder::free_slot() {
+    const int first = rng_.between(0, slots_ - 1);
+    return first_from(own_slots() & ~not_free(), first, slots_);
 }
 
 /// Writes all eight bytes of a slot.
@@ -55,7 +51,7 @@ void FunctionBuilder::init_slot(int slot) {
     } else {
         emit(test::store_imm(op::kDw, 10, slot_offset(slot), rng_.immediate()));
     }
-    state_.slots[static_cast<size_t>(slot)] = {{}, 0xff};
+    state_.fill(slot);
 }
 
 /// Makes `count` neighbouring slots of numbers; returns the one with the lowest address, -1 = no room.
@@ -64,15 +60,13 @@ int FunctionBuilder::init_run(int count) {
         return -1;
     }
     const int low = rng_.between(count - 1, slots_ - 1);
-    for (int slot = low; slot > low - count; --slot) {
-        const Slot& old = state_.slots[static_cast<size_t>(slot)];
-        if (old.busy || (loops_ > 0 && old.spilled.kind != Kind::None)) {
-            return -1;
-        }
+    const uint32_t run = ((1u << count) - 1) << (low - count + 1);
+    if ((run & not_free()) != 0) {
+        return -1;
     }
+    const uint32_t ready = state_.numbers(0xff);
     for (int slot = low; slot > low - count; --slot) {
-        const Slot& old = state_.slots[static_cast<size_t>(slot)];
-        if (old.spilled.kind != Kind::None || old.written != 0xff || rng_.one_in(3)) {
+        if ((ready >> slot & 1) == 0 || rng_.one_in(3)) {
             init_slot(slot);
         }
     }
@@ -84,7 +78,7 @@ void FunctionBuilder::stack_access() {
     const int bytes = bytes_of(size);
     const int within = bytes * rng_.between(0, 8 / bytes - 1);
     const auto mask = static_cast<uint8_t>(((1u << bytes) - 1) << within);
-    if (const int slot = slot_of(mask, true); slot >= 0 && rng_.one_in(2)) {
+    if (const int slot = slot_of_numbers(mask); slot >= 0 && rng_.one_in(2)) {
         const int to = any_target();
         const int off = slot_offset(slot) + within;
         if (size != op::kDw && rng_.one_in(3)) {
@@ -97,12 +91,11 @@ void FunctionBuilder::stack_access() {
         set(to, {Kind::Scalar});
         return;
     }
-    const int slot = slot_of(0, false);
+    const int slot = free_slot();
     if (slot < 0) {
         return alu();
     }
-    Slot& to = state_.slots[static_cast<size_t>(slot)];
-    if (to.spilled.kind != Kind::None || rng_.one_in(3)) {
+    if ((state_.spilled() >> slot & 1) != 0 || rng_.one_in(3)) {
         return init_slot(slot);
     }
     const int from = find(Kind::Scalar);
@@ -114,7 +107,7 @@ void FunctionBuilder::stack_access() {
     } else {
         emit(test::store_reg(size, 10, off, from));
     }
-    to.written |= mask;
+    state_.write(slot, mask);
 }
 
 /// A word of an initialised run, the word chosen at run time.
@@ -140,22 +133,19 @@ void FunctionBuilder::stack_variable() {
 
 /// A pointer goes to the stack, or comes back.
 void FunctionBuilder::spill() {
-    for (int slot = 0; slot < slots_; ++slot) {
-        const Place& kept = state_.slots[static_cast<size_t>(slot)].spilled;
-        if (kept.kind != Kind::None) {
-            const int to = any_target(true);
-            emit(test::load(op::kDw, to, 10, slot_offset(slot)));
-            set(to, kept);
-            return;
-        }
+    if (state_.spilled() != 0) {
+        const int slot = std::countr_zero(state_.spilled());
+        const int to = any_target(true);
+        emit(test::load(op::kDw, to, 10, slot_offset(slot)));
+        set(to, state_.spilled(slot));
+        return;
     }
-    const int slot = loops_ > 0 ? -1 : slot_of(0, false);
-    for (int reg = 0; slot >= 0 && reg < 10; ++reg) {
-        if (at(reg).kind > Kind::Scalar) {
-            emit(test::store_reg(op::kDw, 10, slot_offset(slot), reg));
-            state_.slots[static_cast<size_t>(slot)] = {at(reg), 0};
-            return;
-        }
+    const int slot = loops_ > 0 ? -1 : free_slot();
+    if (slot >= 0 && state_.pointers() != 0) {
+        const int reg = std::countr_zero(state_.pointers());
+        emit(test::store_reg(op::kDw, 10, slot_offset(slot), reg));
+        state_.spill(slot, at(reg));
+        return;
     }
     stack_access();
 }
@@ -223,7 +213,7 @@ void FunctionBuilder::guard_packet(int limit, int end, const std::array<std::pai
     }
     --nesting_;
     land(over);
-    state_ = meet(state_, too_short);
+    state_.meet(too_short);
 }
 
 /// A pointer at an offset that only the run knows, checked anew.
@@ -266,19 +256,11 @@ void FunctionBuilder::packet_length() {
 
 void FunctionBuilder::memory_access() {
     (void)scalar();
-    std::array<int, 10> usable{};
-    uint32_t count = 0;
-    for (int reg = 0; reg < 10; ++reg) {
-        const Place& place = at(reg);
-        if ((place.kind == Kind::Packet || place.kind == Kind::Value || place.kind == Kind::Words) &&
-            place.low < place.high) {
-            usable[count++] = reg;
-        }
-    }
-    if (count == 0) {
+    const uint32_t usable = state_.bases();
+    if (usable == 0) {
         return rng_.one_in(2) ? packet_check() : out_access();
     }
-    const int base = usable[rng_.below(count)];
+    const int base = bit_of(usable, rng_.below(static_cast<uint32_t>(std::popcount(usable))));
     if (rng_.one_in(8)) { // a copy at another offset
         const int copy = any_target(true, 1u << base);
         const Place place = at(base);
@@ -391,7 +373,7 @@ void FunctionBuilder::either_access() {
 void FunctionBuilder::atomic() {
     const bool wide = rng_.one_in(2);
     const int half = wide ? 0 : 4 * rng_.between(0, 1);
-    const int slot = slot_of(static_cast<uint8_t>(wide ? 0xff : 0xf << half), true);
+    const int slot = slot_of_numbers(static_cast<uint8_t>(wide ? 0xff : 0xf << half));
     if (slot < 0 || rng_.one_in(3)) {
         const int base = any_target(true, 1);
         load_out(base, kOutInput + 8 * rng_.below(12));

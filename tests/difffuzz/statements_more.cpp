@@ -153,7 +153,7 @@ void FunctionBuilder::dynptr_call() {
     }
     const auto mark = [&](bool busy) {
         for (int slot : {low, low - 1}) {
-            state_.slots[static_cast<size_t>(slot)].busy = busy;
+            state_.set_busy(slot, busy);
         }
     };
     draft_.note(Feature::Dynptr);
@@ -161,8 +161,7 @@ void FunctionBuilder::dynptr_call() {
     if (kind == 0 && held_ == 0) { // a record
         const int words = rng_.between(1, 3);
         const int buffer = slots_ > 3 ? (low + 1 < slots_ ? low + 1 : 0) : -1;
-        if (buffer < 0 || state_.slots[static_cast<size_t>(buffer)].busy ||
-            (loops_ > 0 && state_.slots[static_cast<size_t>(buffer)].spilled.kind != Kind::None)) {
+        if (buffer < 0 || (not_free() >> buffer & 1) != 0) {
             return alu();
         }
         init_slot(buffer);
@@ -225,7 +224,7 @@ void FunctionBuilder::dynptr_call() {
             access(0, at(0));
             --nesting_;
             land(over);
-            state_ = meet(state_, missing);
+            state_.meet(missing);
         }
     }
     forget_caller_saved();
@@ -258,7 +257,7 @@ void FunctionBuilder::iterator_loop() {
     stack_argument(1, slot);
     call_kfunc("bpf_iter_num_new");
     prepare_loop();
-    state_.slots[static_cast<size_t>(slot)].busy = true;
+    state_.set_busy(slot, true);
     ++loops_;
     ++nesting_;
     ++held_;
@@ -284,7 +283,7 @@ void FunctionBuilder::iterator_loop() {
     call_kfunc("bpf_iter_num_destroy");
     forget_caller_saved();
     set(0, {});
-    state_.slots[static_cast<size_t>(slot)].busy = false;
+    state_.set_busy(slot, false);
     init_slot(slot);
 }
 
