@@ -14,6 +14,9 @@ namespace mimicsh::difffuzz {
 
 inline constexpr size_t kOperandClasses = 16;
 
+/// Where a form has what it operates on.
+enum class Operand : uint8_t { None, Registers, Immediate, PlaceAtDst, PlaceAtSrc };
+
 class Statistics {
   public:
     Statistics();
@@ -29,13 +32,23 @@ class Statistics {
     [[nodiscard]] std::string text() const;
 
   private:
-    void cover(const LinkedProgram& linked);
-    [[nodiscard]] const InsnForm* form_of(const Insn& insn) const;
+    /// Instructions that are alike in the fields that tell forms apart.
+    struct Alike {
+        uint64_t fields = ~uint64_t{0};
+        uint32_t form = 0; ///< index in insn_forms(), or its size: none
+        Operand operand = Operand::None;
+        bool calls_helper = false;
+    };
+
+    void cover_waiting();
+    [[nodiscard]] const Alike& alike(const Insn& insn);
+    [[nodiscard]] static Alike made_alike(const Insn& insn, uint64_t fields);
+    [[nodiscard]] std::string text_of_all() const;
 
     uint64_t accepted_ = 0;
     uint64_t refused_ = 0;
     uint64_t slots_ = 0;
-    std::map<uint32_t, uint64_t> lengths_;
+    std::vector<uint64_t> lengths_; ///< programs by length
     std::map<std::string, uint64_t> reasons_;
     std::array<uint64_t, kFeatureNames.size()> features_{};
     uint64_t calls_or_loops_ = 0;
@@ -43,9 +56,11 @@ class Statistics {
     uint64_t ends_ = 0;
     std::array<uint64_t, abi::kHelperCount> helpers_{};
     std::map<std::string, uint64_t> kfuncs_;
-    std::map<abi::MapType, uint64_t> maps_;                    ///< programs that use one
-    std::vector<std::array<uint64_t, kOperandClasses>> forms_; ///< by index in insn_forms()
-    std::array<const InsnForm*, 256> only_{};                  ///< by code: its form when it has just one
+    std::array<uint64_t, kMapCount> maps_{};                   ///< programs that use one
+    std::vector<std::array<uint64_t, kOperandClasses>> forms_; ///< by index in insn_forms(), then none
+    std::vector<Insn> waiting_;                                ///< instructions that are not in forms_ yet
+    std::array<uint64_t, 256> telling_{};                      ///< by code: fields that tell its forms apart
+    std::vector<Alike> alike_;                                 ///< by a hash of the fields
 };
 
 } // namespace mimicsh::difffuzz
