@@ -25,7 +25,6 @@ int pin(int wanted) {
 }
 
 bool Fuzzer::link_for_kernel(const Case& which) {
-    const uint64_t begin = now_ns();
     std::shared_ptr<const Object> object = which.object;
     if (which.has(Feature::NaturalInput)) {
         auto aligned = align_inputs(object, {.values_per_site = kInputValues});
@@ -46,7 +45,7 @@ bool Fuzzer::link_for_kernel(const Case& which) {
     own_ = std::move(*linked);
     for_kernel_ = &own_;
     linked_ = linked_ == nullptr ? &own_ : linked_;
-    align_ns_ += now_ns() - begin;
+    align_ns_ += watch_.lap();
     return true;
 }
 
@@ -76,6 +75,7 @@ bool results_are_pointers(const Outcome& ours, const Outcome& theirs) {
 } // namespace
 
 bool Fuzzer::probe_differs(const Case& probed) {
+    (void)watch_.lap();
     if (!difference(probed) || !here_.refusal.empty()) {
         return false;
     }
@@ -103,34 +103,33 @@ bool Fuzzer::shows_no_pointer(const Case& which) {
 }
 
 std::optional<std::string> Fuzzer::difference(const Case& which) {
-    linked_ = for_kernel_ = vm_.load(which, here_);
+    linked_ = for_kernel_ = vm_.load(which, here_, watch_);
     aligned_.reset();
     if ((which.has(Feature::NaturalInput) || linked_ == nullptr) && !link_for_kernel(which)) {
         return std::nullopt;
     }
     // Runs that the kernel refuses are rare, so a run for its inputs' sake is seldom in vain.
     if (aligned_ && here_.refusal.empty()) {
-        vm_.run(which, here_);
+        vm_.run(which, here_, watch_);
     }
     here_.packets.resize(which.inputs.size());
-    kernel_->run(which, *for_kernel_, there_, aligned_ ? &*aligned_ : nullptr, here_);
+    kernel_->run(which, *for_kernel_, there_, aligned_ ? &*aligned_ : nullptr, here_, watch_);
     if (!there_.refusal.empty()) {
         return std::nullopt;
     }
     if (!aligned_ && here_.refusal.empty()) {
-        vm_.run(which, here_);
+        vm_.run(which, here_, watch_);
     }
-    const uint64_t ran = now_ns();
     std::string text = compare(here_, there_, which);
-    compare_ns_ += now_ns() - ran;
+    compare_ns_ += watch_.lap();
     return text;
 }
 
 Fuzzer::Verdict Fuzzer::run(uint64_t seed, std::string& text) {
-    const uint64_t begin = now_ns();
-    const Case which = generate(seed, shape_);
-    generate_ns_ += now_ns() - begin;
-    auto differs = difference(which);
+    (void)watch_.lap();
+    case_ = generate(seed, shape_, std::move(case_.inputs));
+    generate_ns_ += watch_.lap();
+    auto differs = difference(case_);
     if (!differs) {
         statistics_.refused(there_.refusal);
         text = there_.refusal;
@@ -140,7 +139,7 @@ Fuzzer::Verdict Fuzzer::run(uint64_t seed, std::string& text) {
     if (!text.empty()) {
         return Verdict::Different;
     }
-    statistics_.accepted(which, *linked_, load<uint64_t>(there_.packets.back().out.data() + kOutEnds));
+    statistics_.accepted(case_, *linked_, load<uint64_t>(there_.packets.back().out.data() + kOutEnds));
     return Verdict::Equal;
 }
 
@@ -154,6 +153,7 @@ std::string Fuzzer::explain(uint64_t seed, bool with_bisect) {
     const bool refused = !here_.refusal.empty();
     const bool shows_pointers = !refused && results_are_pointers(here_, there_);
     const Oracle oracle = [&](const Case& smaller) {
+        (void)watch_.lap();
         std::string differs = difference(smaller).value_or("");
         const bool other = here_.refusal.empty() == refused;
         // What is read before it is written may be anything.

@@ -52,7 +52,9 @@ class Fuzzer {
     const LinkedProgram* linked_ = nullptr;
     const LinkedProgram* for_kernel_ = nullptr;
     std::optional<AlignedObject> aligned_;
+    Case case_; ///< run last
     Statistics statistics_;
+    Stopwatch watch_;
     uint64_t began_ = now_ns();
     uint64_t cpu_began_ = cpu_ns();
     uint64_t generate_ns_ = 0;

@@ -92,10 +92,10 @@ KernelSide::~KernelSide() {
 }
 
 void KernelSide::put_presets(const std::vector<MapId>& maps) {
-    for (const Preset& preset : presets()) {
-        if (std::ranges::count(maps, preset.map) != 0) {
-            const void* key = pool_map(preset.map).key_size == 0 ? nullptr : preset.key.data();
-            (void)bpf_map_update_elem(fd(preset.map), key, preset.value.data(), BPF_ANY);
+    for (const MapId id : maps) {
+        for (const Preset& preset : presets(id)) {
+            const void* key = pool_map(id).key_size == 0 ? nullptr : preset.key.data();
+            (void)bpf_map_update_elem(fd(id), key, preset.value.data(), BPF_ANY);
         }
     }
 }

@@ -74,8 +74,8 @@ Status KernelSide::set_up() {
 }
 
 /// Puts descriptors and ids into the instructions.
-std::vector<Insn> KernelSide::resolved(const LinkedProgram& linked, const std::vector<MapId>& maps) {
-    std::vector<Insn> insns = linked.insns;
+void KernelSide::resolve(const LinkedProgram& linked, const std::vector<MapId>& maps) {
+    insns_ = linked.insns;
     for (const LinkedRef& ref : linked.refs) {
         if (ref.kind == RelocKind::Extern) {
             const std::string& name = linked.object->externs[ref.target].name;
@@ -85,21 +85,20 @@ std::vector<Insn> KernelSide::resolved(const LinkedProgram& linked, const std::v
                 const auto id = btf ? (*btf)->find(name, BtfKind::Func) : std::nullopt;
                 known = kfuncs_.emplace(name, static_cast<int32_t>(id.value_or(0))).first;
             }
-            insns[ref.insn].imm = known->second;
+            insns_[ref.insn].imm = known->second;
             continue;
         }
         const MapId id = maps[ref.target];
-        insns[ref.insn].imm = id == MapId::Jumps ? jumps_[on_skb_ ? 1 : 0].get() : fd(id);
-        insns[ref.insn + 1].imm = ref.kind == RelocKind::Map ? 0 : static_cast<int32_t>(ref.offset);
+        insns_[ref.insn].imm = id == MapId::Jumps ? jumps_[on_skb_ ? 1 : 0].get() : fd(id);
+        insns_[ref.insn + 1].imm = ref.kind == RelocKind::Map ? 0 : static_cast<int32_t>(ref.offset);
     }
-    return insns;
 }
 
 Fd KernelSide::load(const LinkedProgram& linked, const std::vector<MapId>& maps, std::string& refusal) {
-    const std::vector<Insn> insns = resolved(linked, maps);
+    resolve(linked, maps);
     bool has_callbacks = false;
-    for (size_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
-        has_callbacks |= insns[slot].code == op::kLddw && insns[slot].src == op::kFunc;
+    for (const Insn& insn : insns_) { // of a second slot the code is 0
+        has_callbacks |= (insn.code == op::kLddw) & (insn.src == op::kFunc);
     }
     LIBBPF_OPTS(bpf_prog_load_opts, opts);
     std::vector<bpf_func_info> functions;
@@ -114,7 +113,7 @@ Fd KernelSide::load(const LinkedProgram& linked, const std::vector<MapId>& maps,
     }
     const auto try_load = [&] {
         return bpf_prog_load(static_cast<bpf_prog_type>(linked.spec.type), "difffuzz", "GPL",
-                             reinterpret_cast<const bpf_insn*>(insns.data()), insns.size(), &opts);
+                             reinterpret_cast<const bpf_insn*>(insns_.data()), insns_.size(), &opts);
     };
     if (watches_) {
         constexpr uint32_t kStatistics = 4; // BPF_LOG_STATS
@@ -203,28 +202,25 @@ void KernelSide::run_packet(int program, const Input& input, PacketOutcome& pack
 }
 
 void KernelSide::run(const Case& which, const LinkedProgram& linked, Outcome& outcome,
-                     const AlignedObject* aligned, const Outcome& given) {
+                     const AlignedObject* aligned, const Outcome& given, Stopwatch& watch) {
     outcome.refusal.clear();
     on_skb_ = which.type == abi::ProgType::SchedCls;
     if (std::ranges::count(which.maps, MapId::Jumps) != 0 && !put_tail(which, outcome.refusal)) {
         return;
     }
-    std::vector<MapId> maps = which.maps;
+    maps_ = which.maps;
     if (aligned != nullptr) {
-        maps.push_back(MapId::Inputs);
+        maps_.push_back(MapId::Inputs);
     }
-    uint64_t begin = now_ns();
-    Fd program = load(linked, maps, outcome.refusal);
-    uint64_t end = now_ns();
-    spent.load += end - begin;
+    Fd program = load(linked, maps_, outcome.refusal);
+    spent.load += watch.lap();
     if (!program.valid()) {
         return;
     }
     put_presets(which.maps);
     const ByteVec& contents = which.object->maps.front().contents;
     std::memcpy(live(MapId::Out).data(), contents.data(), contents.size());
-    begin = now_ns();
-    spent.maps += begin - end;
+    spent.maps += watch.lap();
     outcome.packets.resize(which.inputs.size());
     for (size_t i = 0; i < which.inputs.size(); ++i) {
         if (aligned != nullptr) {
@@ -235,13 +231,11 @@ void KernelSide::run(const Case& which, const LinkedProgram& linked, Outcome& ou
         }
         run_packet(program.get(), which.inputs[i], outcome.packets[i]);
     }
-    end = now_ns();
-    spent.run += end - begin;
+    spent.run += watch.lap();
     read_and_reset(which.maps, outcome);
-    begin = now_ns();
-    spent.maps += begin - end;
+    spent.maps += watch.lap();
     program.reset();
-    spent.load += now_ns() - begin;
+    spent.load += watch.lap();
 }
 
 } // namespace mimicsh::difffuzz

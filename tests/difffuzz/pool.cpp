@@ -73,14 +73,15 @@ std::array<MapDef, kMapCount> make_pool() {
     return pool;
 }
 
+/// Sorted by map.
 constexpr std::array kPresets{
     Preset{MapId::Hash, {0}, {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa}},
     Preset{MapId::Hash, {1}, {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x80, 1}},
     Preset{MapId::WideHash, {2}, {1, 2, 3, 4, 5, 6, 7, 0x88}},
-    Preset{MapId::Lru, {1}, {0x21, 0x43, 0x65, 0x87, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
     Preset{MapId::Lpm, {0}, {0xd0, 0xd1}},
     Preset{MapId::Lpm, {7, 0, 0, 0, 2}, {0xd2, 0xd3, 0, 0, 0, 0, 0, 0x80}},
     Preset{MapId::Lpm, {8, 0, 0, 0, 3}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+    Preset{MapId::Lru, {1}, {0x21, 0x43, 0x65, 0x87, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
     Preset{MapId::Queue, {}, {0x71, 0x72}},
     Preset{MapId::Stack, {}, {0x73, 0x74}},
 };
@@ -116,8 +117,22 @@ std::span<const Format> formats() {
     return kFormats;
 }
 
-std::span<const Preset> presets() {
-    return kPresets;
+std::span<const Preset> presets(MapId map) {
+    static constexpr auto kEnds = [] { // by map: where its presets end
+        std::array<uint8_t, kMapCount> ends{};
+        uint8_t at = 0;
+        for (size_t id = 0; id < ends.size(); ++id) {
+            while (at < kPresets.size() && static_cast<size_t>(kPresets[at].map) == id) {
+                ++at;
+            }
+            ends[id] = at;
+        }
+        assert(at == kPresets.size());
+        return ends;
+    }();
+    const auto id = static_cast<size_t>(map);
+    const size_t begin = id == 0 ? 0 : kEnds[id - 1];
+    return std::span(kPresets).subspan(begin, kEnds[id] - begin);
 }
 
 const PoolTypes& pool_types() {

@@ -67,7 +67,7 @@ struct Preset {
     std::array<uint8_t, 8> key;
     std::array<uint8_t, 16> value;
 };
-[[nodiscard]] std::span<const Preset> presets();
+[[nodiscard]] std::span<const Preset> presets(MapId map);
 
 /// Types: functions, and the value of MapId::Locked. All functions are static and return int; the verifier
 /// looks at no more of static functions.

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <time.h>
 
 #include "base/fd.h"
 #include "object/align.h"
@@ -18,6 +20,33 @@
 #include "vm/user_helper.h"
 
 namespace mimicsh::difffuzz {
+
+/// Time of a clock of this machine's.
+[[nodiscard]] inline uint64_t clock_ns(clockid_t clock) {
+    timespec at{};
+    clock_gettime(clock, &at);
+    return static_cast<uint64_t>(at.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(at.tv_nsec);
+}
+/// Time of a processor that this process has used.
+[[nodiscard]] inline uint64_t cpu_ns() {
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+[[nodiscard]] inline uint64_t now_ns() {
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/// Where the time of a case goes: the end of one part is the beginning of the next.
+class Stopwatch {
+  public:
+    /// Nanoseconds since the last lap.
+    uint64_t lap() {
+        const uint64_t now = now_ns();
+        return now - std::exchange(last_, now);
+    }
+
+  private:
+    uint64_t last_ = now_ns();
+};
 
 /// What one packet came to. Byte vectors keep their storage from case to case.
 struct PacketOutcome {
@@ -51,17 +80,21 @@ class VmSide {
   public:
     explicit VmSide(uint32_t cpu, vm::UserHelpers helpers = {});
     /// Loads a case; the linked program, valid until the next case, or null when the vm refuses it.
-    [[nodiscard]] const LinkedProgram* load(const Case& which, Outcome& outcome);
+    [[nodiscard]] const LinkedProgram* load(const Case& which, Outcome& outcome, Stopwatch& watch);
     /// Runs the case that was loaded last.
-    void run(const Case& which, Outcome& outcome);
+    void run(const Case& which, Outcome& outcome, Stopwatch& watch);
     /// Trace of the last of the given inputs, as text.
     [[nodiscard]] std::string trace(const Case& which);
 
     Nanoseconds spent;
 
   private:
+    void read_map(MapId id, Map& map, ByteVec& into);
+
     std::unique_ptr<Target> target_;
     std::unique_ptr<Instance> instance_;
+    ByteVec keys_; ///< of the map at hand
+    ByteVec values_;
 };
 
 /// The kernel: one set of maps for all cases, put back after each.
@@ -75,7 +108,7 @@ class KernelSide {
 
     /// `linked` may be of a copy with aligned inputs: then `given` has the values of each packet.
     void run(const Case& which, const LinkedProgram& linked, Outcome& outcome, const AlignedObject* aligned,
-             const Outcome& given);
+             const Outcome& given, Stopwatch& watch);
 
     /// True when the program also loads for somebody who may not see kernel addresses: then none of its
     /// results is made from a pointer.
@@ -91,7 +124,7 @@ class KernelSide {
     KernelSide() = default;
     [[nodiscard]] Status set_up();
     [[nodiscard]] Fd load(const LinkedProgram& linked, const std::vector<MapId>& maps, std::string& refusal);
-    [[nodiscard]] std::vector<Insn> resolved(const LinkedProgram& linked, const std::vector<MapId>& maps);
+    void resolve(const LinkedProgram& linked, const std::vector<MapId>& maps);
     [[nodiscard]] bool put_tail(const Case& which, std::string& refusal);
     void run_packet(int program, const Input& input, PacketOutcome& packet);
 
@@ -113,6 +146,8 @@ class KernelSide {
     std::array<Fd, 2> tails_; ///< programs behind tail calls: XDP, sched_cls
     std::array<Fd, 2> jumps_; ///< and the maps that lead there, bound to a type each
     std::map<std::string, int32_t, std::less<>> kfuncs_;
+    std::vector<MapId> maps_; ///< of the program at hand
+    std::vector<Insn> insns_; ///< of the program at hand, with descriptors and ids
     Fd btf_;
     struct ring_buffer* ring_ = nullptr;
     ByteVec* records_ = nullptr; ///< where the ring's callback puts them
@@ -122,17 +157,5 @@ class KernelSide {
     uint32_t cpus_ = 1;
     bool watches_ = false;
 };
-
-/// Time of a processor that this process has used.
-[[nodiscard]] inline uint64_t cpu_ns() {
-    timespec used{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
-}
-[[nodiscard]] inline uint64_t now_ns() {
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                     std::chrono::steady_clock::now().time_since_epoch())
-                                     .count());
-}
 
 } // namespace mimicsh::difffuzz

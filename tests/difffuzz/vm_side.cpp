@@ -36,42 +36,6 @@ bool is_ordered(MapId id) {
     }
 }
 
-void read_map(MapId id, Map& map, ByteVec& into) {
-    if (id == MapId::Queue || id == MapId::Stack) {
-        ByteVec value(map.info().value_size);
-        while (map.take({}, value)) {
-            into.insert(into.end(), value.begin(), value.end());
-        }
-        return;
-    }
-    if (id == MapId::Out || id == MapId::Jumps || id == MapId::Bloom || id == MapId::Outer ||
-        id == MapId::Text) {
-        return; // compared packet by packet, cannot be walked, never changes
-    }
-    if (id == MapId::Ring) {
-        (void)map.consume([&](ByteView record, uint32_t) {
-            into.push_back(static_cast<uint8_t>(record.size()));
-            into.insert(into.end(), record.begin(), record.end());
-        });
-        return;
-    }
-    MapCursor cursor;
-    ByteVec keys;
-    ByteVec values;
-    const auto count = map.next_batch(cursor, keys, values, map.info().max_entries);
-    const size_t key_size = map.info().key_size;
-    const size_t value_size = host_value_size(map.info());
-    const bool keyed = !is_ordered(id);
-    for (size_t i = 0; count && i < *count; ++i) {
-        const auto key = keys.begin() + static_cast<ptrdiff_t>(i * key_size);
-        const auto value = values.begin() + static_cast<ptrdiff_t>(i * value_size);
-        if (keyed) {
-            into.insert(into.end(), key, key + static_cast<ptrdiff_t>(key_size));
-        }
-        into.insert(into.end(), value, value + static_cast<ptrdiff_t>(value_size));
-    }
-}
-
 /// Entries of a hash in the order of their bytes: its own order says nothing.
 std::vector<std::string> sorted_entries(MapId id, const ByteVec& bytes, size_t cpus) {
     const MapDef& def = pool_map(id);
@@ -99,6 +63,32 @@ std::string bytes_differ(const char* what, ByteView vm, ByteView kernel) {
     return text;
 }
 
+std::string packets_differ(const PacketOutcome& here, const PacketOutcome& there, abi::ProgType type) {
+    if (here.fault.empty() != there.fault.empty()) {
+        return here.fault.empty() ? "kernel: " + there.fault : "vm: " + here.fault;
+    }
+    if (!here.fault.empty()) {
+        return {};
+    }
+    if (here.ret != there.ret) {
+        return "return value: vm " + std::to_string(here.ret) + ", kernel " + std::to_string(there.ret);
+    }
+    if (here.out != there.out) {
+        return bytes_differ("results", here.out, there.out);
+    }
+    if (here.meta != there.meta || here.linear != there.linear) {
+        return "context: vm data " + std::to_string(here.meta) + " data_end " + std::to_string(here.linear) +
+               ", kernel " + std::to_string(there.meta) + " and " + std::to_string(there.linear);
+    }
+    if (type != abi::ProgType::Xdp && here.context != there.context) {
+        return bytes_differ("context", here.context, there.context);
+    }
+    if (here.packet != there.packet) {
+        return bytes_differ("packet", here.packet, there.packet);
+    }
+    return {};
+}
+
 } // namespace
 
 VmSide::VmSide(uint32_t cpu, vm::UserHelpers helpers) {
@@ -108,8 +98,7 @@ VmSide::VmSide(uint32_t cpu, vm::UserHelpers helpers) {
     target_ = vm::make_target(options);
 }
 
-const LinkedProgram* VmSide::load(const Case& which, Outcome& outcome) {
-    const uint64_t begin = now_ns();
+const LinkedProgram* VmSide::load(const Case& which, Outcome& outcome, Stopwatch& watch) {
     outcome.refusal.clear();
     instance_.reset();
     auto instance = target_->load(which.object, {});
@@ -118,25 +107,21 @@ const LinkedProgram* VmSide::load(const Case& which, Outcome& outcome) {
     } else {
         outcome.refusal = instance.error().message();
     }
-    spent.load += now_ns() - begin;
+    spent.load += watch.lap();
     return instance_ ? &instance_->programs().front()->linked() : nullptr;
 }
 
-void VmSide::run(const Case& which, Outcome& outcome) {
-    uint64_t end = now_ns();
+void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
     const std::vector<Map*> maps = instance_->maps();
-    for (const Preset& preset : presets()) {
-        for (size_t i = 0; i < maps.size(); ++i) {
-            if (which.maps[i] == preset.map) {
-                const MapInfo& info = maps[i]->info();
-                const Status ok = maps[i]->update(ByteView(preset.key).first(info.key_size),
-                                                  ByteView(preset.value).first(info.value_size), 0);
-                (void)ok.has_value();
-            }
+    for (size_t i = 0; i < maps.size(); ++i) {
+        for (const Preset& preset : presets(which.maps[i])) {
+            const MapInfo& info = maps[i]->info();
+            const Status ok = maps[i]->update(ByteView(preset.key).first(info.key_size),
+                                              ByteView(preset.value).first(info.value_size), 0);
+            (void)ok.has_value();
         }
     }
-    const uint64_t begin = now_ns();
-    spent.maps += begin - end;
+    spent.maps += watch.lap();
     Program& program = *instance_->programs().front();
     const ByteSpan out = maps.front()->live_bytes();
     RunOptions options;
@@ -167,15 +152,69 @@ void VmSide::run(const Case& which, Outcome& outcome) {
         }
         packet.out.assign(out.begin(), out.end());
     }
-    end = now_ns();
-    spent.run += end - begin;
+    spent.run += watch.lap();
     for (ByteVec& map : outcome.maps) {
         map.clear();
     }
     for (size_t i = 0; i < maps.size(); ++i) {
         read_map(which.maps[i], *maps[i], outcome.maps[static_cast<size_t>(which.maps[i])]);
     }
-    spent.maps += now_ns() - end;
+    spent.maps += watch.lap();
+}
+
+void VmSide::read_map(MapId id, Map& map, ByteVec& into) {
+    const MapInfo& info = map.info();
+    const size_t value_size = host_value_size(info);
+    switch (id) {
+    case MapId::Out: // compared packet by packet
+    case MapId::Jumps:
+    case MapId::Outer:
+    case MapId::Text:
+    case MapId::Inputs:
+        return; // never change
+    case MapId::Bloom:
+        return; // cannot be walked
+    case MapId::Ring:
+        (void)map.consume([&](ByteView record, uint32_t) {
+            into.push_back(static_cast<uint8_t>(record.size()));
+            into.insert(into.end(), record.begin(), record.end());
+        });
+        return;
+    case MapId::Queue:
+    case MapId::Stack:
+        values_.resize(value_size);
+        while (map.take({}, values_)) {
+            into.insert(into.end(), values_.begin(), values_.end());
+        }
+        return;
+    case MapId::Array:
+    case MapId::PercpuArray:
+    case MapId::Inner:
+    case MapId::Locked:
+        into.resize(value_size * info.max_entries);
+        for (uint32_t i = 0; i < info.max_entries; ++i) {
+            const ByteView key(reinterpret_cast<const uint8_t*>(&i), sizeof i);
+            const Status ok = map.lookup(key, ByteSpan(into).subspan(i * value_size, value_size));
+            (void)ok.has_value();
+        }
+        return;
+    case MapId::Hash:
+    case MapId::WideHash:
+    case MapId::PercpuHash:
+    case MapId::Lru:
+    case MapId::Lpm:
+        break;
+    }
+    MapCursor cursor;
+    keys_.clear();
+    values_.clear();
+    const auto count = map.next_batch(cursor, keys_, values_, info.max_entries);
+    for (size_t i = 0; count && i < *count; ++i) {
+        const auto key = keys_.begin() + static_cast<ptrdiff_t>(i * info.key_size);
+        const auto value = values_.begin() + static_cast<ptrdiff_t>(i * value_size);
+        into.insert(into.end(), key, key + static_cast<ptrdiff_t>(info.key_size));
+        into.insert(into.end(), value, value + static_cast<ptrdiff_t>(value_size));
+    }
 }
 
 std::string VmSide::trace(const Case& which) {
@@ -196,32 +235,9 @@ std::string compare(const Outcome& vm, const Outcome& kernel, const Case& which)
         return "the vm refuses: " + vm.refusal;
     }
     for (size_t i = 0; i < which.inputs.size(); ++i) {
-        const PacketOutcome& here = vm.packets[i];
-        const PacketOutcome& there = kernel.packets[i];
-        const std::string where = "packet " + std::to_string(i + 1) + ": ";
-        if (here.fault.empty() != there.fault.empty()) {
-            return where + (here.fault.empty() ? "kernel: " + there.fault : "vm: " + here.fault);
-        }
-        if (!here.fault.empty()) {
-            continue;
-        }
-        if (here.ret != there.ret) {
-            return where + "return value: vm " + std::to_string(here.ret) + ", kernel " +
-                   std::to_string(there.ret);
-        }
-        if (here.out != there.out) {
-            return where + bytes_differ("results", here.out, there.out);
-        }
-        if (here.meta != there.meta || here.linear != there.linear) {
-            return where + "context: vm data " + std::to_string(here.meta) + " data_end " +
-                   std::to_string(here.linear) + ", kernel " + std::to_string(there.meta) + " and " +
-                   std::to_string(there.linear);
-        }
-        if (which.type != abi::ProgType::Xdp && here.context != there.context) {
-            return where + bytes_differ("context", here.context, there.context);
-        }
-        if (here.packet != there.packet) {
-            return where + bytes_differ("packet", here.packet, there.packet);
+        const std::string text = packets_differ(vm.packets[i], kernel.packets[i], which.type);
+        if (!text.empty()) {
+            return "packet " + std::to_string(i + 1) + ": " + text;
         }
     }
     for (MapId id : which.maps) {
