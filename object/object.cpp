@@ -3,6 +3,7 @@
 #include "object/object.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 namespace mimicsh {
@@ -37,6 +38,16 @@ const Function* Object::find_function(std::string_view function_name) const {
 
 namespace {
 
+/// By code: 1 for 64-bit loads, jumps, calls and exits.
+constexpr auto kNoted = [] {
+    std::array<uint8_t, 256> noted{};
+    for (size_t code = 0; code < noted.size(); ++code) {
+        const size_t insn_class = code & 7;
+        noted[code] = code == op::kLddw || insn_class == op::kJmp || insn_class == op::kJmp32;
+    }
+    return noted;
+}();
+
 class Validator {
   public:
     explicit Validator(const Object& object) : object_(object) {}
@@ -58,33 +69,49 @@ class Validator {
     }
 
     Status check_function(const Function& function);
-    Status mark_slots(const Function& function);
+    void note_slots(const Function& function);
+    Status check_loads(const Function& function) const;
     Status check_jump(const Function& function, uint32_t at) const;
+    Status check_named(const Function& function) const;
     Status check_relocs(const Function& function) const;
     Status check_reloc(const Function& function, const Relocation& reloc) const;
     Status check_records(const Function& function) const;
     Status check_map(const MapDef& map, bool is_inner) const;
     Status check_externs() const;
 
+    /// Whether an instruction begins at a slot of a function whose 64-bit loads are whole.
+    [[nodiscard]] static bool is_start(const Function& function, uint64_t slot) {
+        return slot == 0 || function.insns[slot - 1].code != op::kLddw;
+    }
+
     const Object& object_;
-    std::vector<uint8_t> starts_; // of the function at hand: slots where an instruction begins
+    std::vector<uint32_t> noted_; // of the function at hand: slots of 64-bit loads, jumps, calls and exits
 };
 
-/// Finds where instructions begin; both halves of a 64-bit load must be there.
-Status Validator::mark_slots(const Function& function) {
+void Validator::note_slots(const Function& function) {
+    const auto slots = static_cast<uint32_t>(function.insns.size());
+    noted_.resize(slots);
+    size_t count = 0;
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+        noted_[count] = slot; // without a branch, which nobody could predict
+        count += kNoted[function.insns[slot].code];
+    }
+    noted_.resize(count);
+}
+
+/// Both halves of a 64-bit load must be there; so no first half is another's second.
+Status Validator::check_loads(const Function& function) const {
     const auto& insns = function.insns;
-    starts_.assign(insns.size(), 0);
-    for (uint32_t i = 0; i < insns.size(); ++i) {
-        starts_[i] = 1;
-        if (slot_count(insns[i]) == 1) {
+    for (const uint32_t slot : noted_) {
+        if (insns[slot].code != op::kLddw) {
             continue;
         }
-        if (i + 1 == insns.size()) {
-            return bad(function, i, "64-bit load cut in half");
+        if (slot + 1 == insns.size()) {
+            return bad(function, slot, "64-bit load cut in half");
         }
-        const Insn& second = insns[++i];
+        const Insn& second = insns[slot + 1];
         if (second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0) {
-            return bad(function, i, "second half of a 64-bit load has fields set");
+            return bad(function, slot + 1, "second half of a 64-bit load has fields set");
         }
     }
     return {};
@@ -94,22 +121,22 @@ Status Validator::check_jump(const Function& function, uint32_t at) const {
     const Insn& insn = function.insns[at];
     const uint8_t operation = insn.code & 0xf0;
     const bool is_register_goto = operation == op::kJa && (insn.code & op::kX) != 0;
-    if (operation == op::kCall || operation == op::kExit || is_register_goto) {
+    if (insn.code == op::kLddw || operation == op::kCall || operation == op::kExit || is_register_goto) {
         return {};
     }
     const bool is_long = insn.code == (op::kJmp32 | op::kJa);
     const int64_t target = int64_t{at} + 1 + (is_long ? insn.imm : insn.off);
-    if (target < 0 || target >= static_cast<int64_t>(starts_.size())) {
+    if (target < 0 || target >= static_cast<int64_t>(function.insns.size())) {
         return bad(function, at, "jump out of the function");
     }
-    if (!starts_[static_cast<size_t>(target)]) {
+    if (!is_start(function, static_cast<uint64_t>(target))) {
         return bad(function, at, "jump into the middle of a 64-bit load");
     }
     return {};
 }
 
 Status Validator::check_reloc(const Function& function, const Relocation& reloc) const {
-    if (reloc.insn >= starts_.size() || !starts_[reloc.insn]) {
+    if (reloc.insn >= function.insns.size() || !is_start(function, reloc.insn)) {
         return bad(function, reloc.insn, "relocation at no instruction");
     }
     const Insn& insn = function.insns[reloc.insn];
@@ -168,20 +195,24 @@ Status Validator::check_relocs(const Function& function) const {
         }
         ++next;
     }
-    // What names something must have a relocation that says what.
-    next = 0;
-    for (uint32_t i = 0; i < function.insns.size(); ++i) {
-        const Insn& insn = function.insns[i];
+    return {};
+}
+
+/// What names something must have a relocation that says what.
+Status Validator::check_named(const Function& function) const {
+    size_t next = 0;
+    for (const uint32_t slot : noted_) {
+        const Insn& insn = function.insns[slot];
         const bool names_map = insn.code == op::kLddw && insn.src != 0 && insn.src != op::kBtfId;
         const bool names_function = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
-        if (starts_[i] == 0 || !(names_map || names_function)) {
+        if (!names_map && !names_function) {
             continue;
         }
-        while (next < function.relocs.size() && function.relocs[next].insn < i) {
+        while (next < function.relocs.size() && function.relocs[next].insn < slot) {
             ++next;
         }
-        if (next == function.relocs.size() || function.relocs[next].insn != i) {
-            return bad(function, i, "reference without a relocation");
+        if (next == function.relocs.size() || function.relocs[next].insn != slot) {
+            return bad(function, slot, "reference without a relocation");
         }
     }
     return {};
@@ -190,7 +221,7 @@ Status Validator::check_relocs(const Function& function) const {
 Status Validator::check_records(const Function& function) const {
     uint32_t last = 0;
     for (const CoreRelocation& relo : function.core_relocs) {
-        if (relo.insn < last || relo.insn >= starts_.size() || !starts_[relo.insn]) {
+        if (relo.insn < last || relo.insn >= function.insns.size() || !is_start(function, relo.insn)) {
             return bad(function, relo.insn, "CO-RE relocation out of order or at no instruction");
         }
         if (!has_type(relo.type_id) || !object_.btf) {
@@ -217,19 +248,19 @@ Status Validator::check_function(const Function& function) {
         return bad("function '" + function.name.substr(0, 128) + "' has " +
                    std::to_string(function.insns.size()) + " instructions");
     }
-    if (auto ok = mark_slots(function); !ok) {
+    note_slots(function);
+    if (auto ok = check_loads(function); !ok) {
         return ok;
     }
-    for (uint32_t i = 0; i < function.insns.size(); ++i) {
-        const uint8_t insn_class = function.insns[i].code & 7;
-        if (starts_[i] == 0 || (insn_class != op::kJmp && insn_class != op::kJmp32)) {
-            continue;
-        }
-        if (auto ok = check_jump(function, i); !ok) {
+    for (const uint32_t slot : noted_) {
+        if (auto ok = check_jump(function, slot); !ok) {
             return ok;
         }
     }
     if (auto ok = check_relocs(function); !ok) {
+        return ok;
+    }
+    if (auto ok = check_named(function); !ok) {
         return ok;
     }
     return check_records(function);
@@ -272,7 +303,9 @@ Status Validator::run() {
     std::vector<std::string_view> names;
     names.reserve(std::max(object_.functions.size(), object_.maps.size()));
     const auto check_names = [&](const char* what) -> Status {
-        std::ranges::sort(names);
+        if (names.size() > 1) {
+            std::ranges::sort(names);
+        }
         if (const auto twice = std::ranges::adjacent_find(names); twice != names.end()) {
             return bad("two " + std::string(what) + " are called '" + std::string(twice->substr(0, 128)) +
                        "'");
