@@ -3,7 +3,6 @@
 #include "object/align.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include "object/btf_edit.h"
@@ -11,17 +10,6 @@
 namespace mimicsh {
 
 namespace {
-
-constexpr std::array<uint32_t, 8> kInputCalls{
-    5,   // ktime_get_ns
-    7,   // get_prandom_u32
-    8,   // get_smp_processor_id
-    42,  // get_numa_node_id
-    118, // jiffies64
-    125, // ktime_get_boot_ns
-    160, // ktime_get_coarse_ns
-    208, // ktime_get_tai_ns
-};
 
 constexpr const char* kFunctionName = "next_input";
 constexpr const char* kMapName = ".inputs";
@@ -103,14 +91,17 @@ class Aligner {
     }
 
     Expected<AlignedObject> run() {
+        const auto has_inputs = [](const Function& function) {
+            return std::ranges::any_of(function.insns, is_input);
+        };
+        if (std::ranges::none_of(object_.functions, has_inputs)) {
+            return std::move(out_);
+        }
         Object copy = object_;
         for (uint32_t index = 0; index < object_.functions.size(); ++index) {
             if (auto ok = rewrite(index, copy.functions[index]); !ok) {
                 return ok.error();
             }
-        }
-        if (out_.sites.empty()) {
-            return std::move(out_);
         }
         MapDef def;
         def.name = kMapName;
@@ -132,13 +123,16 @@ class Aligner {
     /// Puts `r1 = site` and a call of the subprogram in place of each call, and moves everything along.
     Status rewrite(uint32_t index, Function& to) {
         const Function& from = object_.functions[index];
-        if (std::ranges::none_of(from.insns, is_input)) {
+        const auto inputs = std::ranges::count_if(from.insns, is_input);
+        if (inputs == 0) {
             return {};
         }
         const auto callee = static_cast<uint32_t>(object_.functions.size());
         std::vector<uint32_t> moved;
         std::vector<Relocation> calls;
+        moved.reserve(from.insns.size());
         to.insns.clear();
+        to.insns.reserve(from.insns.size() + static_cast<size_t>(inputs));
         for (uint32_t slot = 0; slot < from.insns.size();) {
             const Insn& insn = from.insns[slot];
             moved.push_back(static_cast<uint32_t>(to.insns.size()));
@@ -240,7 +234,19 @@ bool fits(const AlignedObject& aligned, const Map& values) {
 } // namespace
 
 bool is_input_call(uint32_t helper) {
-    return std::ranges::find(kInputCalls, helper) != kInputCalls.end();
+    switch (helper) {
+    case 5:   // ktime_get_ns
+    case 7:   // get_prandom_u32
+    case 8:   // get_smp_processor_id
+    case 42:  // get_numa_node_id
+    case 118: // jiffies64
+    case 125: // ktime_get_boot_ns
+    case 160: // ktime_get_coarse_ns
+    case 208: // ktime_get_tai_ns
+        return true;
+    default:
+        return false;
+    }
 }
 
 Expected<AlignedObject> align_inputs(std::shared_ptr<const Object> object, const AlignOptions& options) {

@@ -301,6 +301,10 @@ std::optional<uint32_t> Btf::find(std::string_view name, BtfKind kind) const {
     return std::nullopt;
 }
 
+const std::vector<uint32_t>& Btf::decl_tags() const {
+    return impl_->checked.decl_tags;
+}
+
 uint32_t Btf::resolve(uint32_t id) const {
     return impl_->skip_modifiers(id);
 }

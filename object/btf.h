@@ -113,6 +113,8 @@ class Btf {
     [[nodiscard]] std::vector<uint32_t> find_all(std::string_view name) const;
     /// All types whose name, without a CO-RE flavour ("task_struct___old"), is `essential`; in id order.
     [[nodiscard]] std::vector<uint32_t> find_flavors(std::string_view essential) const;
+    /// All declaration tags, in id order.
+    [[nodiscard]] const std::vector<uint32_t>& decl_tags() const;
     /// Follows typedefs and qualifiers (const, volatile, restrict, type tags).
     [[nodiscard]] uint32_t resolve(uint32_t id) const;
     /// Size in bytes of a value of the type; EINVAL for functions, forward declarations and the like.

@@ -140,6 +140,9 @@ Status Checker::find_records() {
             return bad(origin_, "type " + std::to_string(id) + ": name leaves the string section");
         }
         out_.offsets.push_back(static_cast<uint32_t>(offset));
+        if (rec.kind() == BtfKind::DeclTag) {
+            out_.decl_tags.push_back(id);
+        }
         offset += size;
     }
     return {};

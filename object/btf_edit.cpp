@@ -2,6 +2,10 @@
 // Patching and appending on raw BTF records.
 #include "object/btf_edit.h"
 
+#include <algorithm>
+#include <bit>
+#include <functional>
+
 namespace mimicsh {
 
 BtfEditor::BtfEditor() = default;
@@ -41,24 +45,41 @@ void BtfEditor::remove_secvar(uint32_t id, uint32_t index) {
     }
 }
 
+uint32_t& BtfEditor::bucket(std::string_view text) {
+    const size_t mask = buckets_.size() - 1; // of a power of two
+    for (size_t at = std::hash<std::string_view>{}(text);; ++at) {
+        uint32_t& offset = buckets_[at & mask];
+        if (offset == 0 || string_at(offset) == text) {
+            return offset;
+        }
+    }
+}
+
+void BtfEditor::index_strings() {
+    const auto count = static_cast<size_t>(std::ranges::count(strings_, 0));
+    strings_left_ = std::bit_ceil(count + 16) - count;
+    buckets_.assign(2 * std::bit_ceil(count + 16), 0);
+    for (uint32_t at = 1; at < strings_.size(); at += static_cast<uint32_t>(string_at(at).size()) + 1) {
+        uint32_t& offset = bucket(string_at(at));
+        offset = offset == 0 ? at : offset;
+    }
+}
+
 uint32_t BtfEditor::add_string(std::string_view text) {
     if (text.empty()) {
         return 0;
     }
-    if (offsets_of_strings_.empty()) {
-        const std::string_view all = as_text(strings_);
-        for (size_t at = 1; at < all.size(); at = all.find('\0', at) + 1) {
-            offsets_of_strings_.try_emplace(std::string(all.substr(at, all.find('\0', at) - at)),
-                                            static_cast<uint32_t>(at));
-        }
+    if (strings_left_ == 0) {
+        index_strings();
     }
-    const auto [it, is_new] =
-        offsets_of_strings_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
-    if (is_new) {
+    uint32_t& offset = bucket(text);
+    if (offset == 0) {
+        offset = static_cast<uint32_t>(strings_.size());
         strings_.insert(strings_.end(), text.begin(), text.end());
         strings_.push_back(0);
+        --strings_left_;
     }
-    return it->second;
+    return offset;
 }
 
 uint32_t BtfEditor::find(std::string_view name, BtfKind kind) const {

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "object/btf.h"
@@ -47,10 +45,19 @@ class BtfEditor {
         return btf_raw::record_at(&types_[offsets_[id]]);
     }
 
+    [[nodiscard]] std::string_view string_at(uint32_t offset) const {
+        return reinterpret_cast<const char*>(&strings_[offset]);
+    }
+    /// Makes the hash table anew, larger.
+    void index_strings();
+    /// The offset of a string in the hash table, or the free place for it.
+    [[nodiscard]] uint32_t& bucket(std::string_view text);
+
     std::vector<uint32_t> offsets_{0}; // [0] is void
     ByteVec types_;
     ByteVec strings_{0};
-    std::unordered_map<std::string, uint32_t> offsets_of_strings_; // filled by the first add_string
+    std::vector<uint32_t> buckets_; // a hash table of offsets of strings, 0 = free
+    size_t strings_left_ = 0;       // that can be added before the table is half full
 };
 
 } // namespace mimicsh

@@ -83,8 +83,9 @@ struct Record {
 
 /// What the checker learnt about every type.
 struct Checked {
-    std::vector<uint32_t> offsets; ///< of each record in the type section; [0] unused (void)
-    std::vector<uint8_t> aligns;   ///< natural alignment in bytes, 0 = none
+    std::vector<uint32_t> offsets;   ///< of each record in the type section; [0] unused (void)
+    std::vector<uint8_t> aligns;     ///< natural alignment in bytes, 0 = none
+    std::vector<uint32_t> decl_tags; ///< ids
 };
 
 /// Checks every record, reference, offset and the absence of cycles.

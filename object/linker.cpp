@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 
 #include "base/similar.h"
 #include "object/core_relo.h"
@@ -81,9 +82,10 @@ Status Linker::place(uint32_t index) {
     placed_[index] = start;
     out_.insns.insert(out_.insns.end(), function.insns.begin(), function.insns.end());
     out_.functions.push_back({start, function.btf_id, function.name, index});
-    for (LineInfo line : function.lines) {
+    const size_t lines = out_.lines.size();
+    out_.lines.insert(out_.lines.end(), function.lines.begin(), function.lines.end());
+    for (LineInfo& line : std::span(out_.lines).subspan(lines)) {
         line.insn += start;
-        out_.lines.push_back(line);
     }
     if (!function.core_relocs.empty()) {
         if (!core_) {
@@ -169,9 +171,9 @@ Status Linker::place_exception_callback() {
     if (main_type == 0 || object_->btf == nullptr) {
         return {};
     }
-    for (uint32_t id = 1; id < object_->btf->type_count(); ++id) {
+    for (const uint32_t id : object_->btf->decl_tags()) {
         const BtfType& tag = object_->btf->type(id);
-        if (tag.kind != BtfKind::DeclTag || tag.type != main_type || !tag.name.starts_with(kTag)) {
+        if (tag.type != main_type || !tag.name.starts_with(kTag)) {
             continue;
         }
         const std::string_view name = tag.name.substr(kTag.size());
@@ -193,6 +195,15 @@ Status Linker::place_exception_callback() {
     return {};
 }
 
+/// Most often they are in order, and the sort takes memory.
+template <typename Records>
+void sort_by_insn(Records& records) {
+    const auto by_insn = [](const auto& a, const auto& b) { return a.insn < b.insn; };
+    if (!std::is_sorted(records.begin(), records.end(), by_insn)) {
+        std::stable_sort(records.begin(), records.end(), by_insn);
+    }
+}
+
 Expected<LinkedProgram> Linker::run() {
     if (auto ok = check_main(); !ok) {
         return ok.error();
@@ -200,6 +211,7 @@ Expected<LinkedProgram> Linker::run() {
     const Function& main = object_->functions[main_];
     out_.name = main.name;
     out_.spec = *main.spec;
+    out_.refs.reserve(main.relocs.size());
     if (auto ok = place(main_); !ok) {
         return ok.error();
     }
@@ -209,10 +221,9 @@ Expected<LinkedProgram> Linker::run() {
     if (auto ok = place_exception_callback(); !ok) {
         return ok.error();
     }
-    const auto by_insn = [](const auto& a, const auto& b) { return a.insn < b.insn; };
-    std::stable_sort(out_.refs.begin(), out_.refs.end(), by_insn);
-    std::stable_sort(out_.lines.begin(), out_.lines.end(), by_insn);
-    out_.object = object_;
+    sort_by_insn(out_.refs);
+    sort_by_insn(out_.lines);
+    out_.object = std::move(object_);
     return std::move(out_);
 }
 

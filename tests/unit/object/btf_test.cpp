@@ -267,6 +267,26 @@ TEST(Btf, ReadsEveryKindThatClang14CannotWrite) {
     EXPECT_EQ(btf->resolve(tag), real);
     EXPECT_EQ(*btf->size_of(tag), 8u);
     EXPECT_EQ(btf->type(note).component, -1);
+    EXPECT_EQ(btf->decl_tags(), std::vector{note});
+}
+
+TEST(BtfEditor, KeepsEachStringOnce) {
+    BtfEditor first;
+    std::vector<uint32_t> offsets;
+    for (int i = 0; i < 100; ++i) {
+        offsets.push_back(first.add_string("name_" + std::to_string(i)));
+        add_ref(first, BtfKind::Typedef, 0, ("name_" + std::to_string(i)).c_str());
+    }
+    auto btf = parse(first);
+    ASSERT_TRUE(btf) << btf.error().message();
+    BtfEditor second(*btf); // finds the strings that were there before it
+    for (int i = 0; i < 100; ++i) {
+        const std::string name = "name_" + std::to_string(i);
+        EXPECT_EQ(btf->string(offsets[static_cast<size_t>(i)]), name);
+        EXPECT_EQ(second.add_string(name), offsets[static_cast<size_t>(i)]);
+    }
+    EXPECT_EQ(second.finish(), first.finish());
+    EXPECT_GT(second.add_string("name_100"), offsets.back());
 }
 
 TEST(Btf, RefusesWhatIsDamagedByName) {
