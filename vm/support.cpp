@@ -4,8 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
-#include <vector>
+#include <initializer_list>
 
 #include "vm/helpers/helpers.h"
 #include "vm/kfuncs/kfuncs.h"
@@ -277,6 +276,102 @@ constexpr std::array kCallable{
     Callable{ProgType::LwtXmit, {0x800fee77f3ffee, 0x296f260063810200, 0x80779e3176303ffc, 0xf0ffc}},
 };
 
+/// check_map_func_compatibility (kernel/bpf/verifier.c), for the types and helpers that are emulated: of each
+/// type, the helpers that can be called on its maps, as a bit set by id.
+class MapUsers {
+  public:
+    constexpr MapUsers() {
+        using abi::MapType;
+        for (auto& helpers : users_) {
+            helpers.fill(~uint64_t{0});
+        }
+        needs({12}, {MapType::ProgArray});
+        needs({25}, {MapType::PerfEventArray});
+        needs({33, 37}, {MapType::CgroupArray});
+        needs({51}, {MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap});
+        needs({87, 89}, {MapType::Queue, MapType::Stack, MapType::BloomFilter});
+        needs({88}, {MapType::Queue, MapType::Stack});
+        needs({130, 131, 134, 198}, {MapType::Ringbuf});
+        needs({164}, {MapType::Hash, MapType::Array, MapType::PercpuHash, MapType::PercpuArray,
+                      MapType::LruHash, MapType::LruPercpuHash});
+        needs({195}, {MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash});
+        needs({209}, {MapType::UserRingbuf});
+        needs({81}, {MapType::CgroupStorage, MapType::PercpuCgroupStorage});
+        needs({107, 108}, {MapType::SkStorage});
+        needs({156, 157}, {MapType::TaskStorage});
+        needs({210, 211}, {MapType::CgrpStorage});
+        only(MapType::ProgArray, {12});
+        only(MapType::PerfEventArray, {22, 25, 55, 111, 121});
+        only(MapType::CgroupArray, {33, 37});
+        only(MapType::ArrayOfMaps, {1});
+        only(MapType::HashOfMaps, {1});
+        only(MapType::Devmap, {1, 51});
+        only(MapType::DevmapHash, {1, 51});
+        only(MapType::Cpumap, {51});
+        only(MapType::Xskmap, {1, 51});
+        only(MapType::Queue, {87, 88, 89});
+        only(MapType::Stack, {87, 88, 89});
+        only(MapType::Ringbuf, {130, 131, 134, 198});
+        only(MapType::BloomFilter, {87, 89});
+        only(MapType::UserRingbuf, {209});
+        only(MapType::Sockmap, {1, 2, 3, 52, 53, 60, 82});
+        only(MapType::Sockhash, {1, 2, 3, 70, 71, 72, 82});
+        only(MapType::ReuseportSockarray, {82});
+        only(MapType::CgroupStorage, {81});
+        only(MapType::PercpuCgroupStorage, {81});
+        only(MapType::SkStorage, {107, 108, 194});
+        only(MapType::TaskStorage, {156, 157, 194});
+        only(MapType::CgrpStorage, {210, 211, 194});
+    }
+
+    [[nodiscard]] constexpr bool contains(abi::MapType type, uint32_t id) const {
+        id = std::min(id, abi::kHelperCount); // all that no helper has are alike
+        return (users_[row_of(type)][id / 64] >> (id % 64) & 1) != 0;
+    }
+
+  private:
+    using Ids = std::initializer_list<uint32_t>;
+    using Types = std::initializer_list<abi::MapType>;
+
+    static constexpr size_t kTypes = static_cast<size_t>(abi::MapType::Arena) + 1;
+
+    /// A type that is not known goes with the one that is none.
+    static constexpr size_t row_of(abi::MapType type) {
+        const auto number = static_cast<size_t>(type);
+        return number < kTypes ? number : 0;
+    }
+    /// The helpers can be called on maps of no other types.
+    constexpr void needs(Ids ids, Types types) {
+        for (size_t type = 0; type < kTypes; ++type) {
+            const bool fits = std::ranges::find(types, static_cast<abi::MapType>(type)) != types.end();
+            for (const uint32_t id : ids) {
+                users_[type][id / 64] &= ~(uint64_t{!fits} << (id % 64));
+            }
+        }
+    }
+    /// No other helpers can be called on maps of the type, whatever those need.
+    constexpr void only(abi::MapType type, Ids ids) {
+        auto& helpers = users_[row_of(type)];
+        helpers.fill(0);
+        for (const uint32_t id : ids) {
+            helpers[id / 64] |= uint64_t{1} << (id % 64);
+        }
+    }
+
+    std::array<std::array<uint64_t, 4>, kTypes> users_{};
+};
+
+constexpr MapUsers kMapUsers;
+
+/// Implementations by id.
+constexpr auto kFunctions = [] {
+    std::array<HelperFn, abi::kHelperCount> functions{};
+    for (const HelperRow& helper : kHelpers) {
+        functions[helper.id] = helper.function;
+    }
+    return functions;
+}();
+
 std::string row(std::initializer_list<std::string> cells) {
     std::string line = "|";
     for (const std::string& cell : cells) {
@@ -331,17 +426,12 @@ std::span<const MapRow> map_rows() {
 }
 
 HelperFn helper_function(uint32_t id) {
-    for (const HelperRow& helper : kHelpers) {
-        if (helper.id == id) {
-            return helper.function;
-        }
-    }
-    return nullptr;
+    return id < abi::kHelperCount ? kFunctions[id] : nullptr;
 }
 
 uint64_t helper_in_register(Machine& machine, const uint64_t* args) {
     const uint64_t id = machine.regs[machine.at->dst];
-    const HelperFn helper = id < abi::kHelperCount ? helper_function(static_cast<uint32_t>(id)) : nullptr;
+    const HelperFn helper = id < abi::kHelperCount ? kFunctions[id] : nullptr;
     if (helper == nullptr) {
         return machine.fault(FaultKind::BadCall,
                              "callx: helper " + std::to_string(id) + " is unknown or not emulated");
@@ -370,67 +460,8 @@ bool is_gpl_compatible(std::string_view license) {
     return std::ranges::find(kCompatible, license) != kCompatible.end();
 }
 
-/// check_map_func_compatibility (kernel/bpf/verifier.c), for the types and helpers that are emulated.
 bool helper_takes_map(uint32_t id, abi::MapType type) {
-    using abi::MapType;
-    using Ids = std::vector<uint32_t>;
-    using Types = std::vector<MapType>;
-    static const std::pair<MapType, Ids> kOnly[] = {
-        {MapType::ProgArray, {12}},
-        {MapType::PerfEventArray, {22, 25, 55, 111, 121}},
-        {MapType::CgroupArray, {33, 37}},
-        {MapType::ArrayOfMaps, {1}},
-        {MapType::HashOfMaps, {1}},
-        {MapType::Devmap, {1, 51}},
-        {MapType::DevmapHash, {1, 51}},
-        {MapType::Cpumap, {51}},
-        {MapType::Xskmap, {1, 51}},
-        {MapType::Queue, {87, 88, 89}},
-        {MapType::Stack, {87, 88, 89}},
-        {MapType::Ringbuf, {130, 131, 134, 198}},
-        {MapType::BloomFilter, {87, 89}},
-        {MapType::UserRingbuf, {209}},
-        {MapType::Sockmap, {1, 2, 3, 52, 53, 60, 82}},
-        {MapType::Sockhash, {1, 2, 3, 70, 71, 72, 82}},
-        {MapType::ReuseportSockarray, {82}},
-        {MapType::CgroupStorage, {81}},
-        {MapType::PercpuCgroupStorage, {81}},
-        {MapType::SkStorage, {107, 108, 194}},
-        {MapType::TaskStorage, {156, 157, 194}},
-        {MapType::CgrpStorage, {210, 211, 194}},
-    };
-    static const std::pair<Ids, Types> kNeeds[] = {
-        {{12}, {MapType::ProgArray}},
-        {{25}, {MapType::PerfEventArray}},
-        {{33, 37}, {MapType::CgroupArray}},
-        {{51}, {MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap}},
-        {{87, 89}, {MapType::Queue, MapType::Stack, MapType::BloomFilter}},
-        {{88}, {MapType::Queue, MapType::Stack}},
-        {{130, 131, 134, 198}, {MapType::Ringbuf}},
-        {{164},
-         {MapType::Hash, MapType::Array, MapType::PercpuHash, MapType::PercpuArray, MapType::LruHash,
-          MapType::LruPercpuHash}},
-        {{195}, {MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash}},
-        {{209}, {MapType::UserRingbuf}},
-        {{81}, {MapType::CgroupStorage, MapType::PercpuCgroupStorage}},
-        {{107, 108}, {MapType::SkStorage}},
-        {{156, 157}, {MapType::TaskStorage}},
-        {{210, 211}, {MapType::CgrpStorage}},
-    };
-    const auto has = [](const auto& list, auto wanted) {
-        return std::ranges::find(list, wanted) != list.end();
-    };
-    for (const auto& [map, ids] : kOnly) {
-        if (map == type) {
-            return has(ids, id);
-        }
-    }
-    for (const auto& [ids, types] : kNeeds) {
-        if (has(ids, id)) {
-            return has(types, type);
-        }
-    }
-    return true;
+    return kMapUsers.contains(type, id);
 }
 
 std::string_view map_reason(abi::MapType type) {

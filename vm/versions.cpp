@@ -48,6 +48,16 @@ constexpr std::array kHelpers{
     LaterHelper{211, V6_12},      // cgrp_storage_delete
 };
 
+/// By id; what is no later helper has a row of Linux 6.1.
+constexpr auto kSinceById = [] {
+    std::array<LaterHelper, abi::kHelperCount> rows{};
+    rows.fill({0, V6_1});
+    for (const LaterHelper& helper : kHelpers) {
+        rows[helper.id] = helper;
+    }
+    return rows;
+}();
+
 bool is_tc_or_lwt(ProgType type) {
     return type == ProgType::SchedCls || type == ProgType::SchedAct || type == ProgType::LwtIn ||
            type == ProgType::LwtOut || type == ProgType::LwtXmit;
@@ -181,9 +191,11 @@ std::optional<KernelVersion> kernel_version(std::string_view wanted) {
 }
 
 KernelVersion since_helper(ProgType type, uint32_t id) {
-    const auto row = std::ranges::find(kHelpers, id, &LaterHelper::id);
-    const bool early = row == kHelpers.end() || (row->tc_and_lwt_before && is_tc_or_lwt(type));
-    return early ? V6_1 : row->since;
+    if (id >= abi::kHelperCount) {
+        return V6_1;
+    }
+    const LaterHelper& row = kSinceById[id];
+    return row.tc_and_lwt_before && is_tc_or_lwt(type) ? V6_1 : row.since;
 }
 
 KernelVersion since_helper(uint32_t id) {
@@ -208,24 +220,6 @@ std::span<const KfuncVersion> kfunc_versions() {
 KernelVersion since_kfunc(std::string_view name) {
     const auto row = std::ranges::find(kKfuncs, name, &KfuncVersion::name);
     return row == kKfuncs.end() ? V6_18 : row->since;
-}
-
-std::optional<KernelVersion> since_insn(const InsnForm& form) {
-    switch (form.level) {
-    case IsaLevel::V1:
-    case IsaLevel::V2:
-    case IsaLevel::V3:
-        return V6_1;
-    case IsaLevel::V4:
-    case IsaLevel::MayGoto:
-    case IsaLevel::Arena:
-        return V6_12;
-    case IsaLevel::LoadAcquire:
-        return V6_18;
-    case IsaLevel::Future:
-        break;
-    }
-    return std::nullopt;
 }
 
 std::span<const FieldVersion> field_versions() {

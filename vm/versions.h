@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,7 +40,21 @@ struct KfuncVersion {
 [[nodiscard]] std::span<const KfuncVersion> kfunc_versions();
 [[nodiscard]] KernelVersion since_kfunc(std::string_view name);
 /// Nothing for a form that no version has.
-[[nodiscard]] std::optional<KernelVersion> since_insn(const InsnForm& form);
+[[nodiscard]] inline std::optional<KernelVersion> since_insn(const InsnForm& form) {
+    using enum KernelVersion;
+    constexpr std::optional<KernelVersion> kSince[] = {
+        V6_1,         // IsaLevel::V1
+        V6_1,         // V2
+        V6_1,         // V3
+        V6_12,        // V4
+        V6_12,        // MayGoto
+        V6_18,        // LoadAcquire
+        V6_12,        // Arena
+        std::nullopt, // Future
+    };
+    static_assert(std::size(kSince) == static_cast<size_t>(IsaLevel::Future) + 1);
+    return kSince[static_cast<size_t>(form.level)];
+}
 struct FieldVersion {
     HiddenField::Kind kind = HiddenField::Kind::Other;
     std::string_view name; ///< in C

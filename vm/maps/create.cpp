@@ -376,7 +376,9 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
 } // namespace
 
 Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
-    auto map = create_checked(sized_for(def, options.cpus), options, taken);
+    // Only what is of no size is given one.
+    auto map = def.max_entries != 0 ? create_checked(def, options, taken)
+                                    : create_checked(sized_for(def, options.cpus), options, taken);
     if (map && !options.hidden.empty()) {
         if ((def.flags & (abi::kMapRdonlyProg | abi::kMapWronlyProg)) != 0) {
             return refuse(def, EACCES, "values with kernel fields must be open to programs both ways");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cerrno>
+#include <memory>
 #include <vector>
 
 #include "vm/maps/map.h"
@@ -53,7 +54,8 @@ inline bool same_key(const uint8_t* a, const uint8_t* b, uint32_t size) {
 class HashMap final : public VmMap {
   public:
     HashMap(MapInfo info, uint64_t seed, ZeroedBytes values, ZeroedBytes keys)
-        : VmMap(std::move(info)), value_storage_(std::move(values)), keys_(std::move(keys)), seed_(seed) {
+        : VmMap(std::move(info)), value_storage_(std::move(values)), keys_(std::move(keys)), seed_(seed),
+          links_(std::make_unique_for_overwrite<Link[]>(slot_count(info_))) {
         percpu_ = abi::is_percpu(info_.type);
         lru_ = info_.type == abi::MapType::LruHash || info_.type == abi::MapType::LruPercpuHash;
         is_plain_hash_ = info_.type == abi::MapType::Hash;
@@ -66,10 +68,10 @@ class HashMap final : public VmMap {
             buckets <<= 1;
         }
         heads_.assign(buckets, kNoElement);
-        links_.assign(slots_, Link{});
         extra_.resize(slots_ - info_.max_entries);
         for (uint32_t cpu = 0; cpu < extra_.size(); ++cpu) {
             extra_[cpu] = info_.max_entries + cpu;
+            links_[extra_[cpu]] = Link::none();
         }
     }
 
@@ -209,7 +211,11 @@ class HashMap final : public VmMap {
 
     void copy_key(uint32_t slot, uint8_t* to) const override { std::memcpy(to, key(slot), info_.key_size); }
 
-    bool is_live(uint32_t element) const override { return links_[element % slots_].live; }
+    bool is_live(uint32_t element) const override {
+        const uint32_t slot = element % slots_;
+        const bool is_fresh = slot >= fresh_ && slot < info_.max_entries;
+        return !is_fresh && links_[slot].live;
+    }
 
     void undo(const Undo& change) override {
         switch (static_cast<Change>(change.op)) {
@@ -246,11 +252,13 @@ class HashMap final : public VmMap {
   private:
     /// Links of one slot: its bucket chain, and for LRU its place between older and newer.
     struct Link {
-        uint32_t next = kNoElement;
-        uint32_t hash = 0;
-        uint32_t newer = kNoElement;
-        uint32_t older = kNoElement;
-        bool live = false;
+        uint32_t next;
+        uint32_t hash;
+        uint32_t newer;
+        uint32_t older;
+        bool live;
+
+        static Link none() { return {kNoElement, 0, kNoElement, kNoElement, false}; }
     };
 
     /// Structural changes as the journal keeps them; `a` is a slot unless said otherwise.
@@ -335,6 +343,7 @@ class HashMap final : public VmMap {
         }
         if (fresh_ < info_.max_entries) {
             note(journal, Change::TakeFresh, fresh_);
+            links_[fresh_] = Link::none();
             return fresh_++;
         }
         return kNoElement;
@@ -439,7 +448,7 @@ class HashMap final : public VmMap {
     ZeroedBytes keys_;
     uint64_t seed_;
     std::vector<uint32_t> heads_;
-    std::vector<Link> links_;
+    std::unique_ptr<Link[]> links_; ///< by slot, not set for those from fresh_ on
     std::vector<uint32_t> free_;
     std::vector<uint32_t> extra_;
     uint32_t fresh_ = 0; ///< slots from here to max_entries were never used
