@@ -418,12 +418,12 @@ void FunctionBuilder::branch() {
     ++nesting_;
     const uint32_t over = here();
     compare(dst);
-    State other = state_;
+    State other = state_; // on the other way
     for (int i = rng_.between(1, 5); i > 0; --i) {
         statement();
     }
-    std::swap(state_, other);
     if (rng_.one_in(3)) {
+        std::swap(state_, other);
         const uint32_t skip = here();
         emit(rng_.one_in(3) ? insn(op::kJmp32 | op::kJa, 0, 0, 0, 0) : test::jump(0));
         land(over);

@@ -106,15 +106,15 @@ void KernelSide::drain_hash(MapId id, ByteVec& into) {
     const uint32_t most = std::min(def.max_entries, 64u); // keys are small numbers
     const size_t value_size =
         abi::is_percpu(def.type) ? round_up(def.value_size, 8u) * cpus_ : def.value_size;
-    ByteVec keys(size_t{most} * def.key_size);
-    ByteVec values(size_t{most} * value_size);
+    keys_.resize(size_t{most} * def.key_size);
+    values_.resize(size_t{most} * value_size);
     uint32_t count = most;
     uint64_t position = 0;
-    (void)bpf_map_lookup_and_delete_batch(fd(id), nullptr, &position, keys.data(), values.data(), &count,
+    (void)bpf_map_lookup_and_delete_batch(fd(id), nullptr, &position, keys_.data(), values_.data(), &count,
                                           nullptr);
     for (size_t i = 0; i < count; ++i) {
-        const uint8_t* key = keys.data() + i * def.key_size;
-        const uint8_t* value = values.data() + i * value_size;
+        const uint8_t* key = keys_.data() + i * def.key_size;
+        const uint8_t* value = values_.data() + i * value_size;
         into.insert(into.end(), key, key + def.key_size);
         into.insert(into.end(), value, value + value_size);
     }
@@ -122,20 +122,20 @@ void KernelSide::drain_hash(MapId id, ByteVec& into) {
 
 void KernelSide::drain_trie(MapId id, ByteVec& into) {
     const MapDef& def = pool_map(id);
-    ByteVec key(def.key_size);
-    ByteVec value(def.value_size);
-    while (bpf_map_get_next_key(fd(id), nullptr, key.data()) == 0) {
-        (void)bpf_map_lookup_elem(fd(id), key.data(), value.data());
-        (void)bpf_map_delete_elem(fd(id), key.data());
-        into.insert(into.end(), key.begin(), key.end());
-        into.insert(into.end(), value.begin(), value.end());
+    keys_.resize(def.key_size);
+    values_.resize(def.value_size);
+    while (bpf_map_get_next_key(fd(id), nullptr, keys_.data()) == 0) {
+        (void)bpf_map_lookup_elem(fd(id), keys_.data(), values_.data());
+        (void)bpf_map_delete_elem(fd(id), keys_.data());
+        into.insert(into.end(), keys_.begin(), keys_.end());
+        into.insert(into.end(), values_.begin(), values_.end());
     }
 }
 
 void KernelSide::drain_queue(MapId id, ByteVec& into) {
-    ByteVec value(pool_map(id).value_size);
-    while (bpf_map_lookup_and_delete_elem(fd(id), nullptr, value.data()) == 0) {
-        into.insert(into.end(), value.begin(), value.end());
+    values_.resize(pool_map(id).value_size);
+    while (bpf_map_lookup_and_delete_elem(fd(id), nullptr, values_.data()) == 0) {
+        into.insert(into.end(), values_.begin(), values_.end());
     }
 }
 
@@ -147,12 +147,13 @@ void KernelSide::read_array(MapId id, ByteVec& into) {
         std::memset(bytes.data(), 0, into.size());
         return;
     }
-    ByteVec value(abi::is_percpu(def.type) ? size_t{round_up(def.value_size, 8u)} * cpus_ : def.value_size);
-    const ByteVec zero(value.size());
+    const size_t size =
+        abi::is_percpu(def.type) ? size_t{round_up(def.value_size, 8u)} * cpus_ : def.value_size;
+    values_.assign(size, 0);
+    into.resize(size * def.max_entries);
     for (uint32_t key = 0; key < def.max_entries; ++key) {
-        (void)bpf_map_lookup_elem(fd(id), &key, value.data());
-        into.insert(into.end(), value.begin(), value.end());
-        (void)bpf_map_update_elem(fd(id), &key, zero.data(), BPF_ANY);
+        (void)bpf_map_lookup_elem(fd(id), &key, into.data() + key * size);
+        (void)bpf_map_update_elem(fd(id), &key, values_.data(), BPF_ANY);
     }
 }
 

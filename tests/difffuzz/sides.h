@@ -93,7 +93,8 @@ class VmSide {
 
     std::unique_ptr<Target> target_;
     std::unique_ptr<Instance> instance_;
-    ByteVec keys_; ///< of the map at hand
+    Program* program_ = nullptr; ///< of `instance_`
+    ByteVec keys_;               ///< of the map at hand
     ByteVec values_;
 };
 
@@ -154,6 +155,8 @@ class KernelSide {
     bool on_skb_ = false;        ///< the case at hand is a sched_cls program
     std::string log_;
     ByteVec buffer_;
+    ByteVec keys_; ///< of the map at hand
+    ByteVec values_;
     uint32_t cpus_ = 1;
     bool watches_ = false;
 };

@@ -22,11 +22,15 @@ enum class Kind : uint8_t {
 inline constexpr size_t kKinds = 8;
 
 struct Place {
-    Kind kind = Kind::None;
-    int32_t low = 0;
-    int32_t high = 0;
-    bool aligned = true; ///< address a multiple of 8, as atomics and stacks ask for
+    constexpr Place(Kind a_kind = Kind::None, int32_t a_low = 0, int32_t a_high = 0, bool is_aligned = true)
+        : kind(a_kind), aligned(is_aligned), low(a_low), high(a_high) {}
+
+    Kind kind;
+    bool aligned; ///< address a multiple of 8, as atomics and stacks ask for
+    int32_t low;
+    int32_t high;
 };
+static_assert(sizeof(Place) == 12); // states are copied often
 
 inline constexpr int kMaxSlots = 14;
 

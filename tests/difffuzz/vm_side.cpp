@@ -104,11 +104,12 @@ const LinkedProgram* VmSide::load(const Case& which, Outcome& outcome, Stopwatch
     auto instance = target_->load(which.object, {});
     if (instance) {
         instance_ = std::move(*instance);
+        program_ = instance_->programs().front();
     } else {
         outcome.refusal = instance.error().message();
     }
     spent.load += watch.lap();
-    return instance_ ? &instance_->programs().front()->linked() : nullptr;
+    return instance_ ? &program_->linked() : nullptr;
 }
 
 void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
@@ -122,7 +123,6 @@ void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
         }
     }
     spent.maps += watch.lap();
-    Program& program = *instance_->programs().front();
     const ByteSpan out = maps.front()->live_bytes();
     RunOptions options;
     options.record_inputs = which.has(Feature::NaturalInput);
@@ -130,7 +130,7 @@ void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
     for (size_t i = 0; i < which.inputs.size(); ++i) {
         PacketOutcome& packet = outcome.packets[i];
         put_context(which, which.inputs[i], options);
-        auto result = program.run(which.inputs[i].packet, options);
+        auto result = program_->run(which.inputs[i].packet, options);
         packet.fault.clear();
         if (!result) {
             packet.fault = result.error().message();
