@@ -13,20 +13,35 @@ namespace mimicsh::vm {
 
 namespace flow {
 
+namespace {
+
+/// Kinds that go on elsewhere than at the next instruction, call, or name a function.
+constexpr bool may_lead(InsnKind kind) {
+    constexpr auto kBits = [] {
+        uint32_t bits = 0;
+        for (const InsnKind leads : {InsnKind::LoadImm64, InsnKind::Jump, InsnKind::Goto, InsnKind::MayGoto,
+                                     InsnKind::CallHelper, InsnKind::CallLocal, InsnKind::CallKfunc}) {
+            bits |= 1u << static_cast<uint32_t>(leads);
+        }
+        return bits;
+    }();
+    return (kBits >> static_cast<uint32_t>(kind) & 1) != 0;
+}
+
+} // namespace
+
 Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyData& read_only)
     : program_(program), own_(own), insns_(program.insns), constants_(read_only),
       context_(context_kind(program.spec.type)) {
     result_.slots.resize(insns_.size());
     refs_.resize(insns_.size());
     result_.forms.resize(insns_.size());
-    for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        result_.forms[slot] = classify(insns_[slot]);
-    }
     for (const LinkedRef& ref : program.refs) {
         refs_[ref.insn] = &ref;
     }
-    find_blocks();
-    note_locking();
+    read_forms();
+    number_blocks();
+    opens_ |= locks_;
     values_point_ = std::ranges::any_of(program.object->maps, [&](const MapDef& map) {
         return std::ranges::any_of(hidden_fields(*program.object, map), mimicsh::is_pointer);
     });
@@ -80,34 +95,48 @@ std::optional<int64_t> Flow::target(uint32_t slot) const {
     }
 }
 
-void Flow::find_blocks() {
+/// Finds the form of each instruction, where blocks begin, and what calls take and give back.
+void Flow::read_forms() {
     block_at_.resize(insns_.size(), kNoBlock);
-    constexpr uint32_t kBegins = 0; // numbered below
     const auto begins = [&](int64_t slot) {
         if (slot >= 0 && slot < std::ssize(insns_)) {
-            block_at_[static_cast<size_t>(slot)] = kBegins;
+            block_at_[static_cast<size_t>(slot)] = 0; // numbered later
         }
     };
     begins(0);
     begins(program_.exception_callback);
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        const uint8_t insn_class = insns_[slot].code & 7;
-        const bool may_lead = insn_class == op::kJmp || insn_class == op::kJmp32 || insn_class == op::kLd;
-        if (!may_lead || result_.forms[slot] == nullptr) {
+        const InsnForm* form = classify(insns_[slot]);
+        result_.forms[slot] = form;
+        if (form == nullptr) {
+            all_known_ = false;
             continue;
         }
-        if (const auto to = target(slot)) {
+        ++unreached_;
+        if (!may_lead(form->kind)) {
+            continue;
+        }
+        if (form->kind == InsnKind::CallHelper || form->kind == InsnKind::CallKfunc) {
+            note_locking(slot, *form);
+        } else if (const auto to = target(slot)) {
             begins(*to);
-            has_callbacks_ |= result_.forms[slot]->kind == InsnKind::LoadImm64;
+            has_callbacks_ |= form->kind == InsnKind::LoadImm64;
         }
     }
-    blocks_.resize(static_cast<size_t>(std::ranges::count(block_at_, kBegins)));
+}
+
+void Flow::number_blocks() {
+    std::vector<uint32_t> slots(insns_.size());
     uint32_t count = 0;
-    for (uint32_t slot = 0; slot < insns_.size(); ++slot) {
-        if (block_at_[slot] == kBegins) {
-            blocks_[count].slot = slot;
-            block_at_[slot] = count++;
-        }
+    for (uint32_t slot = 0; slot < insns_.size(); ++slot) { // without branches that nobody can foresee
+        const bool begins = block_at_[slot] != kNoBlock;
+        slots[count] = slot;
+        block_at_[slot] = begins ? count : kNoBlock;
+        count += begins ? 1 : 0;
+    }
+    blocks_.resize(count);
+    for (uint32_t i = 0; i < count; ++i) {
+        blocks_[i].slot = slots[i];
     }
 }
 
@@ -181,6 +210,9 @@ void Flow::refuse(uint32_t slot, std::string text) {
 /// The kernel's check_cfg wants every instruction reached by some edge; what only the values leave out is
 /// dead.
 void Flow::account_for_unreached() {
+    if (unreached_ == 0 && all_known_) {
+        return;
+    }
     std::optional<std::vector<bool>> by_edges;
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
         if (result_.forms[slot] == nullptr) {
@@ -235,8 +267,9 @@ void Flow::walk(Block& block) {
     uint32_t slot = block.slot;
     do {
         const Insn& insn = insns_[slot];
-        result_.slots[slot].reached = true;
         const InsnForm* form = result_.forms[slot];
+        unreached_ -= !result_.slots[slot].reached && form != nullptr ? 1 : 0;
+        result_.slots[slot].reached = true;
         if (form == nullptr) {
             return;
         }
@@ -320,11 +353,15 @@ const Flow::Uses* Flow::all_uses() {
 
 void Flow::check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
     const Uses uses = uses_[&form - forms_];
-    const bool src_bad = uses.reads_src && state.regs[insn.src].kind == Kind::Uninit;
-    const bool dst_bad = uses.reads_dst && state.regs[insn.dst].kind == Kind::Uninit;
-    if ((uses.writes_dst && insn.dst == 10) || (uses.writes_src && insn.src == 10)) {
+    const bool src_bad = uses.reads_src & (state.regs[insn.src].kind == Kind::Uninit);
+    const bool dst_bad = uses.reads_dst & (state.regs[insn.dst].kind == Kind::Uninit);
+    const bool writes_frame = (uses.writes_dst & (insn.dst == 10)) | (uses.writes_src & (insn.src == 10));
+    if (!(src_bad | dst_bad | writes_frame)) [[likely]] { // one branch for each instruction of a program
+        return;
+    }
+    if (writes_frame) {
         refuse(slot, "r10 is read only");
-    } else if (src_bad || dst_bad) {
+    } else {
         refuse_unread(slot, src_bad ? insn.src : insn.dst);
     }
 }

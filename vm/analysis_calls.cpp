@@ -48,23 +48,16 @@ bool allowed_under_lock(std::string_view kfunc) {
 
 // -- Locks --
 
-void Flow::note_locking() {
-    for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
-        const InsnForm* form = result_.forms[slot];
-        if (form == nullptr || (form->kind != InsnKind::CallHelper && form->kind != InsnKind::CallKfunc)) {
-            continue;
-        }
-        const bool helper = form->kind == InsnKind::CallHelper;
-        const auto id = static_cast<uint32_t>(insns_[slot].imm);
-        const bool resilient = !helper && kfunc_name(slot).starts_with(kResilientLock);
-        if (resilient || (helper && (id == kSpinLock || id == kSpinUnlock))) {
-            locks_ = true;
-            resilient_locks_ |= resilient;
-            subprograms_lock_ |= program_.function_at(slot) != 0;
-        }
-        opens_ |= !helper || std::ranges::find(kAcquiring, id) != kAcquiring.end();
+void Flow::note_locking(uint32_t slot, const InsnForm& form) {
+    const bool helper = form.kind == InsnKind::CallHelper;
+    const auto id = static_cast<uint32_t>(insns_[slot].imm);
+    const bool resilient = !helper && kfunc_name(slot).starts_with(kResilientLock);
+    if (resilient || (helper && (id == kSpinLock || id == kSpinUnlock))) {
+        locks_ = true;
+        resilient_locks_ |= resilient;
+        subprograms_lock_ |= program_.function_at(slot) != 0;
     }
-    opens_ |= locks_;
+    opens_ |= !helper || std::ranges::find(kAcquiring, id) != kAcquiring.end();
 }
 
 /// Name of the kernel function that is called, empty when the object names none.

@@ -40,7 +40,8 @@ class Flow {
   private:
     // -- analysis.cpp: joining and walking --
     static Value join(Value a, Value b);
-    void find_blocks();
+    void read_forms();
+    void number_blocks();
     void collect();
     void enter_function(uint32_t slot, State state);
     void enter(uint32_t slot, const State& state);
@@ -88,7 +89,7 @@ class Flow {
     void note_async(Value callback);
     static Kind returned(uint32_t id);
     void call_local(uint32_t slot, State& state);
-    void note_locking();
+    void note_locking(uint32_t slot, const InsnForm& form);
     [[nodiscard]] const std::string& kfunc_name(uint32_t slot) const;
     void check_helper_under_lock(uint32_t slot, uint32_t id, State& state);
     void want_no_lock(uint32_t slot, const State& state, std::string_view prefix, std::string_view name);
@@ -109,6 +110,8 @@ class Flow {
     std::vector<uint32_t> work_;         ///< heap of blocks to walk, the first on top
     Block* current_ = nullptr;           ///< the block being walked
     Analysis result_;
+    uint32_t unreached_ = 0;        ///< instructions of a known form that no walk came to yet
+    bool all_known_ = true;         ///< every instruction has a form
     bool has_callbacks_ = false;    ///< takes a function's address
     bool locks_ = false;            ///< takes locks somewhere
     bool subprograms_lock_ = false; ///< takes or gives back locks below the entry function

@@ -171,23 +171,27 @@ std::vector<std::string_view> kfunc_names() {
 class Decoder {
   public:
     Decoder(const LinkedProgram& program, const Analysis& analysis, const DecodeOptions& options)
-        : program_(program), analysis_(analysis), options_(options) {}
+        : program_(program), analysis_(analysis), options_(options),
+          older_(options.kernel != kKernelVersions[std::size(kKernelVersions) - 1]) {}
 
     Expected<Code> run() {
         const auto& insns = program_.insns;
-        drafts_.reserve(insns.size());
+        drafts_.reserve(insns.size() + insns.size() / 4);
         for (uint32_t slot = 0; slot < insns.size(); slot += slot_count(insns[slot])) {
             add_guard(slot);
-            auto ok = add(slot, insns[slot]);
+            add_proof(slot);
+            Draft& draft = begin_draft(slot);
+            auto ok = fill(draft, insns[slot]);
             if (!ok && analysis_.slots[slot].dead && analysis_.forms[slot] != nullptr) {
-                add_call(slot, dead_instruction);
+                draft.op = {};
+                put_call(draft, dead_instruction);
             } else if (!ok) {
                 return ok.error();
             }
         }
         mark_leaders();
         if (!options_.traced) {
-            drafts_ = fuse(drafts_);
+            fuse(drafts_);
         }
         return finish();
     }
@@ -219,45 +223,59 @@ class Decoder {
         return is_later(since_kfunc(name)) ? nullptr : kfunc_function(name);
     }
 
-    void add_call(uint32_t slot, HelperFn function) {
-        Draft draft;
+    /// The next operation, until the one behind it is begun.
+    Draft& begin_draft(uint32_t slot) {
+        Draft& draft = drafts_.emplace_back();
         draft.slot = slot;
+        return draft;
+    }
+
+    static void put_call(Draft& draft, HelperFn function) {
         draft.code = OpCode::call_helper;
         std::memcpy(&draft.op.a, &function, sizeof function);
-        drafts_.push_back(draft);
     }
 
     /// What has to be so before the instruction at the slot, an operation of its own.
     void add_guard(uint32_t slot) {
         const SlotFacts::Guard guard = analysis_.slots[slot].guard;
         if (options_.mode == Mode::Strict && guard != SlotFacts::Guard::None) {
-            add_call(slot, guard == SlotFacts::Guard::NoLock ? guard_no_lock : guard_nothing_open);
+            put_call(begin_draft(slot),
+                     guard == SlotFacts::Guard::NoLock ? guard_no_lock : guard_nothing_open);
+        }
+    }
+
+    /// Bounds of the packet that the comparison at the slot proves, in front of it.
+    void add_proof(uint32_t slot) {
+        const SlotFacts& facts = analysis_.slots[slot];
+        if (facts.proves && analysis_.tracks_bounds) {
+            Draft& prove = begin_draft(slot);
+            prove.code = OpCode::prove;
+            prove.op.dst = facts.pointer;
+            prove.op.src = facts.end;
         }
     }
 
     // -- One instruction --
 
-    Status add(uint32_t slot, const Insn& insn) {
+    Status fill(Draft& draft, const Insn& insn) {
+        const uint32_t slot = draft.slot;
         const InsnForm* form = analysis_.forms[slot];
         if (form == nullptr) {
             return refuse(slot, EINVAL,
                           "no kernel knows opcode 0x" + to_hex(ByteView(&insn.code, 1)) +
                               " with these fields");
         }
-        if (const auto since = since_insn(*form); since && is_later(*since)) [[unlikely]] {
-            return refuse_later(slot, "instruction " + std::string(form->mnemonic) + " is", *since);
+        if (older_) [[unlikely]] {
+            if (const auto since = since_insn(*form); since && is_later(*since)) {
+                return refuse_later(slot, "instruction " + std::string(form->mnemonic) + " is", *since);
+            }
         }
-        Draft draft;
-        draft.slot = slot;
         draft.op.dst = insn.dst;
         draft.op.src = insn.src;
         draft.op.a = insn.imm;
         switch (form->kind) {
         case InsnKind::Alu:
-            if (auto ok = add_alu(draft, insn); !ok) {
-                return ok;
-            }
-            break;
+            return fill_alu(draft, insn);
         case InsnKind::Neg:
             draft.code = (insn.code & 7) == op::kAlu64 ? OpCode::neg64 : OpCode::neg32;
             break;
@@ -278,10 +296,7 @@ class Decoder {
             draft.code = plus(OpCode::swap16, insn.imm == 16 ? 0 : insn.imm == 32 ? 1 : 2);
             break;
         case InsnKind::LoadImm64:
-            if (auto ok = add_wide(draft, slot, insn); !ok) {
-                return ok;
-            }
-            break;
+            return fill_wide(draft, insn);
         case InsnKind::Load:
         case InsnKind::LoadSx:
         case InsnKind::LoadAcquire:
@@ -289,7 +304,7 @@ class Decoder {
         case InsnKind::StoreImm:
         case InsnKind::StoreRelease:
         case InsnKind::Atomic:
-            add_memory(draft, slot, insn, *form);
+            fill_memory(draft, insn, *form);
             break;
         case InsnKind::LoadAbs:
         case InsnKind::LoadInd:
@@ -303,7 +318,7 @@ class Decoder {
             draft.op.src2 = form->kind == InsnKind::LoadInd ? 1 : 0;
             break;
         case InsnKind::Jump:
-            add_jump(draft, slot, insn);
+            fill_jump(draft, insn);
             break;
         case InsnKind::Goto:
             draft.target = static_cast<uint32_t>(int64_t{slot} + 1 +
@@ -315,7 +330,7 @@ class Decoder {
             draft.code = OpCode::may_goto;
             break;
         case InsnKind::CallHelper:
-            return add_helper(draft, slot, insn);
+            return fill_helper(draft, insn);
         case InsnKind::CallLocal:
             draft.target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
             draft.code = OpCode::call_local;
@@ -324,25 +339,22 @@ class Decoder {
             draft.code = OpCode::exit;
             break;
         case InsnKind::CallKfunc:
-            return add_kfunc(draft, slot);
+            return fill_kfunc(draft);
         case InsnKind::AddrCast:
             return refuse(slot, ENOTSUP, "arenas are not emulated");
         case InsnKind::CallReg:
             if (options_.mode == Mode::Permissive) {
-                draft.code = OpCode::call_helper;
-                const HelperFn helper = helper_in_register;
-                std::memcpy(&draft.op.a, &helper, sizeof helper);
+                put_call(draft, helper_in_register);
                 break;
             }
             [[fallthrough]];
         case InsnKind::GotoReg:
             return refuse(slot, ENOTSUP, std::string(form->mnemonic) + " is in no supported kernel");
         }
-        drafts_.push_back(draft);
         return {};
     }
 
-    Status add_alu(Draft& draft, const Insn& insn) {
+    Status fill_alu(Draft& draft, const Insn& insn) {
         const bool by_register = (insn.code & op::kX) != 0;
         const uint8_t operation = insn.code & 0xf0;
         if (options_.mode == Mode::Strict && !by_register) {
@@ -364,7 +376,8 @@ class Decoder {
         return {};
     }
 
-    Status add_wide(Draft& draft, uint32_t slot, const Insn& insn) {
+    Status fill_wide(Draft& draft, const Insn& insn) {
+        const uint32_t slot = draft.slot;
         draft.code = OpCode::lddw;
         const auto low = static_cast<uint32_t>(insn.imm);
         const auto high = static_cast<uint32_t>(program_.insns[slot + 1].imm);
@@ -396,8 +409,8 @@ class Decoder {
         return {};
     }
 
-    void add_memory(Draft& draft, uint32_t slot, const Insn& insn, const InsnForm& form) {
-        const SlotFacts& facts = analysis_.slots[slot];
+    void fill_memory(Draft& draft, const Insn& insn, const InsnForm& form) {
+        const SlotFacts& facts = analysis_.slots[draft.slot];
         const bool on_stack = facts.target == SlotFacts::Target::Stack;
         // A store to a packet that may only be read takes the way that finds it out.
         const ContextKind* context = context_kind(program_.spec.type);
@@ -417,7 +430,7 @@ class Decoder {
         case InsnKind::Load:
         case InsnKind::LoadAcquire:
             if (facts.target == SlotFacts::Target::Context) {
-                add_context_load(draft, insn, facts.value);
+                fill_context_load(draft, insn, facts.value);
                 return;
             }
             draft.code = pick(OpCode::ldx8, OpCode::load_stack8, OpCode::ldp8);
@@ -437,7 +450,7 @@ class Decoder {
     }
 
     /// A load of a whole or partial field that the analysis has placed.
-    void add_context_load(Draft& draft, const Insn& insn, int32_t offset) const {
+    void fill_context_load(Draft& draft, const Insn& insn, int32_t offset) const {
         const uint32_t size = access_size(insn.code);
         const ContextField* field = context_kind(program_.spec.type)->find(offset, size, false);
         if (field->role <= FieldRole::PacketMeta) {
@@ -449,18 +462,9 @@ class Decoder {
         }
     }
 
-    void add_jump(Draft& draft, uint32_t slot, const Insn& insn) {
-        const SlotFacts& facts = analysis_.slots[slot];
-        if (facts.proves && analysis_.tracks_bounds) {
-            Draft prove;
-            prove.code = OpCode::prove;
-            prove.slot = slot;
-            prove.op.dst = facts.pointer;
-            prove.op.src = facts.end;
-            drafts_.push_back(prove);
-        }
-        draft.target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.off);
-        const bool backward = draft.target <= slot;
+    static void fill_jump(Draft& draft, const Insn& insn) {
+        draft.target = static_cast<uint32_t>(int64_t{draft.slot} + 1 + insn.off);
+        const bool backward = draft.target <= draft.slot;
         draft.code = plus(jump_code(insn), (backward ? 1 : 0) + ((insn.code & op::kX) != 0 ? 2 : 0));
     }
 
@@ -473,7 +477,8 @@ class Decoder {
         return found ? &program_.refs[next_ref_] : nullptr;
     }
 
-    Status add_kfunc(Draft& draft, uint32_t slot) {
+    Status fill_kfunc(Draft& draft) {
+        const uint32_t slot = draft.slot;
         const LinkedRef* ref = reference(slot);
         if (ref == nullptr) {
             return refuse(slot, EINVAL, "call of a kernel function that the object does not name");
@@ -505,24 +510,20 @@ class Decoder {
                               (reason.empty() ? "" : ": " + reason),
                           did_you_mean(name, kfunc_names(), "load(\"kernel\") runs it for real"));
         }
-        draft.code = OpCode::call_helper;
-        std::memcpy(&draft.op.a, &function, sizeof function);
-        drafts_.push_back(draft);
+        put_call(draft, function);
         return {};
     }
 
-    Status add_helper(Draft& draft, uint32_t slot, const Insn& insn) {
+    Status fill_helper(Draft& draft, const Insn& insn) {
+        const uint32_t slot = draft.slot;
         const auto id = static_cast<uint32_t>(insn.imm);
         const auto name = [&] {
             return abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
                                                 : "bpf_" + std::string(abi::helper_name(id));
         };
         if (options_.helpers != nullptr && options_.helpers->contains(id)) {
-            const HelperFn outside = is_input_call(id) ? helper_of_input : helper_from_outside;
             draft.op.c = static_cast<int32_t>(id);
-            draft.code = OpCode::call_helper;
-            std::memcpy(&draft.op.a, &outside, sizeof outside);
-            drafts_.push_back(draft);
+            put_call(draft, is_input_call(id) ? helper_of_input : helper_from_outside);
             return {};
         }
         if (abi::helper_name(id).empty()) {
@@ -582,10 +583,8 @@ class Decoder {
                 missing_flags(id, options_.kernel) != nullptr) {
                 helper = call_without_later_flags;
             }
-            draft.code = OpCode::call_helper;
-            std::memcpy(&draft.op.a, &helper, sizeof helper);
+            put_call(draft, helper);
         }
-        drafts_.push_back(draft);
         return {};
     }
 
@@ -643,6 +642,7 @@ class Decoder {
     const LinkedProgram& program_;
     const Analysis& analysis_;
     const DecodeOptions& options_;
+    bool older_; ///< a kernel that lacks something the newest has
     std::vector<Draft> drafts_;
     size_t next_ref_ = 0;
 };

@@ -393,19 +393,20 @@ bool pair(Drafts d, Draft& into) {
 
 } // namespace
 
-std::vector<Draft> fuse(const std::vector<Draft>& drafts) {
-    std::vector<Draft> fused;
-    fused.reserve(drafts.size());
-    for (Drafts rest = drafts; !rest.empty();) {
+void fuse(std::vector<Draft>& drafts) {
+    // In place: what is written lies at or before what is read next.
+    size_t written = 0;
+    for (Drafts rest = drafts; !rest.empty(); ++written) {
         if (const auto found = idiom(rest)) {
-            fused.push_back(found->draft);
+            drafts[written] = found->draft;
             rest = rest.subspan(found->length);
         } else {
-            fused.push_back(rest.front());
-            rest = rest.subspan(pair(rest, fused.back()) ? 2 : 1);
+            Draft& into = drafts[written];
+            into = rest.front();
+            rest = rest.subspan(pair(rest, into) ? 2 : 1);
         }
     }
-    return fused;
+    drafts.resize(written);
 }
 
 } // namespace mimicsh::vm
