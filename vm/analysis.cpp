@@ -103,8 +103,9 @@ void Flow::read_forms() {
             block_at_[static_cast<size_t>(slot)] = 0; // numbered later
         }
     };
-    begins(0);
-    begins(program_.exception_callback);
+    for (const LinkedFunction& function : program_.functions) {
+        begins(function.insn);
+    }
     for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
         const InsnForm* form = classify(insns_[slot]);
         result_.forms[slot] = form;
@@ -137,6 +138,7 @@ void Flow::number_blocks() {
     blocks_.resize(count);
     for (uint32_t i = 0; i < count; ++i) {
         blocks_[i].slot = slots[i];
+        result_.slots[slots[i]].entered = true;
     }
 }
 

@@ -189,7 +189,6 @@ class Decoder {
                 return ok.error();
             }
         }
-        mark_leaders();
         if (!options_.traced) {
             fuse(drafts_);
         }
@@ -227,6 +226,8 @@ class Decoder {
     Draft& begin_draft(uint32_t slot) {
         Draft& draft = drafts_.emplace_back();
         draft.slot = slot;
+        draft.leader = analysis_.slots[slot].entered && slot != last_;
+        last_ = slot;
         return draft;
     }
 
@@ -588,42 +589,24 @@ class Decoder {
         return {};
     }
 
-    /// Marks where jumps arrive.
-    void mark_leaders() {
-        std::vector<bool> leader(program_.insns.size() + 1, false);
-        for (const Draft& draft : drafts_) {
-            if (draft.target != kNoTarget) {
-                leader[draft.target] = true;
-            }
-        }
-        for (const LinkedFunction& function : program_.functions) {
-            leader[function.insn] = true;
-        }
-        uint32_t last = kNoTarget;
-        for (Draft& draft : drafts_) {
-            draft.leader = draft.slot != last && leader[draft.slot];
-            last = draft.slot;
-        }
-    }
-
     // -- Output --
 
     Expected<Code> finish() {
         Code code;
         code.tracks_bounds = analysis_.tracks_bounds;
         code.op_of_slot.assign(program_.insns.size(), Code::kNoOp);
-        for (uint32_t i = 0; i < drafts_.size(); ++i) {
-            if (code.op_of_slot[drafts_[i].slot] == Code::kNoOp) {
-                code.op_of_slot[drafts_[i].slot] = i;
-            }
+        for (size_t i = drafts_.size(); i-- > 0;) { // of several at a slot, the first
+            code.op_of_slot[drafts_[i].slot] = static_cast<uint32_t>(i);
         }
-        code.ops.reserve(drafts_.size());
-        code.slots.reserve(drafts_.size());
+        code.ops.resize(drafts_.size());
+        code.slots.resize(drafts_.size());
         const Labels& table = options_.traced ? traced_labels() : fast_labels();
         for (uint32_t i = 0; i < drafts_.size(); ++i) {
-            Draft& draft = drafts_[i];
-            if (draft.op.label == nullptr) {
-                draft.op.label = table.single[static_cast<size_t>(draft.code)];
+            const Draft& draft = drafts_[i];
+            Op& op = code.ops[i];
+            op = draft.op;
+            if (op.label == nullptr) {
+                op.label = table.single[static_cast<size_t>(draft.code)];
             }
             if (draft.target != kNoTarget) {
                 const uint32_t to = code.op_of_slot[draft.target];
@@ -631,10 +614,9 @@ class Decoder {
                     return refuse(draft.slot, EINVAL, "jump into the middle of an instruction");
                 }
                 const int64_t distance = (int64_t{to} - int64_t{i}) * int64_t{sizeof(Op)};
-                draft.op.c = static_cast<int32_t>(distance);
+                op.c = static_cast<int32_t>(distance);
             }
-            code.ops.push_back(draft.op);
-            code.slots.push_back(draft.access == kNoTarget ? draft.slot : draft.access);
+            code.slots[i] = draft.access == kNoTarget ? draft.slot : draft.access;
         }
         return code;
     }
@@ -644,6 +626,7 @@ class Decoder {
     const DecodeOptions& options_;
     bool older_; ///< a kernel that lacks something the newest has
     std::vector<Draft> drafts_;
+    uint32_t last_ = kNoTarget; ///< slot of the last draft
     size_t next_ref_ = 0;
 };
 

@@ -208,7 +208,20 @@ std::optional<Fused> stack_lookup(Drafts d) {
     return Fused{joined, 5};
 }
 
-/// The idiom that the drafts begin with; by their first operations, since most begin none.
+/// The first operations of idioms: most drafts begin none.
+bool may_begin_idiom(const Draft& draft) {
+    constexpr auto kFirst = [] {
+        std::array<bool, static_cast<size_t>(OpCode::count)> first{};
+        for (const OpCode code :
+             {OpCode::mov64_x, OpCode::ldp8, OpCode::ldp16, OpCode::ldp32, OpCode::stp8}) {
+            first[static_cast<size_t>(code)] = true;
+        }
+        return first;
+    }();
+    return kFirst[static_cast<size_t>(draft.code)];
+}
+
+/// The idiom that the drafts begin with.
 std::optional<Fused> idiom(Drafts drafts) {
     std::optional<Fused> fused;
     if (drafts.size() < 3 || drafts[1].leader) {
@@ -384,7 +397,7 @@ bool pair(Drafts d, Draft& into) {
     }
     const void* label = pair_label(d[0], d[1]);
     // The second may be worth more as the beginning of an idiom.
-    if (label == nullptr || (d[0].code != OpCode::prove && idiom(d.subspan(1)))) {
+    if (label == nullptr || (d[0].code != OpCode::prove && may_begin_idiom(d[1]) && idiom(d.subspan(1)))) {
         return false;
     }
     join(into, d[1], label);
@@ -397,7 +410,8 @@ void fuse(std::vector<Draft>& drafts) {
     // In place: what is written lies at or before what is read next.
     size_t written = 0;
     for (Drafts rest = drafts; !rest.empty(); ++written) {
-        if (const auto found = idiom(rest)) {
+        const auto found = may_begin_idiom(rest.front()) ? idiom(rest) : std::nullopt;
+        if (found) {
             drafts[written] = found->draft;
             rest = rest.subspan(found->length);
         } else {

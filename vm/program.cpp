@@ -272,8 +272,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     }
     machine_.cpu = options.cpu.value_or(machine_.options.cpu);
     machine_.stop = options.stop;
-    Tracer tracer(true);
-    machine_.tracer = options.trace ? &tracer : nullptr;
+    std::optional<Tracer> tracer;
+    machine_.tracer = options.trace ? &tracer.emplace(true) : nullptr;
     machine_.execute = options.trace ? execute_traced : execute;
     machine_.records_inputs = options.record_inputs;
     machine_.inputs.clear();
@@ -301,22 +301,24 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count()) / repeat;
     result.r0 = machine_.regs[0];
     result.ret = static_cast<uint32_t>(result.r0);
-    result.warnings = machine_.warnings;
-    result.log = machine_.log;
-    result.redirect = machine_.redirect;
-    result.emitted = machine_.emitted;
-    result.assigned = machine_.assigned;
+    if (machine_.touched) {
+        result.warnings = machine_.warnings;
+        result.log = machine_.log;
+        result.redirect = machine_.redirect;
+        result.emitted = machine_.emitted;
+        result.assigned = machine_.assigned;
+    }
     if (machine_.tunnel && machine_.tunnel->is_set) {
         result.tunnel = machine_.tunnel;
     }
-    result.inputs = machine_.inputs;
+    result.inputs = std::move(machine_.inputs);
     machine_.records_inputs = false;
     result.context = context_->context_after(machine_);
     context_->packet_after(machine_, result.packet);
     if (machine_.pending) {
         const PendingFault first = *machine_.pending;
         if (options.trace) {
-            result.fault = make_fault(machine_, first, &tracer);
+            result.fault = make_fault(machine_, first, &*tracer);
         } else if (repeat > 1) {
             // The packet is no longer what the first run was given, so this run cannot be made again.
             result.fault = make_fault(machine_, first, nullptr);
@@ -325,9 +327,9 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
         }
     }
     if (options.trace) {
-        tracer.finish(machine_);
-        result.trace = tracer.text();
-        result.insns = tracer.instructions();
+        tracer->finish(machine_);
+        result.trace = tracer->text();
+        result.insns = tracer->instructions();
     }
     machine_.end_run();
     machine_.tracer = nullptr;
