@@ -18,8 +18,12 @@ class Chains {
   public:
     Chains(const LinkedProgram& program, const Analysis& analysis)
         : program_(program), analysis_(analysis), functions_(program.functions.size()) {
+        uint32_t function = 0; // they follow each other, each to the next one's first slot
         for (uint32_t slot = 0; slot < program.insns.size(); slot += slot_count(program.insns[slot])) {
-            note(slot, program.insns[slot]);
+            while (function + 1 < functions_.size() && program.functions[function + 1].insn <= slot) {
+                ++function;
+            }
+            note(functions_[function], slot, program.insns[slot]);
         }
     }
 
@@ -60,12 +64,12 @@ class Chains {
         uint32_t seen_frames = 0;
     };
 
-    void note(uint32_t slot, const Insn& insn) {
+    void note(Function& here, uint32_t slot, const Insn& insn) const {
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
             if (local || std::ranges::count(analysis_.async_callbacks, target) == 0) {
-                functions_[program_.function_at(slot)].calls.emplace_back(slot, program_.function_at(target));
+                here.calls.emplace_back(slot, program_.function_at(target));
             }
         }
         const InsnForm* form = insn.dst == 10 || insn.src == 10 ? analysis_.forms[slot] : nullptr;
@@ -77,21 +81,20 @@ class Chains {
                             form->kind == InsnKind::Atomic;
         const bool loads = form->kind == InsnKind::Load || form->kind == InsnKind::LoadSx;
         if ((stores && insn.dst == 10) || (loads && insn.src == 10)) {
-            use(slot, insn.off);
+            use(here, insn.off);
         }
         const bool copies = insn.code == (op::kAlu64 | op::kMov | op::kX) && insn.src == 10;
         if (copies && slot + 1 < program_.insns.size()) {
             const Insn& next = program_.insns[slot + 1];
             if (next.code == (op::kAlu64 | op::kAdd) && next.dst == insn.dst) {
-                use(slot, next.imm);
+                use(here, next.imm);
             }
         }
     }
 
-    void use(uint32_t slot, int32_t offset) {
+    static void use(Function& here, int32_t offset) {
         if (offset < 0 && offset >= -int32_t{abi::kStackSize}) {
-            uint32_t& depth = functions_[program_.function_at(slot)].depth;
-            depth = std::max(depth, static_cast<uint32_t>(-offset));
+            here.depth = std::max(here.depth, static_cast<uint32_t>(-offset));
         }
     }
 

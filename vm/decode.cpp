@@ -172,6 +172,7 @@ class Decoder {
   public:
     Decoder(const LinkedProgram& program, const Analysis& analysis, const DecodeOptions& options)
         : program_(program), analysis_(analysis), options_(options),
+          context_(context_kind(program.spec.type)),
           older_(options.kernel != kKernelVersions[std::size(kKernelVersions) - 1]) {}
 
     Expected<Code> run() {
@@ -414,10 +415,9 @@ class Decoder {
         const SlotFacts& facts = analysis_.slots[draft.slot];
         const bool on_stack = facts.target == SlotFacts::Target::Stack;
         // A store to a packet that may only be read takes the way that finds it out.
-        const ContextKind* context = context_kind(program_.spec.type);
         const bool is_store = form.kind == InsnKind::StoreReg || form.kind == InsnKind::StoreImm;
         const bool in_packet = facts.target == SlotFacts::Target::Packet && !options_.traced &&
-                               !(is_store && !context->packet_writable);
+                               !(is_store && !context_->packet_writable);
         const auto pick = [&](OpCode anywhere, OpCode stack, OpCode packet) {
             return sized(on_stack ? stack : in_packet ? packet : anywhere, insn.code);
         };
@@ -453,7 +453,7 @@ class Decoder {
     /// A load of a whole or partial field that the analysis has placed.
     void fill_context_load(Draft& draft, const Insn& insn, int32_t offset) const {
         const uint32_t size = access_size(insn.code);
-        const ContextField* field = context_kind(program_.spec.type)->find(offset, size, false);
+        const ContextField* field = context_->find(offset, size, false);
         if (field->role <= FieldRole::PacketMeta) {
             draft.code = OpCode::ctx_load;
             draft.op.src = static_cast<uint8_t>(field->role);
@@ -624,6 +624,7 @@ class Decoder {
     const LinkedProgram& program_;
     const Analysis& analysis_;
     const DecodeOptions& options_;
+    const ContextKind* context_;
     bool older_; ///< a kernel that lacks something the newest has
     std::vector<Draft> drafts_;
     uint32_t last_ = kNoTarget; ///< slot of the last draft
