@@ -211,7 +211,10 @@ Expected<LinkedProgram> Linker::run() {
     const Function& main = object_->functions[main_];
     out_.name = main.name;
     out_.spec = *main.spec;
+    constexpr size_t kUsual = 8; // functions of a program, at most
     out_.refs.reserve(main.relocs.size());
+    out_.functions.reserve(std::min(object_->functions.size(), kUsual));
+    open_.reserve(std::min(object_->functions.size(), kUsual));
     if (auto ok = place(main_); !ok) {
         return ok.error();
     }

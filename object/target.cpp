@@ -162,9 +162,13 @@ Status fill_slot(Instance& instance, const std::vector<Map*>& maps, size_t map, 
 } // namespace
 
 Status fill_slots(Instance& instance) {
+    const std::vector<MapDef>& defs = instance.object()->maps;
+    if (std::ranges::all_of(defs, [](const MapDef& def) { return def.slots.empty(); })) {
+        return {};
+    }
     const std::vector<Map*> maps = instance.maps();
     for (size_t i = 0; i < maps.size(); ++i) {
-        for (const MapDef::Slot& slot : instance.object()->maps[i].slots) {
+        for (const MapDef::Slot& slot : defs[i].slots) {
             if (auto ok = fill_slot(instance, maps, i, slot); !ok) {
                 return ok;
             }
