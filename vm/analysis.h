@@ -27,7 +27,7 @@ struct SlotFacts {
     Target target = Target::Unknown;
     bool reached = false;
     bool entered = false; ///< something jumps here, or a function begins
-    bool dead = false; ///< reached only past a branch that read-only data decides the other way
+    bool dead = false;    ///< reached only past a branch that read-only data decides the other way
     /// What has to be so here and is only known when the program runs.
     enum class Guard : uint8_t {
         None,
