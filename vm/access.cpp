@@ -575,14 +575,19 @@ bool Machine::atomic(const Op& op) {
 
 // -- Maps as arguments --
 
-VmMap* Machine::map_at(uint64_t addr, const char* what) {
+VmMap* Machine::find_map(uint64_t addr) {
     const uint32_t handle = handle_of(addr);
-    if (handle == 0 || handle >= regions.size() || regions.at(handle).kind != RegionKind::MapObject ||
-        offset_of(addr) != 0) {
+    const bool is_map = handle != 0 && handle < regions.size() &&
+                        regions.at(handle).kind == RegionKind::MapObject && offset_of(addr) == 0;
+    return is_map ? maps_[regions.at(handle).owner].get() : nullptr;
+}
+
+VmMap* Machine::map_at(uint64_t addr, const char* what) {
+    VmMap* map = find_map(addr);
+    if (map == nullptr) {
         fault(FaultKind::BadCall, std::string(what) + ": the first argument is no map");
-        return nullptr;
     }
-    return maps_[regions.at(handle).owner].get();
+    return map;
 }
 
 // -- Texts --

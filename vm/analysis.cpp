@@ -260,6 +260,25 @@ std::vector<bool> Flow::reached_by_edges() {
 
 // -- Walking a straight line --
 
+void Flow::refuse_fields(uint32_t slot, const Insn& insn, bool writes_frame, bool src_bad) {
+    if (writes_frame) {
+        refuse(slot, "r10 is read only");
+    } else {
+        refuse_unread(slot, src_bad ? insn.src : insn.dst);
+    }
+}
+
+/// One branch for each instruction of a program.
+inline void Flow::check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
+    const Uses uses = uses_[&form - forms_];
+    const bool src_bad = uses.reads_src & (state.regs[insn.src].kind == Kind::Uninit);
+    const bool dst_bad = uses.reads_dst & (state.regs[insn.dst].kind == Kind::Uninit);
+    const bool writes_frame = (uses.writes_dst & (insn.dst == 10)) | (uses.writes_src & (insn.src == 10));
+    if (src_bad | dst_bad | writes_frame) [[unlikely]] {
+        refuse_fields(slot, insn, writes_frame, src_bad);
+    }
+}
+
 void Flow::walk(Block& block) {
     current_ = &block;
     block.loses_bounds = false;
@@ -351,21 +370,6 @@ const Flow::Uses* Flow::all_uses() {
         return all;
     }();
     return kAll.data();
-}
-
-void Flow::check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state) {
-    const Uses uses = uses_[&form - forms_];
-    const bool src_bad = uses.reads_src & (state.regs[insn.src].kind == Kind::Uninit);
-    const bool dst_bad = uses.reads_dst & (state.regs[insn.dst].kind == Kind::Uninit);
-    const bool writes_frame = (uses.writes_dst & (insn.dst == 10)) | (uses.writes_src & (insn.src == 10));
-    if (!(src_bad | dst_bad | writes_frame)) [[likely]] { // one branch for each instruction of a program
-        return;
-    }
-    if (writes_frame) {
-        refuse(slot, "r10 is read only");
-    } else {
-        refuse_unread(slot, src_bad ? insn.src : insn.dst);
-    }
 }
 
 void Flow::step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {

@@ -61,6 +61,7 @@ class Flow {
     static Uses uses_of(const InsnForm& form);
     /// By place of the form in its table.
     static const Uses* all_uses();
+    void refuse_fields(uint32_t slot, const Insn& insn, bool writes_frame, bool src_bad);
     void check_reads(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);
     void step(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
     void note_proof(uint32_t slot, const Insn& insn, const InsnForm& form, const State& state);

@@ -18,12 +18,12 @@ class Chains {
   public:
     Chains(const LinkedProgram& program, const Analysis& analysis)
         : program_(program), analysis_(analysis), functions_(program.functions.size()) {
-        uint32_t function = 0; // they follow each other, each to the next one's first slot
-        for (uint32_t slot = 0; slot < program.insns.size(); slot += slot_count(program.insns[slot])) {
-            while (function + 1 < functions_.size() && program.functions[function + 1].insn <= slot) {
-                ++function;
+        for (size_t i = 0; i < functions_.size(); ++i) {
+            const auto end = static_cast<uint32_t>(i + 1 < functions_.size() ? program.functions[i + 1].insn
+                                                                             : program.insns.size());
+            for (uint32_t slot = program.functions[i].insn; slot < end; ++slot) {
+                note(functions_[i], slot, program.insns[slot]);
             }
-            note(functions_[function], slot, program.insns[slot]);
         }
     }
 
@@ -64,7 +64,16 @@ class Chains {
         uint32_t seen_frames = 0;
     };
 
+    /// Of a wide load, the second half too: it has no registers and no code.
     void note(Function& here, uint32_t slot, const Insn& insn) const {
+        if (insn.dst == 10 || insn.src == 10) {
+            note_stack(here, slot, insn);
+        } else if (insn.code == (op::kJmp | op::kCall) || insn.code == op::kLddw) {
+            note_call(here, slot, insn);
+        }
+    }
+
+    void note_call(Function& here, uint32_t slot, const Insn& insn) const {
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
@@ -72,11 +81,14 @@ class Chains {
                 here.calls.emplace_back(slot, program_.function_at(target));
             }
         }
-        const InsnForm* form = insn.dst == 10 || insn.src == 10 ? analysis_.forms[slot] : nullptr;
+    }
+
+    /// Stack is used through r10 directly or through a copy with a constant added right away.
+    void note_stack(Function& here, uint32_t slot, const Insn& insn) const {
+        const InsnForm* form = analysis_.forms[slot];
         if (form == nullptr) {
             return;
         }
-        // Stack is used through r10 directly or through a copy with a constant added right away.
         const bool stores = form->kind == InsnKind::StoreImm || form->kind == InsnKind::StoreReg ||
                             form->kind == InsnKind::Atomic;
         const bool loads = form->kind == InsnKind::Load || form->kind == InsnKind::LoadSx;

@@ -208,19 +208,6 @@ std::optional<Fused> stack_lookup(Drafts d) {
     return Fused{joined, 5};
 }
 
-/// The first operations of idioms: most drafts begin none.
-bool may_begin_idiom(const Draft& draft) {
-    constexpr auto kFirst = [] {
-        std::array<bool, static_cast<size_t>(OpCode::count)> first{};
-        for (const OpCode code :
-             {OpCode::mov64_x, OpCode::ldp8, OpCode::ldp16, OpCode::ldp32, OpCode::stp8}) {
-            first[static_cast<size_t>(code)] = true;
-        }
-        return first;
-    }();
-    return kFirst[static_cast<size_t>(draft.code)];
-}
-
 /// The idiom that the drafts begin with.
 std::optional<Fused> idiom(Drafts drafts) {
     std::optional<Fused> fused;
@@ -384,9 +371,47 @@ void join(Draft& first, const Draft& second, const void* label) {
     first.access = access_kind(first.code) ? first.slot : second.slot;
 }
 
+/// Where in fused operations an operation can stand: most drafts are done with when that is known.
+struct Roles {
+    bool begins_idiom = false;
+    bool begins_pair = false;
+    bool ends_pair = false;
+};
+
+Roles roles_of(OpCode code) {
+    const bool jumps = is_jump(code);
+    const OpCode forward = jumps && is_backward(code) ? plus(code, -1) : code;
+    const auto access = access_kind(code);
+    const bool takes_part = pair_alu_index(code) >= 0 || (access && access->part != AccessPart::StoreImm);
+    Draft proved;
+    proved.code = code;
+    Roles roles;
+    roles.begins_idiom = is_one_of(code, OpCode::mov64_x, OpCode::stp8) ||
+                         is_one_of(code, OpCode::ldp8, OpCode::ldp16) || code == OpCode::ldp32;
+    roles.begins_pair = takes_part || is_one_of(code, OpCode::prove, OpCode::ctx_load) ||
+                        is_one_of(code, OpCode::mov32_k, OpCode::mov32_x);
+    roles.ends_pair = takes_part || (jumps && pair_jump_index(forward) >= 0) ||
+                      proved_jump(proved) != nullptr || is_one_of(code, OpCode::ctx_load, OpCode::exit) ||
+                      is_one_of(code, OpCode::swap16, OpCode::swap32);
+    return roles;
+}
+
+/// By code.
+const Roles* all_roles() {
+    static const auto kAll = [] {
+        std::array<Roles, static_cast<size_t>(OpCode::count)> all{};
+        for (size_t code = 0; code < all.size(); ++code) {
+            all[code] = roles_of(static_cast<OpCode>(code));
+        }
+        return all;
+    }();
+    return kAll.data();
+}
+
 /// Joins the first two in `into`, a copy of the first; false when they stay apart.
-bool pair(Drafts d, Draft& into) {
-    if (!is_straight(d, 2)) {
+bool pair(Drafts d, Draft& into, const Roles* roles) {
+    if (!is_straight(d, 2) || !roles[static_cast<size_t>(d[0].code)].begins_pair ||
+        !roles[static_cast<size_t>(d[1].code)].ends_pair) {
         return false;
     }
     if (const OpCode special = special_pair(d[0], d[1]); special != OpCode::refused) {
@@ -397,7 +422,8 @@ bool pair(Drafts d, Draft& into) {
     }
     const void* label = pair_label(d[0], d[1]);
     // The second may be worth more as the beginning of an idiom.
-    if (label == nullptr || (d[0].code != OpCode::prove && may_begin_idiom(d[1]) && idiom(d.subspan(1)))) {
+    if (label == nullptr || (d[0].code != OpCode::prove &&
+                             roles[static_cast<size_t>(d[1].code)].begins_idiom && idiom(d.subspan(1)))) {
         return false;
     }
     join(into, d[1], label);
@@ -408,16 +434,18 @@ bool pair(Drafts d, Draft& into) {
 
 void fuse(std::vector<Draft>& drafts) {
     // In place: what is written lies at or before what is read next.
+    const Roles* roles = all_roles();
     size_t written = 0;
     for (Drafts rest = drafts; !rest.empty(); ++written) {
-        const auto found = may_begin_idiom(rest.front()) ? idiom(rest) : std::nullopt;
+        const auto found =
+            roles[static_cast<size_t>(rest.front().code)].begins_idiom ? idiom(rest) : std::nullopt;
         if (found) {
             drafts[written] = found->draft;
             rest = rest.subspan(found->length);
         } else {
             Draft& into = drafts[written];
             into = rest.front();
-            rest = rest.subspan(pair(rest, into) ? 2 : 1);
+            rest = rest.subspan(pair(rest, into, roles) ? 2 : 1);
         }
     }
     drafts.resize(written);

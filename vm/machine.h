@@ -261,7 +261,9 @@ class Machine {
     [[nodiscard]] uint8_t* span(uint64_t addr, uint64_t size, Access access, const char* what);
     /// Whether an access would be allowed; asking is no fault.
     [[nodiscard]] bool can_access(uint64_t addr, uint64_t size, Access access);
-    /// Map that a guest address refers to; null = fault pending.
+    /// Map that a guest address refers to, or null.
+    [[nodiscard]] VmMap* find_map(uint64_t addr);
+    /// The same; null = fault pending.
     [[nodiscard]] VmMap* map_at(uint64_t addr, const char* what);
     /// Reads uninitialised stack bytes [offset, offset+size) of the current frame as zero, with a warning.
     void stack_read_uninitialised(uint32_t offset, uint32_t size);

@@ -270,6 +270,11 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
                      {},
                      {}};
     }
+    return run_checked(packet, options);
+}
+
+/// On its own, so that the result is made where it is returned.
+Expected<RunResult> LoadedProgram::run_checked(ByteView packet, const RunOptions& options) {
     machine_.cpu = options.cpu.value_or(machine_.options.cpu);
     machine_.stop = options.stop;
     std::optional<Tracer> tracer;
@@ -279,7 +284,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     machine_.inputs.clear();
     const Code& entry = code(options.trace);
 
-    RunResult result;
+    Expected<RunResult> outcome = RunResult{};
+    RunResult& result = *outcome;
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t repeat = std::max(options.repeat, 1u);
     context_->set_context(machine_, options.context);
@@ -337,7 +343,7 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
         run_second(result);
     }
     machine_.stop = nullptr;
-    return result;
+    return outcome;
 }
 
 Fault LoadedProgram::explain(ByteView packet, ByteView context, const PendingFault& first) {

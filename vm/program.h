@@ -70,6 +70,7 @@ class LoadedProgram final : public Program {
     [[nodiscard]] Replay* replay() const { return replay_.get(); }
 
   private:
+    [[nodiscard]] Expected<RunResult> run_checked(ByteView packet, const RunOptions& options);
     /// Fixes with the device and CPU maps that it uses whether their programs take fragments.
     [[nodiscard]] Status claim_maps();
     /// Whether a run whose state is still there sends the packet to a target.

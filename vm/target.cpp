@@ -50,6 +50,7 @@ class VmInstance final : public Instance {
 
     std::vector<Program*> programs() override {
         std::vector<Program*> all;
+        all.reserve(programs_.size());
         for (const auto& program : programs_) {
             all.push_back(program.get());
         }
@@ -58,6 +59,7 @@ class VmInstance final : public Instance {
 
     std::vector<Map*> maps() override {
         std::vector<Map*> all;
+        all.reserve(machine_.maps().size());
         for (const auto& map : machine_.maps()) {
             all.push_back(map.get());
         }

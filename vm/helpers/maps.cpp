@@ -39,8 +39,11 @@ uint64_t result_of(Machine& machine, VmMap& map, int64_t code) {
 } // namespace
 
 VmMap* map_argument(Machine& machine, uint64_t addr, uint32_t helper) {
-    VmMap* map = machine.map_at(addr, full_name(helper).c_str());
-    if (map != nullptr && !helper_takes_map(helper, map->type())) {
+    VmMap* map = machine.find_map(addr);
+    if (map == nullptr) {
+        return machine.map_at(addr, full_name(helper).c_str());
+    }
+    if (!helper_takes_map(helper, map->type())) {
         machine.fault(FaultKind::BadCall, full_name(helper) + " cannot be called on " + map->info().name +
                                               ", a map of type " + std::string(abi::name(map->type())));
         return nullptr;
