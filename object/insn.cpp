@@ -79,14 +79,15 @@ constexpr bool has_destination(const InsnForm& form) {
 /// What the fields of an instruction have to be for a form, as bits of its eight bytes: few words, since
 /// every instruction of every program is looked up.
 struct Pattern {
+    static constexpr uint16_t kNoForm = UINT16_MAX;
     uint64_t fixed = 0; ///< bits of the fields that are no operands
     uint64_t value = 0; ///< what these have to be
-    const InsnForm* form = nullptr;
-    const Pattern* next = nullptr; ///< of the same code
+    uint16_t form = kNoForm;
+    uint16_t next = 0; ///< of the same code, 0 = none
 };
 
-constexpr Pattern pattern_of(const InsnForm& form) {
-    Pattern pattern{0, 0, &form};
+constexpr Pattern pattern_of(const InsnForm& form, uint16_t number) {
+    Pattern pattern{.form = number};
     const auto fix = [&](unsigned shift, uint64_t mask, int32_t value) {
         pattern.fixed |= mask << shift;
         pattern.value |= (static_cast<uint64_t>(value) & mask) << shift;
@@ -113,16 +114,17 @@ class Table {
         add_alu();
         add_memory();
         add_jumps();
-        std::array<Pattern*, 256> last{};
-        Pattern* more = more_.data();
-        for (const InsnForm& row : rows_) {
-            Pattern*& of_code = last[row.code];
-            Pattern* const to = of_code == nullptr ? &first_[row.code] : more++;
-            *to = pattern_of(row);
-            if (of_code != nullptr) {
-                of_code->next = to;
+        uint16_t more = 0;
+        for (uint16_t number = 0; number < kForms; ++number) {
+            Pattern* to = &first_[rows_[number].code];
+            if (to->form != Pattern::kNoForm) {
+                while (to->next != 0) {
+                    to = &more_[to->next];
+                }
+                to->next = ++more;
+                to = &more_[more];
             }
-            of_code = to;
+            *to = pattern_of(rows_[number], number);
         }
     }
 
@@ -130,6 +132,7 @@ class Table {
     [[nodiscard]] constexpr bool is_full() const { return count_ == kForms; }
     /// The first of the code; that of a code without forms fits everything and has no form.
     [[nodiscard]] const Pattern& first(uint8_t code) const { return first_[code]; }
+    [[nodiscard]] const Pattern& more(uint16_t place) const { return more_[place]; }
 
   private:
     using Words = std::initializer_list<std::string_view>; // of a name, one behind the other
@@ -259,8 +262,8 @@ class Table {
     size_t count_ = 0;
     std::array<char, 2048> names_{};
     size_t named_ = 0;
-    std::array<Pattern, 256> first_{}; // by code
-    std::array<Pattern, kForms> more_{};
+    std::array<Pattern, 256> first_{};       // by code
+    std::array<Pattern, kForms + 1> more_{}; // from 1
 };
 
 constexpr Table kTable;
@@ -279,12 +282,12 @@ const InsnForm* classify(const Insn& insn) {
     const auto bits = std::bit_cast<uint64_t>(insn);
     const Pattern* pattern = &kTable.first(insn.code);
     while ((bits & pattern->fixed) != pattern->value) {
-        pattern = pattern->next;
-        if (pattern == nullptr) {
+        if (pattern->next == 0) {
             return nullptr;
         }
+        pattern = &kTable.more(pattern->next);
     }
-    return pattern->form;
+    return pattern->form == Pattern::kNoForm ? nullptr : &kTable.rows()[pattern->form];
 }
 
 } // namespace mimicsh
