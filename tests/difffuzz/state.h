@@ -11,10 +11,10 @@ namespace mimicsh::difffuzz {
 
 enum class Kind : uint8_t {
     None,      ///< not to be read
-    Scalar,    ///<
+    Scalar,    ///< a number
     Context,   ///< the context, unmoved
     Packet,    ///< [low, high) from here is proven
-    PacketEnd, ///<
+    PacketEnd, ///< data_end
     Value,     ///< map value, [low, high) from here is inside
     Words,     ///< somebody else's stack: whole 8-byte words, initialised, in [low, high)
     Ignored,   ///< argument that is not looked at

@@ -33,8 +33,8 @@ enum Class : uint8_t {
     kMax,
 };
 static_assert(kMax < kOperandClasses);
-constexpr int kHashBits = 10;
-constexpr size_t kWaiting = 2048;
+constexpr int kHashBits = 10;     // of the cache of forms
+constexpr size_t kWaiting = 2048; // instructions that are counted at a time
 
 Operand operand_of(const InsnForm& form) {
     switch (form.kind) {
