@@ -163,39 +163,28 @@ void KernelSide::read_and_reset(const std::vector<MapId>& maps, Outcome& outcome
     }
     for (MapId id : maps) {
         ByteVec& into = outcome.maps[static_cast<size_t>(id)];
-        switch (id) {
-        case MapId::Out: // compared packet by packet
-        case MapId::Jumps:
-        case MapId::Outer:
-        case MapId::Text:
-        case MapId::Inputs:
-            break; // never change
-        case MapId::Array:
-        case MapId::PercpuArray:
-        case MapId::Inner:
-        case MapId::Locked:
+        switch (reading_of(id)) {
+        case Reading::Never:
+            break;
+        case Reading::Array:
             read_array(id, into);
             break;
-        case MapId::Ring:
+        case Reading::Ring:
             records_ = &into;
             (void)ring_buffer__consume(ring_);
             break;
-        case MapId::Lpm:
+        case Reading::Trie:
             drain_trie(id, into);
             break;
-        case MapId::Queue:
-        case MapId::Stack:
+        case Reading::Queue:
             drain_queue(id, into);
             break;
-        case MapId::Bloom: { // cannot be read nor emptied
+        case Reading::Bloom: { // a new one, since it cannot be emptied
             const Status made = make_map(id);
             (void)made.has_value();
             break;
         }
-        case MapId::Hash:
-        case MapId::WideHash:
-        case MapId::PercpuHash:
-        case MapId::Lru:
+        case Reading::Hash:
             drain_hash(id, into);
             break;
         }

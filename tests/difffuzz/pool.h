@@ -33,6 +33,48 @@ enum class MapId : uint8_t {
 };
 inline constexpr size_t kMapCount = 18;
 
+/// How what is in a map is read at the end of a case.
+enum class Reading : uint8_t {
+    Never, ///< it does not change, or (Out) is compared packet by packet
+    Array,
+    Hash,
+    Trie,
+    Queue,
+    Ring,
+    Bloom, ///< it cannot be read
+};
+
+[[nodiscard]] constexpr Reading reading_of(MapId id) {
+    switch (id) {
+    case MapId::Array:
+    case MapId::PercpuArray:
+    case MapId::Inner:
+    case MapId::Locked:
+        return Reading::Array;
+    case MapId::Hash:
+    case MapId::WideHash:
+    case MapId::PercpuHash:
+    case MapId::Lru:
+        return Reading::Hash;
+    case MapId::Lpm:
+        return Reading::Trie;
+    case MapId::Queue:
+    case MapId::Stack:
+        return Reading::Queue;
+    case MapId::Ring:
+        return Reading::Ring;
+    case MapId::Bloom:
+        return Reading::Bloom;
+    case MapId::Out:
+    case MapId::Jumps:
+    case MapId::Outer:
+    case MapId::Text:
+    case MapId::Inputs:
+        break;
+    }
+    return Reading::Never;
+}
+
 /// Declaration of a map. `Out` is a data section: results go in front, inputs are behind.
 [[nodiscard]] const MapDef& pool_map(MapId id);
 

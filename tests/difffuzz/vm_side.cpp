@@ -24,16 +24,7 @@ void put_context(const Case& which, const Input& input, RunOptions& options) {
 
 /// Values alone are compared of arrays, in order; so are those of queues and records.
 bool is_ordered(MapId id) {
-    switch (id) {
-    case MapId::Hash:
-    case MapId::WideHash:
-    case MapId::PercpuHash:
-    case MapId::Lru:
-    case MapId::Lpm:
-        return false;
-    default:
-        return true;
-    }
+    return reading_of(id) != Reading::Hash && reading_of(id) != Reading::Trie;
 }
 
 /// Entries of a hash in the order of their bytes: its own order says nothing.
@@ -165,32 +156,23 @@ void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
 void VmSide::read_map(MapId id, Map& map, ByteVec& into) {
     const MapInfo& info = map.info();
     const size_t value_size = host_value_size(info);
-    switch (id) {
-    case MapId::Out: // compared packet by packet
-    case MapId::Jumps:
-    case MapId::Outer:
-    case MapId::Text:
-    case MapId::Inputs:
-        return; // never change
-    case MapId::Bloom:
-        return; // cannot be walked
-    case MapId::Ring:
+    switch (reading_of(id)) {
+    case Reading::Never:
+    case Reading::Bloom:
+        return;
+    case Reading::Ring:
         (void)map.consume([&](ByteView record, uint32_t) {
             into.push_back(static_cast<uint8_t>(record.size()));
             into.insert(into.end(), record.begin(), record.end());
         });
         return;
-    case MapId::Queue:
-    case MapId::Stack:
+    case Reading::Queue:
         values_.resize(value_size);
         while (map.take({}, values_)) {
             into.insert(into.end(), values_.begin(), values_.end());
         }
         return;
-    case MapId::Array:
-    case MapId::PercpuArray:
-    case MapId::Inner:
-    case MapId::Locked:
+    case Reading::Array:
         into.resize(value_size * info.max_entries);
         for (uint32_t i = 0; i < info.max_entries; ++i) {
             const ByteView key(reinterpret_cast<const uint8_t*>(&i), sizeof i);
@@ -198,11 +180,8 @@ void VmSide::read_map(MapId id, Map& map, ByteVec& into) {
             (void)ok.has_value();
         }
         return;
-    case MapId::Hash:
-    case MapId::WideHash:
-    case MapId::PercpuHash:
-    case MapId::Lru:
-    case MapId::Lpm:
+    case Reading::Hash:
+    case Reading::Trie:
         break;
     }
     MapCursor cursor;
