@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Running a command as a whole process and reading what the kernel accounted to it.
+// Running a command as a whole process and reading what the kernel accounted to it; a folder for its files.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <fcntl.h>
@@ -51,6 +55,29 @@ inline Usage run_command(const std::vector<std::string>& words) {
     usage.peak_kib = used.ru_maxrss;
     return usage;
 }
+
+/// A new folder that goes with all that is in it.
+class TempFolder {
+  public:
+    TempFolder() {
+        path_ = (std::filesystem::temp_directory_path() / "mimicsh-bench-").string() + std::string(6, 'X');
+        if (::mkdtemp(path_.data()) == nullptr) {
+            std::perror(path_.c_str());
+            std::exit(1);
+        }
+    }
+    ~TempFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    TempFolder(const TempFolder&) = delete;
+    TempFolder& operator=(const TempFolder&) = delete;
+
+    [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+  private:
+    std::string path_;
+};
 
 struct Spread {
     double low = 0;

@@ -3,7 +3,7 @@
 // Without a file, over 128 MiB of generated packets of 64 bytes.
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
+#include <string>
 
 #include <ctime>
 
@@ -79,12 +79,11 @@ int main(int argc, char** argv) {
     if (argc > 1) {
         return measure_all(argv[1], rounds);
     }
-    char pattern[] = "/tmp/mimicsh-bench-XXXXXX";
-    const std::string folder = ::mkdtemp(pattern);
-    const std::string path = folder + "/packets.pcap";
-    const bool made =
-        bench::run_command({MIMICSH_BINARY_DIR "/tests/bench/gen_pcap", path, "--size", "128M"}).ok;
-    const int result = made ? measure_all(path.c_str(), rounds) : 1;
-    std::filesystem::remove_all(folder);
-    return result;
+    const bench::TempFolder folder;
+    const std::string path = folder.file("packets.pcap");
+    if (!bench::run_command({MIMICSH_BINARY_DIR "/tests/bench/gen_pcap", path, "--size", "128M"}).ok) {
+        std::fprintf(stderr, "gen_pcap does not run\n");
+        return 1;
+    }
+    return measure_all(path.c_str(), rounds);
 }

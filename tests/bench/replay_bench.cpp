@@ -3,7 +3,6 @@
 // processes in turn; and the peak memory of a replay over a file of an eighth of the size. Then a program of
 // bpf.filter against the same predicate in C.
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -37,12 +36,11 @@ int fail(const char* what) {
 } // namespace
 
 int main() {
-    char pattern[] = "/tmp/mimicsh-bench-XXXXXX";
-    const std::string folder = ::mkdtemp(pattern);
+    const TempFolder folder;
     const std::string mimicsh = MIMICSH_BINARY_DIR "/mimicsh";
     const std::string generator = MIMICSH_BINARY_DIR "/tests/bench/gen_pcap";
-    const std::string small = folder + "/small.pcap";
-    const std::string large = folder + "/large.pcap";
+    const std::string small = folder.file("small.pcap");
+    const std::string large = folder.file("large.pcap");
     int result = 0;
     if (!run_command({generator, small, "--size", "128M", "--packet", "64", "--dns", "10%"}).ok ||
         !run_command({generator, large, "--size", "1G", "--packet", "64", "--dns", "10%"}).ok) {
@@ -50,8 +48,9 @@ int main() {
     }
     long small_peak = 0;
     if (result == 0) {
-        const std::string first = write_script(
-            folder + "/small.lua", compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns", small, kBlock);
+        const std::string first =
+            write_script(folder.file("small.lua"), compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns",
+                         small, kBlock);
         (void)run_command({mimicsh, first}); // compiles the filter, which costs memory, into the cache
         const Usage usage = run_command({mimicsh, first});
         small_peak = usage.peak_kib;
@@ -62,7 +61,7 @@ int main() {
     std::vector<double> ratios;
     long peak = 0;
     const std::string script = write_script(
-        folder + "/large.lua", compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns", large, kBlock);
+        folder.file("large.lua"), compiled("examples/drop_dns/drop_dns.bpf.c"), "drop_dns", large, kBlock);
     for (int pair = 0; pair < kPairs && result == 0; ++pair) {
         const Usage a = run_command({mimicsh, script});
         const Usage b = run_command({"tcpdump", "-r", large, "udp port 53", "-w", "/dev/null"});
@@ -73,8 +72,8 @@ int main() {
         peak = std::max(peak, a.peak_kib);
     }
     const std::string filter = write_script(
-        folder + "/filter.lua", "bpf.filter('udp port 53', {hit='DROP', miss='PASS'})", "filter", large);
-    const std::string by_hand = write_script(folder + "/by_hand.lua",
+        folder.file("filter.lua"), "bpf.filter('udp port 53', {hit='DROP', miss='PASS'})", "filter", large);
+    const std::string by_hand = write_script(folder.file("by_hand.lua"),
                                              compiled("tests/bench/udp_port_53.bpf.c"), "udp_port_53", large);
     std::vector<double> filters;
     std::vector<double> to_c;
@@ -85,7 +84,6 @@ int main() {
         filters.push_back(a.cpu);
         to_c.push_back(a.cpu / b.cpu);
     }
-    std::filesystem::remove_all(folder);
     if (result != 0) {
         return result;
     }
