@@ -452,7 +452,9 @@ function Stage:play(job)
     end
     local twin = new_twin(inst, job.program, live.link.info.kind, self.ports)
     twin.disturbed.all = job.normal ~= nil or job.differs -- a run does not show what it changes
-    self.twin, self.arrived, self.answers, self.came_back = twin, {}, {}, {}
+    -- What the server said last, as a probe for an address of the last play, may still be on its way to the client.
+    local on_their_way = without(self.answers, self.came_back)
+    self.twin, self.arrived, self.answers, self.came_back = twin, {}, on_their_way, {}
     local function difference()
         return list_difference("passed", twin.passed, self.arrived, job.normal)
             or list_difference("sent back", twin.sent_back, without(self.came_back, self.answers), job.normal)
