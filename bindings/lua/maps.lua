@@ -481,61 +481,6 @@ function Map.__tostring(map)
         state.value.name, info.max_entries, info.live_id and (", map %d of the kernel"):format(info.live_id) or "")
 end
 
-local SHOWN = 50
-local COUNTED = 100000 -- entries at most, beyond those that are shown
-
---- How many entries a map has beside those shown; fetched, not decoded.
-local function more_than(map, shown)
-    local cursor, count = M.raw.map_cursor(map), 0
-    repeat
-        local got = M.raw.map_batch(map, cursor, BATCH)
-        count = count + (got or 0)
-    until not got or got == 0 or count > COUNTED
-    return ("  ... %s%d more"):format(count > COUNTED and "at least " or "", count - shown)
-end
-
-function Map.__show(map, paint)
-    local printer = require "mimicsh.printer"
-    local lines = { paint("head", printer.cut(tostring(map))) }
-    local state = state_of(map)
-    if state.info.key_size == 0 then
-        return lines[1]
-    end
-    local keys, values = { title = "key", T = state.key }, { title = "value", T = state.value }
-    local is_more = false
-    for k, v in methods.pairs(map, { batch = SHOWN + 1 }) do
-        is_more = #keys == SHOWN
-        if is_more then
-            break
-        end
-        keys[#keys + 1], values[#keys + 1] = k, v
-    end
-    local sums = state.info.percpu and percpu.sums(values)
-    local text = #keys > 0 and (sums or not state.info.percpu) and printer.typed_text{ keys, sums or values }
-    lines[2] = text or nil
-    for i = 1, text and 0 or #keys do
-        local value = state.info.percpu and percpu.text(values[i], printer.LOOK) or
-            types.format_value(state.value, values[i], printer.LOOK, 1)
-        lines[#lines + 1] = printer.cut(("  %s = %s"):format(types.format_value(state.key, keys[i], printer.LOOK, 1), value))
-    end
-    if text and sums then
-        lines[#lines + 1] = paint("dim", ("sums of %d CPUs; map[key] shows each"):format(state.info.cpus))
-    end
-    if is_more then
-        lines[#lines + 1] = paint("dim", more_than(map, SHOWN))
-    end
-    return table.concat(lines, "\n")
-end
-
-function Map.__tojson(map)
-    local out = require("json").array()
-    for k, v in methods.pairs(map) do
-        out[#out + 1] = { key = type(k) == "cdata" and types.to_table(k) or k,
-                          value = type(v) == "cdata" and types.to_table(v) or v }
-    end
-    return out
-end
-
 -- -- Variables of data sections --
 
 local ZERO = "\0\0\0\0"
@@ -713,6 +658,7 @@ local e = ring:events()
 e:close()
 for bytes in e:each() do print(#bytes) end]])
 
-M.methods, M.Events = methods, Events
+M.methods, M.Events, M.Map = methods, Events, Map
+M.state_of, M.decode_value = state_of, decode_value
 
 return M

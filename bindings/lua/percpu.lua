@@ -101,6 +101,10 @@ end
 
 PerCpu.__pairs = methods.each
 
+function M.is_value(v)
+    return getmetatable(v) == PerCpu
+end
+
 local function slot_size(state)
     return math.ceil(state.info.value_size / 8) * 8
 end
