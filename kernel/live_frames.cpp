@@ -223,11 +223,12 @@ Status LiveSender::run(uint64_t frames) {
 namespace {
 
 /// What the device has sent more than before. Frames of a veth are counted when its peer has taken them:
-/// waits until the counter has stood still for a while.
+/// waits until the counter has stood still for a while, longer when it has moved and so takes frames.
 Expected<uint64_t> counted(const std::string& device, uint64_t before, uint64_t expected) {
     constexpr int kStill = 20;
+    constexpr int kStillThen = 500;
     uint64_t last = 0;
-    for (int still = 0; still < kStill; ++still) {
+    for (int still = 0; still < (last == 0 ? kStill : kStillThen); ++still) {
         const auto now = packets_sent(device, kOp);
         if (!now) {
             return now;

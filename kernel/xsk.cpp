@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -31,8 +32,9 @@ constexpr uint32_t kLargeFrame = 4096; ///< a frame is at most a page
 constexpr uint32_t kVlanTag = 4;
 constexpr long kPauseNs = 100'000;
 constexpr int kPatience = 10'000; ///< pauses without progress before what is left counts as lost: 1 s
-/// A queue stays taken for some grace periods after a socket of before has been closed.
-constexpr int kOpenTries = 1000;
+/// A queue stays taken for some grace periods after a socket of before has been closed: 30 ms, 90 ms on a
+/// busy machine.
+constexpr std::chrono::seconds kOpenPatience{1};
 
 void pause() {
     const timespec time{0, kPauseNs};
@@ -129,15 +131,14 @@ Status XskSink::open() {
     config.tx_size = kFrames;
     config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
     config.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP;
-    int code = -EBUSY;
-    for (int i = 0; code == -EBUSY && i < kOpenTries; ++i) {
-        xsk_socket* socket = nullptr;
-        code = xsk_socket__create(&socket, device_.c_str(), 0, umem, nullptr, &tx_, &config);
-        socket_.reset(code == 0 ? socket : nullptr);
-        if (code == -EBUSY) {
-            pause();
-        }
+    const auto deadline = std::chrono::steady_clock::now() + kOpenPatience;
+    xsk_socket* socket = nullptr;
+    int code = 0;
+    while ((code = xsk_socket__create(&socket, device_.c_str(), 0, umem, nullptr, &tx_, &config)) == -EBUSY &&
+           std::chrono::steady_clock::now() < deadline) {
+        pause();
     }
+    socket_.reset(code == 0 ? socket : nullptr);
     if (code != 0) {
         return open_error(-code, device_);
     }

@@ -107,6 +107,9 @@ local function build(l, files, offloads)
     end
     l:veth(client, between, { a_ip = "10.0.0.1/24", a_mac = CLIENT_MAC, b_name = "port1", offloads = offloads })
     l:veth(server, between, { a_ip = "10.0.0.2/24", a_mac = SERVER_MAC, b_name = "port2", offloads = offloads })
+    for _, host in ipairs{ client, server } do
+        host:sysctl("net.ipv4.neigh.eth0.delay_first_probe_time", 3600) -- a neighbour is asked for once, and not probed
+    end
     local done = assert(between:run(BRIDGE))
     assert(done.ok, done.err)
     if files then
@@ -300,17 +303,32 @@ end
 
 -- -- Watching --
 
---- What a host sends.
+--- How many packets a host's device has taken from it.
+local function sent_so_far(host)
+    return host:run(function()
+        local file = assert(io.open "/proc/thread-self/net/dev")
+        local text = file:read "*a"
+        file:close()
+        return assert(tonumber(text:match("eth0:%s*" .. ("%d+%s+"):rep(9) .. "(%d+)")))
+    end)
+end
+
+--- What a host sends. has_all() says whether all of it so far has been looked at.
 local function sent_by(host, on_packet)
     local reader = host:run(function()
         return assert(pcap.live("eth0", { direction = "out", snaplen = 4096, buffer = 2 ^ 22 }))
     end)
+    local before, seen = sent_so_far(host), 0
     local reading = task.spawn(function()
         for packet in reader:packets() do
+            seen = seen + 1
             on_packet(packet:bytes())
         end
     end)
-    return { stop = function()
+    local function has_all()
+        return seen == sent_so_far(host) - before
+    end
+    return { has_all = has_all, stop = function()
         reader:stop()
         reading:join()
     end }
@@ -330,22 +348,12 @@ local function received_by(host, on_packet)
     end }
 end
 
---- How many packets a host's device has taken from it.
-local function sent_so_far(host)
-    return host:run(function()
-        local file = assert(io.open "/proc/thread-self/net/dev")
-        local text = file:read "*a"
-        file:close()
-        return assert(tonumber(text:match("eth0:%s*" .. ("%d+%s+"):rep(9) .. "(%d+)")))
-    end)
-end
-
 -- -- Conversations --
 
 local CLIENTS = {
-    ping = { "busybox", "ping", "-c1", "-W20", "10.0.0.2" },
-    dig = { "dig", "+tries=1", "+time=20", "+short", "@10.0.0.2", "example" },
-    curl = { "curl", "-s", "--max-time", "20", "--data-binary", "@body", "http://10.0.0.2/cgi-bin/count" },
+    ping = { "busybox", "ping", "-c1", "-W60", "10.0.0.2" },
+    dig = { "dig", "+tries=1", "+time=60", "+short", "@10.0.0.2", "example" },
+    curl = { "curl", "-s", "--max-time", "60", "--data-binary", "@body", "http://10.0.0.2/cgi-bin/count" },
 }
 
 local ANSWERS = { ping = "1 packets received", dig = "10.0.0.9\n", curl = "2700\n" }
@@ -374,7 +382,7 @@ local function talk(client, twin, files)
         return false
     end
     if not becomes(function() return not open(false) end, 0.2) then
-        becomes(function() return not open(true) end, 20)
+        becomes(function() return not open(true) end, 60)
         for name in pairs(CLIENTS) do
             if outcome[name] == nil then
                 running[name]:stop(9)
@@ -420,14 +428,40 @@ local function take_frames(host)
     return attached
 end
 
---- The client gets another address, so that connections that the last play left open have nothing more to say.
+-- Of a protocol for local experiments, to everybody.
+local MARK = ("\255"):rep(6) .. "\2\0\0\0\0\15" .. "\136\181" .. "%046d"
+
+local function mark_of(bytes)
+    return bytes:sub(7, 14) == MARK:sub(7, 14) and tonumber(bytes:sub(15))
+end
+
+--- Waits until what is on its way has come to its end, and was looked at. One CPU carries all packets, in order: so this
+--- is when a mark has come from the server through the bridge, and then one from the bridge to the server. No program is
+--- in the way of these.
+function Stage:drain()
+    self.marks = self.marks + 1
+    local mark = MARK:format(self.marks)
+    on_first_cpu(function() return self.at_server.socket:send(mark) end)
+    assert(becomes(function() return self.marked.client == self.marks end, 60), "nothing comes to the client")
+    on_first_cpu(function() return self.at_port:send(mark) end)
+    assert(becomes(function()
+        return self.marked.server == self.marks and self.from_client.has_all() and self.from_server.has_all()
+    end, 60), "something is still on its way")
+end
+
+--- The client gets an address: another one each time, so that connections of the last play have nothing to say.
 function Stage:renew()
     self.plays = self.plays + 1
     if self.plays > 1 and self.files then
-        local done = assert(self.client:run(("ip addr flush dev eth0 && ip neigh flush dev eth0 && " ..
-            "ip addr add 10.0.0.%d/24 dev eth0"):format(self.plays + 1)))
-        assert(done.ok, done.err)
+        self.client:addr("eth0", ("10.0.0.%d/24"):format(self.plays + 1))
     end
+    self:drain()
+end
+
+--- Without an address the client sends nothing any more.
+function Stage:silence()
+    local done = assert(self.client:run "ip addr flush dev eth0 && ip neigh flush dev eth0")
+    assert(done.ok, done.err)
 end
 
 --- Promotes a program, sends it packets, and has three conversations through it where the stage has servers. `job` has
@@ -461,23 +495,31 @@ function Stage:play(job)
             or map_difference(job.object, inst, live)
     end
     local report = { comparison = live.report.comparison, twin = twin }
-    local before = sent_so_far(self.client)
-    local function settles(what, seconds)
-        if not becomes(function()
-            return #twin.seen >= #job.inject and #twin.seen == sent_so_far(self.client) - before and not difference()
-        end, seconds) then
+    local function has_seen_all()
+        return #twin.seen >= #job.inject and self.from_client.has_all()
+    end
+    local function settles(what)
+        local is_equal
+        if job.differs then -- is what is known: not waited for, but all that comes is
+            is_equal = becomes(has_seen_all, 60)
+            self:drain()
+            is_equal = is_equal and not difference()
+        else
+            is_equal = becomes(function() return has_seen_all() and not difference() end, 60)
+        end
+        if not is_equal then
             report.difference = what .. ": " .. (difference() or ("%d packets seen"):format(#twin.seen))
         end
-        return not report.difference
+        return is_equal
     end
     on_first_cpu(function() return self.at_client.socket:send(job.inject) end)
-    -- What is known to differ has the time to arrive, and no more.
-    local has_settled = settles("injected", job.differs and 0.3 or 10)
+    local has_settled = settles "injected"
     if self.files and (has_settled or job.differs) then
         report.outcome = talk(self.client, twin, self.files)
+        self:silence() -- what is compared stays as it is from now on
     end
     if has_settled then
-        settles("conversation", 10)
+        settles "conversation"
     end
     report.difference = report.difference or record_difference(job.object, inst, live)
     live.link:detach()
@@ -495,20 +537,28 @@ function converse.stage(options, fn)
     return lab.scope(function(l)
         local client, between, server, ports = build(l, options.files, options.offloads)
         local stage = setmetatable({ client = client, between = between, ports = ports, files = options.files, plays = 0,
-                                     arrived = {}, answers = {}, came_back = {} }, Stage)
-        local eyes = {
-            sent_by(client, function(bytes)
-                if stage.twin then
-                    stage.twin:see(bytes)
+                                     arrived = {}, answers = {}, came_back = {}, marks = 0, marked = {} }, Stage)
+        local function looks(list, at)
+            return function(bytes)
+                local mark = mark_of(bytes)
+                if not mark then
+                    table.insert(stage[list], bytes)
+                elseif at then
+                    stage.marked[at] = mark
                 end
-            end),
-            received_by(server, function(bytes) table.insert(stage.arrived, bytes) end),
-            sent_by(server, function(bytes) table.insert(stage.answers, bytes) end),
-            received_by(client, function(bytes) table.insert(stage.came_back, bytes) end),
-        }
-        stage.at_client = eyes[4]
+            end
+        end
+        stage.from_client = sent_by(client, function(bytes)
+            if stage.twin then
+                stage.twin:see(bytes)
+            end
+        end)
+        stage.from_server = sent_by(server, looks "answers")
+        stage.at_server = received_by(server, looks("arrived", "server"))
+        stage.at_client = received_by(client, looks("came_back", "client"))
+        stage.at_port = between:run(function() return assert(raw.open("port2", { read = false })) end)
         local result = fn(stage)
-        for _, eye in ipairs(eyes) do
+        for _, eye in ipairs{ stage.from_client, stage.from_server, stage.at_server, stage.at_client } do
             eye.stop()
         end
         return result
@@ -523,7 +573,7 @@ function converse.carried(packets)
     end
     return converse.stage({}, function(stage)
         on_first_cpu(function() return stage.at_client.socket:send(fitting) end)
-        becomes(function() return #stage.arrived == #fitting end, 0.5)
+        stage:drain()
         local left = {}
         for _, packet in ipairs(fitting) do
             if packet:bytes() == stage.arrived[#left + 1] then

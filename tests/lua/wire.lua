@@ -2,8 +2,21 @@
 -- For the tests of live packets: two hosts on a wire, and a packet for it.
 local test = require "test"
 local lab, pkt = require "lab", require "pkt"
+local ffi = require "ffi"
 
 local wire = {}
+
+ffi.cdef [[
+struct wire_time { long seconds, nanoseconds; };
+int clock_gettime(int clock, struct wire_time *time);
+]]
+
+--- The time of the clock that packets are stamped by, in seconds.
+function wire.now()
+    local time = ffi.new "struct wire_time"
+    assert(ffi.C.clock_gettime(0, time) == 0)
+    return tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9
+end
 
 --- Two hosts and a wire (with further options of l:veth); skipped where that is not allowed.
 --- No packets of the hosts' own (IPv6's router searches), unless ipv6=true, which gives them fd00::1 and fd00::2 too.
