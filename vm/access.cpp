@@ -240,8 +240,13 @@ bool Machine::store_context(uint64_t addr, uint32_t size, uint64_t value) {
         return false;
     }
     if (field->role == FieldRole::Number && field->width == 2) {
-        if (field->ignored_from != 0 && static_cast<uint32_t>(value) >= field->ignored_from) {
-            return true;
+        if (field->ignored_from != 0) {
+            // The kernel compares the whole register, or the immediate with its sign.
+            const Insn& insn = code->program->linked().insns[code->slot_of(at)];
+            if ((insn.code & 7) == op::kSt ? static_cast<int64_t>(value) >= field->ignored_from
+                                           : value >= field->ignored_from) {
+                return true;
+            }
         }
         value = static_cast<uint16_t>(value);
     }

@@ -160,16 +160,23 @@ TEST_F(SkbParity, Stores) {
                 continue;
             }
             const int size = field.size == 8 ? op::kDw : field.size == 20 ? op::kH : op::kW;
-            for (const int64_t value : {int64_t{0x12345678}, int64_t{-1}, int64_t{3}}) {
-                RawObject raw = object_for(type);
-                raw.add(mov_reg(6, 1)).load_value(7, raw.add_data(64));
-                raw.add({mov(2, value), store_reg(size, 6, field.offset, 2), load(size, 3, 6, field.offset),
-                         store_reg(op::kDw, 7, 0, 3), mov(0, 1), exit_insn()});
-                SCOPED_TRACE(std::string(abi::name(type)) + " " + std::string(field.name) + " = " +
-                             std::to_string(value));
-                open(raw.share());
-                ASSERT_TRUE(ready());
-                run_both("main", frame(0x0800, 74));
+            constexpr auto kUpperHalf = int64_t{0x0000000100000003}; // of the register, not of the field
+            for (const int64_t value : {int64_t{0x12345678}, int64_t{-1}, int64_t{3}, kUpperHalf}) {
+                for (const bool immediate : {false, true}) {
+                    RawObject raw = object_for(type);
+                    raw.add(mov_reg(6, 1))
+                        .load_value(7, raw.add_data(64))
+                        .load_number(2, static_cast<uint64_t>(value));
+                    raw.add({immediate ? store_imm(size, 6, field.offset, static_cast<int32_t>(value))
+                                       : store_reg(size, 6, field.offset, 2),
+                             load(size, 3, 6, field.offset), store_reg(op::kDw, 7, 0, 3), mov(0, 1),
+                             exit_insn()});
+                    SCOPED_TRACE(std::string(abi::name(type)) + " " + std::string(field.name) + " = " +
+                                 std::to_string(value) + (immediate ? " immediate" : ""));
+                    open(raw.share());
+                    ASSERT_TRUE(ready());
+                    run_both("main", frame(0x0800, 74));
+                }
             }
         }
     }

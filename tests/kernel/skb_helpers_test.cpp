@@ -233,6 +233,34 @@ TEST_F(SkbHelpers, AdjustRoom) {
     }
 }
 
+TEST_F(SkbHelpers, WhatWasCutOffIsStillInTheBuffer) {
+    for (const ByteVec& packet : frames()) {
+        for (uint64_t length = 14; length < packet.size(); length += 3) {
+            for (const int64_t by :
+                 {4, 20, 64}) { // no further than the headroom: what a new buffer has is unknown
+                sweep("cut_and_grow", {length, as_arg(by), 0}, packet);
+                sweep("cut_and_grow", {length, as_arg(by), 1}, packet);
+            }
+        }
+    }
+}
+
+TEST_F(SkbHelpers, TransportAtTheNetworkHeaderStaysThere) {
+    for (const uint64_t encap : {1 << 1 | 1 << 3, 1 << 1 | 1 << 4, 1 << 2 | 1 << 4}) {
+        const int64_t header = (encap & 2) != 0 ? 20 : 40;
+        for (const int64_t less : {header - 1, header, header + 1}) {
+            for (const int64_t by : {-8, 8, 20, 70}) {
+                for (const uint64_t mode : {0, 1}) {
+                    for (uint64_t length = 0; length < 120; length += 5) {
+                        sweep("encap_and_back",
+                              {8, encap, as_arg(-less), 1 << 7, as_arg(by), mode, 0, length}, frames()[0]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_F(SkbHelpers, EcnSetCe) {
     std::vector<ByteVec> packets = frames();
     packets.push_back(tagged({0x8100}, 0x0800, 60));

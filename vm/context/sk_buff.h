@@ -71,6 +71,7 @@ struct SkBuffState {
     /// anew for headroom the kernel moves it along even so (skb_headers_offset_update), and it counts as set
     /// then.
     uint16_t transport = 0xffff;
+    uint32_t behind = 0; ///< end of what bpf_skb_change_tail has cut off, which is still in the buffer
 };
 
 } // namespace mimicsh::vm

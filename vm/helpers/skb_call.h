@@ -73,8 +73,9 @@ class SkbCall {
         if (packet_.start < bytes) {
             const uint32_t place = std::max(kPlace, bytes);
             const uint32_t by = place - packet_.start;
-            make_room(place + length());
-            std::memmove(buffer(place), data(), length());
+            make_room(place + in_buffer());
+            std::memmove(buffer(place), data(), in_buffer());
+            skb_.behind += skb_.behind != 0 ? by : 0;
             packet_.start += by;
             packet_.end += by;
             skb_.mac += by;
@@ -86,6 +87,7 @@ class SkbCall {
             constexpr uint32_t kUnit = 64; // NET_SKB_PAD
             const uint32_t more = (bytes - skb_.headroom + kUnit - 1) / kUnit * kUnit;
             skb_.headroom += more;
+            skb_.behind = 0; // only the packet is copied
             skb_.transport = static_cast<uint16_t>(skb_.transport + more);
         }
         skb_.headroom -= bytes;
@@ -114,26 +116,44 @@ class SkbCall {
 
     /// Header bytes between the packet's first `offset` ones and the rest (bpf_skb_net_hdr_push).
     void push_header(uint32_t offset, uint32_t bytes) {
-        offset = std::min(offset, length()); // headers may be said to lie anywhere
+        const bool same = transport_is_network();
         push(bytes);
+        offset = std::min(offset, in_buffer() - bytes); // headers may be said to lie anywhere
         std::memmove(data(), data() + bytes, offset);
         std::memset(data() + offset, 0, bytes);
         skb_.mac -= bytes;
         skb_.network -= bytes;
+        move_transport(same);
     }
     /// Takes header bytes out (bpf_skb_net_hdr_pop).
     [[nodiscard]] int64_t pop_header(uint32_t offset, uint32_t bytes) {
         if (!has(uint64_t{offset} + bytes)) {
             return -ENOMEM;
         }
+        const bool same = transport_is_network();
         std::memmove(data() + bytes, data(), offset);
         pull(bytes);
         skb_.mac += bytes;
         skb_.network += bytes;
+        move_transport(same);
         return 0;
     }
 
   private:
+    /// Bytes from the packet's start to where its buffer has nothing but zeroes.
+    [[nodiscard]] uint32_t in_buffer() const { return std::max(skb_.behind, packet_.end) - packet_.start; }
+    /// Where the network header is from the start of the kernel's buffer.
+    [[nodiscard]] uint16_t network_in_buffer() const {
+        return static_cast<uint16_t>(skb_.headroom + network());
+    }
+    [[nodiscard]] bool transport_is_network() const { return skb_.transport == network_in_buffer(); }
+    /// A transport header at the place of the network header stays there (trans_same).
+    void move_transport(bool same) {
+        if (same) {
+            skb_.transport = network_in_buffer();
+        }
+    }
+
     Machine& machine_;
     PacketState& packet_;
     SkBuffState& skb_;

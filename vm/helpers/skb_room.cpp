@@ -171,6 +171,8 @@ uint64_t helper_skb_change_tail(Machine& machine, const uint64_t* args) {
     if (wanted > call.length()) {
         call.make_room(packet.start + wanted);
         std::memset(call.buffer(packet.end), 0, wanted - call.length());
+    } else {
+        machine.skb.behind = std::max(skb.behind, packet.end);
     }
     packet.end = packet.start + wanted;
     if (call.is_gso()) { // skb_gso_reset

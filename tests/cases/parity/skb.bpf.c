@@ -136,6 +136,27 @@ ROOM(pull_data, bpf_skb_pull_data(skb, io.arg[0]))
 ROOM(adjust_room, bpf_skb_adjust_room(skb, (int)io.arg[0], io.arg[1], io.arg[2]))
 
 SEC("tc")
+int cut_and_grow(struct __sk_buff *skb)
+{
+	io.out[0] = bpf_skb_change_tail(skb, io.arg[0], 0);
+	io.out[1] = bpf_skb_adjust_room(skb, (int)io.arg[1], io.arg[2], 0);
+	look_skb(skb, 2);
+	return 0;
+}
+
+SEC("tc")
+int encap_and_back(struct __sk_buff *skb)
+{
+	io.out[0] = bpf_skb_adjust_room(skb, (int)io.arg[0], 1, io.arg[1]);
+	io.out[1] = bpf_skb_adjust_room(skb, (int)io.arg[2], 1, io.arg[3]);
+	io.out[2] = bpf_skb_adjust_room(skb, (int)io.arg[4], io.arg[5], io.arg[6]);
+	/* Not shorter than the transport header's place; else refused for the encapsulation. */
+	io.out[3] = bpf_skb_change_tail(skb, io.arg[7], 0);
+	look_skb(skb, 4);
+	return 0;
+}
+
+SEC("tc")
 int adjust_twice(struct __sk_buff *skb)
 {
 	io.out[0] = bpf_skb_adjust_room(skb, (int)io.arg[0], io.arg[1], io.arg[2]);
