@@ -210,6 +210,23 @@ int map_batch(lua_State* L) {
     return 3;
 }
 
+/// map_update_batch(map, keys, values) -> true | nil, err; entries back to back, as map_batch gives them.
+int map_update_batch(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView keys = as_bytes(check_string(L, 2, "keys"));
+    const ByteView values = as_bytes(check_string(L, 3, "values"));
+    const size_t count = keys.size() / std::max<size_t>(map.info().key_size, 1);
+    if (count == 0 || keys.size() != count * map.info().key_size ||
+        values.size() != count * host_value_size(map.info())) {
+        fail(L, "map " + map.info().name + ": keys and values are no entries");
+    }
+    if (const auto done = map.update_batch(keys, values); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 int map_freeze(lua_State* L) {
     if (const auto done = check_map(L, 1).freeze(); !done) {
         return push_failure(L, done.error());
@@ -289,6 +306,7 @@ constexpr Function kFunctions[] = {
     {"map_erase", &guard<&map_erase>},
     {"map_cursor", &guard<&map_cursor>},
     {"map_batch", &guard<&map_batch>},
+    {"map_update_batch", &guard<&map_update_batch>},
     {"map_take", &guard<&map_take>},
     {"map_put_map", &guard<&map_put_map>},
     {"map_by_id", &guard<&map_by_id>},

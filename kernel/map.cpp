@@ -286,6 +286,19 @@ Status KernelMap::update(ByteView key, ByteView value, uint64_t flags) {
                : error(errno, "update", key);
 }
 
+/// In one call where the type of map has that; what it does not take goes one by one, which also tells why.
+Status KernelMap::update_batch(ByteView keys, ByteView values) {
+    const size_t total = keys.size() / info_.key_size;
+    auto count = static_cast<uint32_t>(total);
+    if (bpf_map_update_batch(fd(), keys.data(), values.data(), &count, nullptr) == 0) {
+        return {};
+    }
+    // A call that began with nothing leaves the count as it was.
+    const size_t done = count < total ? count : 0;
+    return Map::update_batch(keys.subspan(done * info_.key_size),
+                             values.subspan(done * host_value_size(info_)));
+}
+
 Status KernelMap::erase(ByteView key) {
     if (auto ok = check_sizes("delete", key, host_value_size(info_)); !ok) {
         return ok;

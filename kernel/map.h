@@ -35,6 +35,7 @@ class KernelMap final : public Map {
     [[nodiscard]] const MapInfo& info() const override { return info_; }
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
+    [[nodiscard]] Status update_batch(ByteView keys, ByteView values) override;
     [[nodiscard]] Status erase(ByteView key) override;
     [[nodiscard]] Status take(ByteView key, ByteSpan value) override;
     [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;

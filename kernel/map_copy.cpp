@@ -38,19 +38,21 @@ std::string rule_of(const MapInfo& info) {
     }
 }
 
-/// A value for a map with another number of CPUs: those both have keep theirs, the others are 0.
-void fit_cpus(ByteView value, ByteSpan fitted) {
-    std::ranges::fill(fitted, uint8_t{0});
-    std::copy_n(value.begin(), std::min(value.size(), fitted.size()), fitted.begin());
+/// Values for a map with another number of CPUs: those both have keep theirs, the others are 0.
+ByteVec fit_cpus(ByteView values, size_t size, size_t fitted_size) {
+    ByteVec fitted(values.size() / size * fitted_size);
+    for (size_t from = 0, to = 0; from < values.size(); from += size, to += fitted_size) {
+        std::copy_n(values.data() + from, std::min(size, fitted_size), fitted.data() + to);
+    }
+    return fitted;
 }
 
 Status copy_entries(Map& from, Map& to, uint64_t& count) {
-    const size_t key_size = from.info().key_size;
     const size_t value_size = host_value_size(from.info());
+    const size_t fitted_size = host_value_size(to.info());
     MapCursor cursor;
     ByteVec keys;
     ByteVec values;
-    ByteVec fitted(host_value_size(to.info()));
     while (!cursor.done) {
         keys.clear();
         values.clear();
@@ -58,14 +60,16 @@ Status copy_entries(Map& from, Map& to, uint64_t& count) {
         if (!got) {
             return got.error();
         }
-        for (size_t i = 0; i < *got; ++i) {
-            const ByteView value = ByteView(values).subspan(i * value_size, value_size);
-            fit_cpus(value, fitted);
-            if (auto ok = to.update(ByteView(keys).subspan(i * key_size, key_size), fitted, 0); !ok) {
-                return ok;
-            }
-            ++count;
+        if (*got == 0) {
+            break;
         }
+        if (value_size != fitted_size) {
+            values = fit_cpus(values, value_size, fitted_size);
+        }
+        if (auto ok = to.update_batch(keys, values); !ok) {
+            return ok;
+        }
+        count += *got;
     }
     return {};
 }

@@ -177,6 +177,17 @@ Status fill_slots(Instance& instance) {
     return {};
 }
 
+Status Map::update_batch(ByteView keys, ByteView values) {
+    const size_t key_size = info().key_size;
+    const size_t value_size = host_value_size(info());
+    for (; !keys.empty(); keys = keys.subspan(key_size), values = values.subspan(value_size)) {
+        if (auto ok = update(keys.first(key_size), values.first(value_size), 0); !ok) {
+            return ok;
+        }
+    }
+    return {};
+}
+
 Expected<std::unique_ptr<Map>> Map::share() const {
     return Error{ENOTSUP,
                  "share map",

@@ -65,6 +65,9 @@ class Map {
     /// key: key_size bytes, value: host_value_size bytes.
     [[nodiscard]] virtual Status lookup(ByteView key, ByteSpan value) = 0;
     [[nodiscard]] virtual Status update(ByteView key, ByteView value, uint64_t flags) = 0;
+    /// Many entries of a map with keys, keys and host values back to back, each as `update` without flags
+    /// does it; those before the first that fails stay.
+    [[nodiscard]] virtual Status update_batch(ByteView keys, ByteView values);
     [[nodiscard]] virtual Status erase(ByteView key) = 0;
     /// Look-up and delete in one step. Queues and stacks have an empty key: for them this is pop, `lookup`
     /// peek and `update` push. For a bloom filter `lookup` asks whether `value` is in it.

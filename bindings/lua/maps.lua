@@ -174,6 +174,51 @@ function methods.put(map, key, value, how)
     return M.raw.map_update(map, encode_key(state, key), encode_value(state, value), flags)
 end
 
+--- Whether entries of a map are more than bytes: targets with programs, programs, maps.
+local function holds_objects(state)
+    return TARGETS[state.info.type] or state.info.type == "prog_array" or HOLDS_MAPS[state.info.type]
+end
+
+function methods.batch(map, entries)
+    local state = state_of(map)
+    if type(entries) ~= "table" then
+        core.fail("bad argument 'entries': expected a table of values by key, got " .. type(entries))
+    elseif state.info.key_size == 0 then
+        core.fail(("batch: map %s is a %s, which has no keys"):format(state.info.name, state.info.type))
+    end
+    local keys, values, written = {}, {}, 0
+    local function write()
+        local ok, err = M.raw.map_update_batch(map, table.concat(keys), table.concat(values))
+        if not ok then
+            return nil, err
+        end
+        written, keys, values = written + #keys, {}, {}
+        return true
+    end
+    for key, value in next, entries do
+        local ok, err = true, nil
+        if holds_objects(state) then
+            ok, err = methods.put(map, key, value)
+            written = written + 1
+        else
+            keys[#keys + 1], values[#values + 1] = encode_key(state, key), encode_value(state, value)
+            if #keys == BATCH then
+                ok, err = write()
+            end
+        end
+        if not ok then
+            return nil, err
+        end
+    end
+    if #keys > 0 then
+        local ok, err = write()
+        if not ok then
+            return nil, err
+        end
+    end
+    return written
+end
+
 --- true when the key was there, nil when not.
 function methods.del(map, key)
     return M.raw.map_erase(map, encode_key(state_of(map), key))
@@ -563,6 +608,10 @@ core.doc("map:put", methods.put, [[
 map:put(key, value [, "any" | "new" | "exist"]) -> true | nil, err
 Writes an entry; values out of range and unknown fields raise.
 print(map:put(53, { pkts = 1 })) --> true]])
+core.doc("map:batch", methods.batch, [[
+map:batch(entries) -> count | nil, err
+Writes all values of a table by its keys, in few calls; those before the first that fails stay.
+print(map:batch{ [7] = { pkts = 2 }, [8] = { pkts = 5 } }) --> 2]])
 core.doc("map:take", methods.take, [[
 map:take(key) -> value | nil [, err]
 Looks an entry up and deletes it in one step; hash maps have it.

@@ -50,6 +50,20 @@ struct {
 } outer SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 10000);
+	__type(key, __u32);
+	__type(value, __u64);
+} large SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u32);
+} per_cpu SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, 4);
 	__type(key, __u32);
@@ -144,6 +158,42 @@ case("maps of maps take and give maps", function(m)
     test.raises(function() m.outer[3] = 7 end, "expected a map, got number")
     m.outer[3] = nil
     test.eq(m.outer[3], nil)
+end)
+
+case("a batch writes what is put one by one", function(m)
+    local squares = {}
+    for i = 1, 3000 do -- more than go into one call
+        squares[i * 7] = u64(i) * i
+    end
+    test.eq(m.large:batch(squares), 3000)
+    local count = 0
+    for key, value in pairs(m.large) do
+        test.eq(value, squares[key])
+        count = count + 1
+    end
+    test.eq(count, 3000)
+    test.eq(m.large:batch{}, 0)
+    test.eq(m.per_cpu:batch{ [0] = 5, [3] = { [0] = 1, 2 } }, 2)
+    test.eq({ m.per_cpu[0]:sum(), m.per_cpu[3][0], m.per_cpu[3][1] }, { 5 * m.per_cpu.info.cpus, 1, 2 })
+    test.eq(m.routes:batch{ [{ length = 8, addr = "10.0.0.0" }] = 1, [{ length = 16, addr = "10.1.0.0" }] = 2 }, 2)
+    test.eq(m.routes[{ length = 32, addr = "10.1.2.3" }], 2)
+    test.eq({ m.locked:batch{ [0] = { count = 6 } }, m.locked[0].count }, { 1, 6 })
+    test.eq({ m.ports:batch{ [1] = 1, [2] = 1 }, m.ports[2] }, { 2, 1 }) -- a type without batches in the kernel
+    test.eq({ m.outer:batch{ [3] = m.few }, m.outer[3].name }, { 1, "few" })
+end)
+
+case("a batch ends at what cannot be written, and keeps what was", function(m)
+    local done, err = m.few:batch{ 1, 2, 3, 4, 5, 6 }
+    test.eq({ done == nil, err.code, err.msg }, { true, "E2BIG", "few: map is full (max_entries 4)" })
+    local kept = m.few:totable()
+    test.eq(kept, { 1, 2, 3, 4 })
+    done, err = m.per_cpu:batch{ [3] = 1, [4] = 1 }
+    test.eq({ done == nil, err.code, err.msg }, { true, "E2BIG", "per_cpu: index 4 of 4" })
+    m.few:freeze()
+    test.eq((select(2, m.few:batch{ [1] = 7 })).code, "EPERM")
+    test.raises(function() m.few:batch{ x = 1 } end, "key of few")
+    test.raises(function() m.few:batch(5) end, "bad argument 'entries': expected a table of values by key, got number")
+    test.raises(function() m.queue:batch{ 1 } end, "batch: map queue is a queue, which has no keys")
 end)
 
 case("take looks up and deletes", function(m)
