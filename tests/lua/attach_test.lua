@@ -53,7 +53,7 @@ end
 
 --- True when a connection to b is answered (with a refusal).
 local function answers(a, is_blocked)
-    local tried = a:run{ "timeout", is_blocked and "0.3" or "5", "bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/1" }
+    local tried = a:run{ "timeout", is_blocked and "0.3" or "60", "bash", "-c", "exec 3<>/dev/tcp/10.0.0.2/1" }
     return tried.err:find("refused", 1, true) ~= nil
 end
 
@@ -305,6 +305,9 @@ end)
 
 -- -- Killed processes --
 
+-- For how long nothing sleeps here but what these processes start.
+local SECONDS = "98765" .. assert(io.open "/proc/self/stat"):read "*n"
+
 -- Attaches by every means, promotion included, in the namespace it was started in and in a lab of its own, over and over.
 local VICTIM = [[
 local bpf, lab, pkt, tc, xdp = require "bpf", require "lab", require "pkt", require "tc", require "xdp"
@@ -323,7 +326,7 @@ while true do
     lab.scope(function(l)
         local a, b = l:ns "a", l:ns "b"
         l:veth(a, b)
-        a:start "sleep 98765432 & sleep 98765432; true"
+        a:start("sleep " .. arg[2] .. " & sleep " .. arg[2] .. "; true")
         a:run(function() assert(xdp.attach(inst.progs.passer, "eth0")):detach() end)
     end)
     for i = #links, 1, -1 do
@@ -331,7 +334,7 @@ while true do
     end
     live:close()
     inst:close()
-    if arg[2] == "once" then
+    if arg[3] == "once" then
         break
     end
 end
@@ -358,13 +361,13 @@ test.case("SIGKILL at many points leaves nothing that --cleanup does not remove"
         local before = b:run(function() return assert(tc.attach(inst.progs.shot, "lo", { kind = "clsact" })) end)
         -- The points are spread over what one round takes on this machine.
         local begin = uptime()
-        local once = b:run{ shell, "-q", script, path, "once" }
+        local once = b:run{ shell, "-q", script, path, SECONDS, "once" }
         assert(once.ok, once.err)
         local round = math.max(uptime() - begin, 0.15)
         local found = 0
         math.randomseed(7)
         for _ = 1, KILLS do
-            local victim = assert(b:start{ shell, "-q", script, path })
+            local victim = assert(b:start{ shell, "-q", script, path, SECONDS })
             timer.sleep(round * (0.2 + 0.8 * math.random()))
             local ended = victim:stop(9)
             test.eq(ended.code, 128 + 9, ended.err)
@@ -376,7 +379,7 @@ test.case("SIGKILL at many points leaves nothing that --cleanup does not remove"
             assert(not left:find "clsact" and not left:find "bpf", left)
         end
         assert(found > 0, "no kill hit an attachment")
-        local sleepers = b:run{ "pgrep", "-fxc", "sleep 98765432" }
+        local sleepers = b:run{ "pgrep", "-fxc", "sleep " .. SECONDS }
         test.eq(sleepers.out, "0\n")
         test.eq(b:run{ shell, "--cleanup" }.out, "nothing to clean up\n")
         test.eq(before:detach(), true)

@@ -85,7 +85,7 @@ local function start_servers(server, files)
     start(server, { "dnsmasq", "--keep-in-foreground", "--no-daemon", "--conf-file=/dev/null", "--no-resolv",
         "--no-hosts", "--pid-file", "--listen-address=10.0.0.2", "--address=/example/10.0.0.9" })
     start(server, { "busybox", "httpd", "-f", "-p", "10.0.0.2:80", "-h", files })
-    assert(becomes(function() return is_listening(server, { udp = "0035", tcp = "0050" }) end, 20), "no servers")
+    assert(becomes(function() return is_listening(server, { udp = "0035", tcp = "0050" }) end, 60), "no servers")
 end
 
 -- Its index is one that no program redirects to. Where bridges ask netfilter, they drop what is no good IP.

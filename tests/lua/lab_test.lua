@@ -33,6 +33,17 @@ local function devices_of(host)
     return table.concat(names, " ")
 end
 
+--- Waits for a condition that others bring about; whether it came true.
+local function becomes(condition)
+    for _ = 1, 12000 do
+        if condition() then
+            return true
+        end
+        timer.sleep(0.005)
+    end
+    return condition()
+end
+
 --- Sends a UDP text to an address with iproute2's and bash's means: no program of ours takes part.
 local SEND = "exec 3<>/dev/udp/%s/%d && printf %s >&3"
 
@@ -54,10 +65,11 @@ test.case("a wire joins two hosts", function()
         local shown = a:run "ip -o link show eth0".out
         assert(shown:find("mtu 1400", 1, true) and shown:find("02:00:00:00:00:0a", 1, true), shown)
         assert(b:run "ip -o addr show eth0".out:find("fd00::2/64", 1, true))
-        local got = b:start{ "timeout", "5", "cat", "/dev/null" }
+        local got = b:start{ "timeout", "60", "cat", "/dev/null" }
         test.eq(got:wait().code, 0)
         test.eq(a:run{ "bash", "-c", SEND:format("10.0.0.2", 9, "x") }.code, 0)
-        assert(a:run "ip neigh".out:find("10.0.0.2 dev eth0 lladdr", 1, true), "the neighbour was asked")
+        assert(becomes(function() return a:run "ip neigh".out:find("10.0.0.2 dev eth0 lladdr", 1, true) end),
+            "the neighbour was asked")
     end)
 end)
 
@@ -140,7 +152,7 @@ test.case("several tasks wait for a command, and the lab's end is one more", fun
 end)
 
 test.case("commands end with the lab, and what they started with them", function()
-    local mark = ("98765%d"):format(math.random(1e6))
+    local mark = "98765" .. assert(io.open "/proc/self/stat"):read "*n" -- as no other run has it
     local function left()
         local file = io.popen("pgrep -fxc 'sleep " .. mark .. "'")
         local count = file:read "*a"
@@ -151,12 +163,7 @@ test.case("commands end with the lab, and what they started with them", function
         local host = l:ns "a"
         test.eq(host:run("sleep " .. mark .. " </dev/null >/dev/null 2>&1 & echo started").out, "started\n")
         host:start("sleep " .. mark .. " & sleep " .. mark .. "; true")
-        for _ = 1, 200 do
-            if left() == 3 then
-                break
-            end
-            timer.sleep(0.01)
-        end
+        becomes(function() return left() == 3 end)
         test.eq(left(), 3)
     end)
     test.eq(left(), 0)
@@ -208,7 +215,7 @@ test.case("a DHCP server gives addresses out", function()
         local server, client = l:ns "server", l:ns "client"
         l:veth(server, client, { a_ip = "10.0.0.1/24" })
         server:dhcp("eth0", { range = "10.0.0.50,10.0.0.59", router = "10.0.0.1" })
-        local offered = client:run("timeout 10 busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s /bin/true 2>&1")
+        local offered = client:run("timeout 60 busybox udhcpc -i eth0 -n -q -t 30 -T 1 -s /bin/true 2>&1")
         assert(offered.out:find("lease of 10.0.0.5%d obtained"), offered.out)
     end)
 end)
@@ -265,13 +272,7 @@ local function gone_after(fn)
             fn(inner)
             test.eq(has_wire(), true)
         end)
-        for _ = 1, 1000 do
-            if not has_wire() then
-                return
-            end
-            timer.sleep(0.005)
-        end
-        error "the namespace is still there"
+        assert(becomes(function() return not has_wire() end), "the namespace is still there")
     end)
 end
 
@@ -307,12 +308,7 @@ test.case("a wire loses and delays packets", function()
             end
             timer.sleep(0.001)
         end
-        for _ = 1, 1000 do
-            if wire.lost + wire.carried >= 400 and got >= wire.carried then
-                break
-            end
-            timer.sleep(0.005)
-        end
+        becomes(function() return wire.lost + wire.carried >= 400 and got >= wire.carried end)
         test.eq(wire.lost + wire.carried, 400)
         test.eq(got, wire.carried)
         test.near(wire.lost, 120, 60) -- six and a half standard deviations
@@ -356,13 +352,7 @@ test.case("a lab ends with what was opened in it: sockets, captures, keepalives,
             end
             seen = "over"
         end)
-        for _ = 1, 400 do
-            if seen > 0 and job.stats.sent > 1 then
-                return
-            end
-            timer.sleep(0.01)
-        end
-        error("nothing was captured", 0)
+        assert(becomes(function() return seen > 0 and job.stats.sent > 1 end), "nothing was captured")
     end)
     test.eq({ heard, seen }, { "over", "over" })
     test.raises(function() sock:recv() end, "it is closed")

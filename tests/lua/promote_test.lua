@@ -86,7 +86,7 @@ end
 --- Packets take their time on a wire, the more so when the neighbour has to be asked first.
 local function becomes(wanted, read)
     local last
-    for _ = 1, 500 do
+    for _ = 1, 6000 do
         last = read()
         if last == wanted then
             return

@@ -208,7 +208,7 @@ end)
 
 --- Runs fn(session) with a mimicsh under a shell that says how it left, and whether the terminal echoes and waits for lines.
 local function with_modes(arguments, fn)
-    local s = open{ command = "sh -c " .. quote(quote(binary) .. " -q " .. arguments .. "; echo code $?; " ..
+    local s = open{ command = "sh -c " .. quote("echo begins; " .. quote(binary) .. " -q " .. arguments .. "; echo code $?; " ..
         "echo modes $(stty -a | tr ' ' '\\n' | grep -x -e '-*echo' -e '-*icanon' -e '-*isig')") }
     local ok, err = pcall(fn, s)
     s:close()
@@ -225,7 +225,7 @@ case("a session that is killed leaves the terminal as it was, with what was type
     s:expect "^mimicsh>$"
     for name, code in pairs{ HUP = 129, TERM = 143 } do
         with_modes("", function(killed)
-            killed:expect "^mimicsh>$"
+            killed:expect "^begins|mimicsh>$"
             local pid = pid_of(killed)
             killed:step("kept = 1<Enter>", "kept = 1|mimicsh>$")
             killed:step("half typed", "mimicsh> half typed$")
@@ -234,7 +234,7 @@ case("a session that is killed leaves the terminal as it was, with what was type
             assert(read(folder .. "/" .. killed.name .. "/mimicsh/history"):find "\nkept = 1\n$")
         end)
     end
-    with_modes("--timeout 0.5", function(ended)
+    with_modes("--timeout 1", function(ended)
         ended:expect "|mimicsh: timed out|code 142|modes isig icanon echo|"
     end)
 end)

@@ -49,7 +49,7 @@ end
 --- Reads until a pipe has shown `count` lines of the program.
 local function read(pipe, count)
     return task.spawn(function()
-        for line in pipe:lines(5) do
+        for line in pipe:lines(60) do
             count = count - (line:find("bpf_trace_printk: mimicsh test 1 of 2", 1, true) and 1 or 0)
             if count == 0 then
                 return true

@@ -19,7 +19,7 @@
 namespace mimicsh::shell {
 namespace {
 
-constexpr int kDeadlineMs = 20'000;
+constexpr int kDeadlineMs = 60'000;
 constexpr const char* kPrompt = "mimicsh> ";
 
 /// A mimicsh on its own terminal.
@@ -122,10 +122,16 @@ TEST(Prompt, SecondInterruptLeavesWith130) {
     Terminal terminal;
     terminal.until(kPrompt);
     terminal.type("while true do pcall(function() io.write('ro', 'und\\n') while true do end end) end\n");
+    // Both within a second; where it took longer, the second was one more first.
+    std::chrono::steady_clock::time_point first;
     terminal.until("round\r\n");
-    terminal.type("\3");
-    terminal.until("round\r\n");
-    terminal.type("\3");
+    do {
+        first = std::chrono::steady_clock::now();
+        terminal.type("\3");
+        terminal.until("round\r\n");
+        terminal.type("\3");
+    } while (std::chrono::steady_clock::now() - first > std::chrono::seconds(1) &&
+             terminal.until("round\r\n").find("round") != std::string::npos);
     EXPECT_EQ(terminal.leave(), 130);
 }
 
