@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -58,9 +59,36 @@ void report(int value) {
     _exit(127);
 }
 
+/// Memory that is shared with the kernel keeps what it belongs to, a capture, an AF_XDP queue, a map: the
+/// first process lets go of all of it. Reads lines like "7f0000000000-7f0000001000 rw-s ..." of
+/// /proc/self/maps.
+void leave_shared_memory() {
+    const int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    std::array<char, 4096> chunk{};
+    uintptr_t numbers[2] = {0, 0};
+    int at = 0; ///< which number is read; then how far into the rights
+    for (ssize_t size = 0; (size = read(maps, chunk.data(), chunk.size())) > 0;) {
+        for (ssize_t i = 0; i < size; ++i) {
+            const char c = chunk.at(static_cast<size_t>(i));
+            if (c == '\n') {
+                numbers[0] = numbers[1] = 0;
+                at = 0;
+            } else if (at < 2 && (c == '-' || c == ' ')) {
+                ++at;
+            } else if (at < 2) {
+                numbers[at] = numbers[at] * 16 + static_cast<uintptr_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+            } else if (at++ == 5 && c == 's') {
+                munmap(reinterpret_cast<void*>(numbers[0]), numbers[1] - numbers[0]);
+            }
+        }
+    }
+    close(maps);
+}
+
 /// The first process: starts the command, and stays until nobody is left.
 [[noreturn]] void first_process(char* const* args) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    leave_shared_memory();
     for (const int number : kPassedOn) {
         signal(number, pass_on);
     }

@@ -66,7 +66,7 @@ class LiveFrames : public WorldParity {
         }
         std::vector<std::string> until_marker() {
             std::vector<std::string> all;
-            const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+            const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
             while (std::chrono::steady_clock::now() < deadline) {
                 pollfd waits{fd_.get(), POLLIN, 0};
                 (void)poll(&waits, 1, 100);

@@ -30,7 +30,7 @@ Fd listen_on(uint32_t interface) {
 
 /// The next frame that came in and that no interface of the namespace made by itself; empty at the deadline.
 ByteVec next_frame(const Fd& fd) {
-    constexpr int kDeadline = 2000;
+    constexpr int kDeadline = 60'000;
     for (;;) {
         pollfd one{fd.get(), POLLIN, 0};
         if (poll(&one, 1, kDeadline) != 1) {

@@ -42,7 +42,7 @@ class TimerParity : public MapParity {
             ADD_FAILURE() << fault.report;
         }
         EXPECT_EQ(number_at(value_of(*vm_, ".bss.seen"), 0), fired);
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
         while (number_at(value_of(*kernel_, ".bss.seen"), 0) < fired &&
                std::chrono::steady_clock::now() < deadline) {
             std::this_thread::yield();

@@ -207,7 +207,7 @@ local LOOK = [[
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
-__u32 device, incoming, queue, hash, length, wire, tagged, before, behind;
+__u32 device, incoming, queue, hash, length, wire, tagged, before, behind, runs;
 SEC("xdp") int look(struct xdp_md *ctx)
 {
     __u32 room = 0;
@@ -223,6 +223,7 @@ SEC("xdp") int look(struct xdp_md *ctx)
         room += 8;
     bpf_xdp_adjust_tail(ctx, -(int)room);
     behind = room;
+    __sync_fetch_and_add(&runs, 1); /* all else is there */
     return XDP_PASS;
 }
 SEC("tc") int look_skb(struct __sk_buff *skb)
@@ -234,6 +235,7 @@ SEC("tc") int look_skb(struct __sk_buff *skb)
     length = skb->len;
     wire = skb->wire_len;
     tagged = skb->vlan_present;
+    __sync_fetch_and_add(&runs, 1);
     return TC_ACT_OK;
 }
 char _license[] SEC("license") = "GPL";
@@ -257,8 +259,8 @@ local function seen(program, packet, attach)
                 assert(sock:send(packet))
                 sock:close()
             end)
-            for _ = 1, 2000 do
-                if inst.vars.device ~= 0 then
+            for _ = 1, 12000 do
+                if inst.vars.runs ~= 0 then
                     break
                 end
                 timer.sleep(0.005)

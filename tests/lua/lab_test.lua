@@ -133,7 +133,7 @@ test.case("commands: output, errors, status, input", function()
         test.eq(done.code, 3)
         test.eq(done.ok, false)
         test.eq(host:run{ "printf", "%s|", "a b", "c" }.out, "a b|c|")
-        test.eq(host:start("sleep 60"):stop().code, 128 + 15)
+        test.eq(host:start{ "sleep", "60" }:stop().code, 128 + 15)
     end)
 end)
 

@@ -146,6 +146,11 @@ test.case("a promiscuous capture puts the device into that mode, and back", func
         test.eq(is_promiscuous(), true)
         reader:stop()
         test.eq(is_promiscuous(), false)
+        reader = open(b, { promisc = true })
+        local process = b:start{ "sleep", "1000" } -- holds nothing of the capture
+        reader:stop()
+        wait_until("the mode of before", function() return not is_promiscuous() end)
+        test.eq(process:stop().code, 128 + 15)
         reader = open(b)
         test.eq(is_promiscuous(), false)
         reader:stop()

@@ -5,7 +5,7 @@ local test = require "test"
 local M = { expected = 0 } -- expected: screens that were waited for, and came
 
 local binary = os.getenv "MIMICSH"
-local DEADLINE = 60 -- seconds until a step has failed
+local DEADLINE = 240 -- seconds until a step has failed
 
 local folder, tmux
 

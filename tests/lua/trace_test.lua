@@ -22,8 +22,20 @@ local function text_of(path)
     return text
 end
 
---- The machine's own switch, and the instances that are there; where tracefs is not mounted, it is for this shell alone.
-local function state()
+-- Prints the instances that the process PID has.
+local HELD = "ls -l /proc/PID/fd | grep -o 'mimicsh-[0-9]*/trace_pipe'"
+
+local function instances_in(text)
+    local list = {}
+    for name in text:gmatch "(mimicsh%-%d+)/trace_pipe\n" do
+        list[#list + 1] = name
+    end
+    return list
+end
+
+--- The machine's own switch, and those of the instances that are there (others have some too); where tracefs is not
+--- mounted, it is for this shell alone.
+local function state(instances)
     local pipe = io.popen("unshare -m sh -c 'cd /sys/kernel/tracing && { [ -e instances ] || mount -t tracefs tracefs $PWD; } " ..
         "&& cd $PWD && cat tracing_on && ls instances' 2>&1")
     local text = pipe:read "*a"
@@ -31,7 +43,11 @@ local function state()
     if not text:find "^[01]\n" then
         test.skip("tracefs: " .. text:match "^[^\n]*")
     end
-    return text
+    local found = { text:match "^[01]" }
+    for _, name in ipairs(instances) do
+        found[#found + 1] = text:find("\n" .. name .. "\n", 1, true) and name
+    end
+    return found
 end
 
 local function open()
@@ -59,8 +75,13 @@ local function read(pipe, count)
 end
 
 test.case("lines of a program arrive while others run, and the machine's own tracing stays as it is", function()
-    local before = { text_of "/proc/self/mounts", state() }
+    local before = { text_of "/proc/self/mounts", state{} }
     local pipe, other = open(), open()
+    local held = HELD:gsub("PID", (text_of "/proc/self/stat":match "^%d+"))
+    local own = assert(io.popen(held))
+    local instances = instances_in(own:read "*a")
+    own:close()
+    test.eq({ #instances, #state(instances) }, { 2, 3 })
     test.eq(text_of "/proc/self/mounts", before[1])
     local inst = load()
     local readers = { read(pipe, 2), read(other, 2) } -- each has its own copy
@@ -72,7 +93,7 @@ test.case("lines of a program arrive while others run, and the machine's own tra
     pipe:close()
     other:close()
     inst:close()
-    test.eq(state(), before[2])
+    test.eq(state(instances), before[2])
 end)
 
 test.case("a closed pipe ends its loops, and a timeout does", function()
@@ -95,22 +116,24 @@ end)
 
 test.case("what a process leaves: nothing by os.exit, what --cleanup removes when killed", function()
     open():close()
-    local shell, before = assert(os.getenv "MIMICSH"), state()
+    local shell, before = assert(os.getenv "MIMICSH"), state{}
     -- What a script still holds when it leaves at once is no leak.
     local function run(rest)
-        local leaving = "ASAN_OPTIONS=detect_leaks=0 %s -q -e 'local pipe = assert(trace.pipe()) %s' 2>&1"
-        local pipe = io.popen(leaving:format(shell, rest))
+        local script = ("local pipe = assert(trace.pipe()) os.execute [[%s]] %s"):format(HELD:gsub("PID", "$PPID"), rest)
+        local pipe = io.popen(("ASAN_OPTIONS=detect_leaks=0 %s -q -e '%s' 2>&1"):format(shell, script:gsub("'", "'\\''")))
         local text = pipe:read "*a"
         pipe:close()
-        return text
+        local instances = instances_in(text)
+        test.eq(#instances, 1, text)
+        return instances, text
     end
-    test.eq(run "os.exit(0)", "")
-    test.eq(state(), before)
-    run 'os.execute "kill -9 $PPID"'
-    assert(state() ~= before)
+    local gone, text = run "os.exit(0)"
+    test.eq({ text, state(gone) }, { gone[1] .. "/trace_pipe\n", before })
+    local left = run 'os.execute "kill -9 $PPID"'
+    test.eq(#state(left), 2)
     local pipe = io.popen(shell .. " --cleanup")
     local cleaned = pipe:read "*a"
     pipe:close()
-    assert(cleaned:find "tracing instance mimicsh%-%d+: removed\n", cleaned)
-    test.eq(state(), before)
+    assert(cleaned:find("tracing instance " .. left[1] .. ": removed\n", 1, true), cleaned)
+    test.eq(state(left), before)
 end)

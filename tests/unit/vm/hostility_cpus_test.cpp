@@ -40,7 +40,7 @@ class Watchdog {
     std::thread thread_;
 };
 
-constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kPatience{120};
 
 constexpr const char* kLocked = R"(
 struct locked { struct bpf_spin_lock lock; __u32 count; };
