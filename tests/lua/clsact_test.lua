@@ -16,7 +16,11 @@ local l = assert(tc.attach(assert(assert(bpf.open(arg[1])):load "kernel").progs.
 local file = assert(io.open(arg[2], "w"))
 file:write "attached"
 file:close()
-while io.open(arg[2]) do
+local function is_there()
+    local flag = io.open(arg[2])
+    return flag and flag:close() -- however long it takes, there are descriptors left
+end
+while is_there() do
     timer.sleep(0.01)
 end
 assert(l:detach())
@@ -56,7 +60,7 @@ local function with_processes(fn)
         local function join()
             local flag = os.tmpname()
             local process = assert(host:start{ shell, "-q", script, path, flag })
-            for _ = 1, 2000 do
+            for _ = 1, 6000 do
                 if holds(flag) == "attached" then
                     break
                 end
