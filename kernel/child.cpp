@@ -23,8 +23,10 @@ constexpr int kStatus = 3; ///< descriptor of the first process: where the outco
 constexpr std::array kPassedOn{SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM};
 
 volatile pid_t g_command = 0; ///< in the first process: whom signals are for
+volatile sig_atomic_t g_is_told_to_end = 0;
 
 void pass_on(int number) {
+    g_is_told_to_end = 1;
     if (g_command > 0) {
         kill(g_command, number);
     }
@@ -117,6 +119,9 @@ void leave_shared_memory() {
             g_command = 0;
             report(status);
             close(kStatus);
+            if (g_is_told_to_end != 0) {
+                _exit(0); // and so does the rest
+            }
         }
     }
 }

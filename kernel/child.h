@@ -12,7 +12,7 @@ namespace mimicsh::kernel {
 
 /// The command runs in a process namespace of its own, below a small first process that passes signals on and
 /// ends when its parent does, however that happens; the kernel ends the rest of the namespace with it. What
-/// the command leaves in the background goes on until then.
+/// the command leaves in the background goes on until then, or ends with a command that was sent a signal.
 class Child {
   public:
     /// Starts a program (found by PATH) in the calling thread's network namespace, with these descriptors as

@@ -133,7 +133,26 @@ test.case("commands: output, errors, status, input", function()
         test.eq(done.code, 3)
         test.eq(done.ok, false)
         test.eq(host:run{ "printf", "%s|", "a b", "c" }.out, "a b|c|")
-        test.eq(host:start{ "sleep", "60" }:stop().code, 128 + 15)
+        test.eq(host:start("sleep 60"):stop().code, 128 + 15)
+    end)
+end)
+
+-- For how long nothing sleeps but what this file starts.
+local SECONDS = "98765" .. assert(io.open "/proc/self/stat"):read "*n"
+
+local function sleepers()
+    local file = io.popen("pgrep -fxc 'sleep " .. SECONDS .. "'")
+    local count = file:read "*a"
+    file:close()
+    return tonumber(count)
+end
+
+test.case("stop ends a command with what it started", function()
+    in_lab(function(l)
+        local process = l:ns("a"):start("sleep " .. SECONDS .. "; true")
+        becomes(function() return sleepers() == 1 end)
+        test.eq(process:stop().code, 128 + 15)
+        test.eq(sleepers(), 0)
     end)
 end)
 
@@ -152,21 +171,14 @@ test.case("several tasks wait for a command, and the lab's end is one more", fun
 end)
 
 test.case("commands end with the lab, and what they started with them", function()
-    local mark = "98765" .. assert(io.open "/proc/self/stat"):read "*n" -- as no other run has it
-    local function left()
-        local file = io.popen("pgrep -fxc 'sleep " .. mark .. "'")
-        local count = file:read "*a"
-        file:close()
-        return tonumber(count)
-    end
     in_lab(function(l)
         local host = l:ns "a"
-        test.eq(host:run("sleep " .. mark .. " </dev/null >/dev/null 2>&1 & echo started").out, "started\n")
-        host:start("sleep " .. mark .. " & sleep " .. mark .. "; true")
-        becomes(function() return left() == 3 end)
-        test.eq(left(), 3)
+        test.eq(host:run("sleep " .. SECONDS .. " </dev/null >/dev/null 2>&1 & echo started").out, "started\n")
+        host:start("sleep " .. SECONDS .. " & sleep " .. SECONDS .. "; true")
+        becomes(function() return sleepers() == 3 end)
+        test.eq(sleepers(), 3)
     end)
-    test.eq(left(), 0)
+    test.eq(sleepers(), 0)
 end)
 
 test.case("a command that is not there", function()
