@@ -155,6 +155,8 @@ build_tree() {
         find_cache
         export CCACHE_DIR="${CCACHE_DIR:-$cache/ccache}"
     fi
+    # The compiler says itself what it read: a file that is not in the cache is not read twice.
+    export CCACHE_DEPEND=1
     if [ ! -f "$folder/build.ninja" ] && ! (cd "$root" && cmake --preset "$preset" -B "$folder") >"$log" 2>&1; then
         tail -n 40 "$log" >&2
         say "configure: $preset: failed, whole log in $log"
