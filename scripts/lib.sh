@@ -157,6 +157,8 @@ build_tree() {
     fi
     # The compiler says itself what it read: a file that is not in the cache is not read twice.
     export CCACHE_DEPEND=1
+    # ccache keeps what was compiled with precompiled headers only when told so.
+    export CCACHE_SLOPPINESS=pch_defines,time_macros
     if [ ! -f "$folder/build.ninja" ] && ! (cd "$root" && cmake --preset "$preset" -B "$folder") >"$log" 2>&1; then
         tail -n 40 "$log" >&2
         say "configure: $preset: failed, whole log in $log"
