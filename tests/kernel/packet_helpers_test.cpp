@@ -95,6 +95,16 @@ TEST_F(HelperParity, AdjustMeta) {
     }
 }
 
+TEST_F(HelperParity, MetadataHasALongestLength) {
+    open_case("packet");
+    ASSERT_TRUE(ready());
+    for (const int64_t meta : {-248, -252, -256, -260, -300}) {
+        SCOPED_TRACE(meta);
+        set_args({as_arg(400), as_arg(meta)});
+        run_both("head_then_meta", packet_of(500));
+    }
+}
+
 TEST_F(HelperParity, MetadataComesInThroughTheContext) {
     open_case("packet");
     ASSERT_TRUE(ready());

@@ -45,7 +45,8 @@ TEST_F(XdpFrags, PullData) {
         const auto length = static_cast<int64_t>(size);
         for (const int64_t first : {int64_t{0}, int64_t{64}, int64_t{3520}, int64_t{3521}, int64_t{3600},
                                     int64_t{3736}, int64_t{3737}, length, length + 1, int64_t{-1}}) {
-            for (const int64_t tail : {int64_t{0}, int64_t{-20}, int64_t{100}, int64_t{4000}, 14 - length}) {
+            for (const int64_t tail :
+                 {int64_t{0}, int64_t{-20}, int64_t{100}, int64_t{4000}, 14 - length, int64_t{INT32_MIN}}) {
                 for (const int64_t head : {0, -16, 1000}) {
                     for (const char* program : {"pull", "pull_plain"}) {
                         sweep(program,

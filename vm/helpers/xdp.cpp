@@ -90,6 +90,9 @@ int64_t adjust_fragments(PacketState& packet, int64_t delta) {
         packet.fragments.resize(static_cast<size_t>(size + delta));
         return 0;
     }
+    if (delta == INT32_MIN) { // the kernel's int stays negative when its sign is turned
+        return 0;
+    }
     if (-delta > static_cast<int64_t>(packet_length(packet)) - kMinPacket) {
         return -EINVAL;
     }
@@ -135,6 +138,7 @@ uint64_t helper_xdp_adjust_head(Machine& machine, const uint64_t* args) {
 }
 
 uint64_t helper_xdp_adjust_meta(Machine& machine, const uint64_t* args) {
+    constexpr int64_t kMaxMeta = 0xff; // skb_shared_info keeps the length in a byte
     if (!is_context(machine, args[0], "bpf_xdp_adjust_meta")) {
         return 0;
     }
@@ -144,7 +148,7 @@ uint64_t helper_xdp_adjust_meta(Machine& machine, const uint64_t* args) {
     int64_t result = 0;
     if (meta < kXdpFrameSize || meta > packet.start) {
         result = -EINVAL;
-    } else if ((packet.start - meta) % 4 != 0) {
+    } else if ((packet.start - meta) % 4 != 0 || packet.start - meta > kMaxMeta) {
         result = -EACCES;
     } else {
         packet.meta = static_cast<uint32_t>(meta);

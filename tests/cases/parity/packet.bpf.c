@@ -62,6 +62,16 @@ int adjust_meta(struct xdp_md *ctx)
 }
 
 SEC("xdp")
+int head_then_meta(struct xdp_md *ctx)
+{
+	io.out[0] = bpf_xdp_adjust_head(ctx, (int)io.arg[0]);
+	io.out[1] = bpf_xdp_adjust_meta(ctx, (int)io.arg[1]);
+	fill_meta(ctx);
+	look(ctx, 2);
+	return XDP_PASS;
+}
+
+SEC("xdp")
 int load_bytes(struct xdp_md *ctx)
 {
 	__u32 len = io.arg[1] & 511;
