@@ -95,7 +95,7 @@ TEST_F(HelperParity, Strncmp) {
 TEST_F(HelperParity, Snprintf) {
     open_case("strings");
     ASSERT_TRUE(ready());
-    for (uint64_t format = 0; format <= 11; ++format) {
+    for (uint64_t format = 0; format <= 18; ++format) {
         for (const uint64_t size : {0u, 1u, 2u, 7u, 40u, 127u}) {
             for (const uint64_t value : {0ull, 65ull, ~0ull, 0x8000000000000000ull, 0x123456789abcdefull}) {
                 SCOPED_TRACE(testing::Message() << "format " << format << ", size " << size << ", " << value);

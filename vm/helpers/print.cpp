@@ -2,6 +2,7 @@
 // trace_printk, trace_vprintk and snprintf: the kernel's subset of printf (bpf_bprintf_prepare in
 // kernel/bpf/helpers.c).
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
@@ -13,57 +14,88 @@ namespace mimicsh::vm {
 
 namespace {
 
-constexpr size_t kMaxWidth = (1 << 23) - 1; // FIELD_WIDTH_MAX of lib/vsprintf.c
-constexpr size_t kMaxLine = 1024;           // MAX_BPRINTF_BUF: what is kept of a line that is printed
-constexpr size_t kMaxString = 512;          // MAX_BPRINTF_BIN_ARGS: all strings of a line together
-constexpr uint32_t kMaxArgs = 12;           // MAX_BPRINTF_VARARGS
+constexpr size_t kMaxLine = 1024;  // MAX_BPRINTF_BUF: what is kept of a line that is printed
+constexpr size_t kMaxBinary = 512; // MAX_BPRINTF_BIN_ARGS: the arguments of a line, strings among them
+constexpr uint32_t kMaxArgs = 12;  // MAX_BPRINTF_VARARGS
+constexpr int32_t kMaxWidth = (1 << 23) - 1; // FIELD_WIDTH_MAX of lib/vsprintf.c
+constexpr int64_t kPointerDigits = 16;
 
-/// One conversion of a format, as text and in parts.
+// -- The kernel's classes of characters (lib/ctype.c): Latin-1 --
+
+bool is_space(uint8_t c) {
+    return c <= 127 ? std::isspace(c) != 0 : c == 0xa0;
+}
+bool is_letter_or_digit(uint8_t c) {
+    return c <= 127 ? std::isalnum(c) != 0 : c >= 0xc0 && c != 0xd7 && c != 0xf7;
+}
+bool is_punctuation(uint8_t c) {
+    return c <= 127 ? std::ispunct(c) != 0 : c > 0xa0 && !is_letter_or_digit(c);
+}
+
+/// One conversion of a format.
 struct Conversion {
-    std::string flags; ///< "%" with flags
-    size_t width = 0;
-    char kind = 0; ///< d i u x X c s p, or % for itself
-    int longs = 0;
-    std::string suffix; ///< what follows %p: "I4", "i6", "x", ...
+    bool left = false, zeros = false, plus = false, blank = false;
+    int64_t width = -1; ///< -1 when none is given
+    char kind = 0;      ///< d i u x X c s p, or % for itself
+    bool is_long = false;
+    std::string_view suffix; ///< what follows %p: "I4", "i6", "x", ...
+
+    /// The text was made when the arguments were gathered.
+    [[nodiscard]] bool is_ready() const { return suffix.size() == 2 || suffix == "B"; }
 };
 
 /// Reads the conversion after a '%' at `at`; false when the kernel refuses it.
 bool read_conversion(std::string_view format, size_t& at, Conversion& out) {
-    out.flags = "%";
-    if (at < format.size() && format[at] == '%') {
+    const auto next = [&] { return at < format.size() ? format[at] : '\0'; };
+    const auto ends_word = [&] {
+        const auto c = static_cast<uint8_t>(next());
+        return c == 0 || is_space(c) || is_punctuation(c);
+    };
+    if (next() == '%') {
         out.kind = '%';
         ++at;
         return true;
     }
-    while (at < format.size() && std::string_view("0+- ").find(format[at]) != std::string_view::npos) {
-        out.flags += format[at++];
+    for (;; ++at) {
+        bool* flag = next() == '0'   ? &out.zeros
+                     : next() == '+' ? &out.plus
+                     : next() == '-' ? &out.left
+                     : next() == ' ' ? &out.blank
+                                     : nullptr;
+        if (flag == nullptr) {
+            break;
+        }
+        *flag = true;
     }
-    while (at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])) != 0) {
-        out.width = std::min(out.width * 10 + static_cast<size_t>(format[at++] - '0'), kMaxWidth);
+    if (next() >= '0' && next() <= '9') {
+        uint32_t width = 0; // an int, that goes round
+        for (; next() >= '0' && next() <= '9'; ++at) {
+            width = width * 10 + static_cast<uint32_t>(next() - '0');
+        }
+        out.width = std::clamp(static_cast<int32_t>(width), -kMaxWidth, kMaxWidth);
     }
-    while (at < format.size() && format[at] == 'l' && out.longs < 2) {
-        ++out.longs;
+    if (next() == 'l') {
+        out.is_long = true;
         ++at;
+        at += next() == 'l' ? 1 : 0;
     }
-    if (at == format.size()) {
-        return false;
-    }
-    out.kind = format[at++];
-    if (out.longs > 0) {
-        return std::string_view("diuxX").find(out.kind) != std::string_view::npos;
-    }
-    if (out.kind == 'p') {
+    out.kind = next();
+    ++at;
+    if (out.kind == 'p' && !out.is_long) {
         for (std::string_view known : {"I4", "i4", "I6", "i6", "ks", "us", "K", "x", "s", "S", "B"}) {
-            if (format.substr(at).starts_with(known)) {
+            if (format.substr(std::min(at, format.size())).starts_with(known)) {
                 out.suffix = known;
                 at += known.size();
                 break;
             }
         }
-        return out.suffix.size() == 2 || at == format.size() ||
-               std::isalnum(static_cast<unsigned char>(format[at])) == 0;
+        return (!out.suffix.empty() && out.suffix != "ks" && out.suffix != "us") || ends_word();
     }
-    return std::string_view("diuxXcs").find(out.kind) != std::string_view::npos;
+    if (out.kind == 's' && !out.is_long) {
+        return ends_word();
+    }
+    return out.kind != 0 &&
+           std::string_view(out.is_long ? "diuxX" : "diuxXc").find(out.kind) != std::string_view::npos;
 }
 
 std::string guest_string(Machine& machine, uint64_t addr, size_t limit, const char* what) {
@@ -82,11 +114,16 @@ std::string guest_string(Machine& machine, uint64_t addr, size_t limit, const ch
     return text;
 }
 
-std::string address_text(Machine& machine, const std::string& suffix, uint64_t addr) {
+std::string address_text(Machine& machine, std::string_view suffix, uint64_t addr) {
     const uint32_t size = suffix[1] == '4' ? 4 : 16;
-    const uint8_t* bytes = machine.span(addr, size, Access::Read, "address");
+    std::array<uint8_t, 16> bytes{};
+    if (machine.can_access(addr, size, Access::Read)) {
+        if (const uint8_t* from = machine.span(addr, size, Access::Read, "address")) {
+            std::copy_n(from, size, bytes.begin());
+        }
+    }
     std::string text;
-    for (uint32_t i = 0; bytes != nullptr && i < size; ++i) {
+    for (uint32_t i = 0; i < size; ++i) {
         char part[8];
         if (size == 4) {
             std::snprintf(part, sizeof part, suffix[0] == 'I' ? "%s%u" : "%s%03u", i == 0 ? "" : ".",
@@ -100,37 +137,76 @@ std::string address_text(Machine& machine, const std::string& suffix, uint64_t a
     return text;
 }
 
-std::string convert(Machine& machine, const Conversion& conversion, uint64_t arg) {
-    char buffer[128];
-    switch (conversion.kind) {
-    case 'c':
-        return std::string(1, static_cast<char>(arg));
-    case 's':
-        if (conversion.suffix.empty()) {
-            return guest_string(machine, arg, kMaxString, "string");
-        }
-        break;
-    case 'p':
-        if (conversion.suffix == "ks" || conversion.suffix == "us") {
-            return guest_string(machine, arg, kMaxString, "string");
-        }
-        if (conversion.suffix.size() == 2) {
-            return address_text(machine, conversion.suffix, arg);
-        }
-        std::snprintf(buffer, sizeof buffer, "%016llx", static_cast<unsigned long long>(arg));
-        return buffer;
-    default:
-        break;
+/// An address that is not one of the kernel's symbols.
+std::string symbol_text(uint64_t addr) {
+    char text[24];
+    std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(addr));
+    return text;
+}
+
+/// The arguments of a line as bpf_bprintf_prepare leaves them for bstr_printf: numbers, and texts with their
+/// NUL.
+struct BinaryArgs {
+    std::vector<uint8_t> bytes;
+    size_t at = 0; ///< what bstr_printf has read
+
+    [[nodiscard]] size_t room() const { return kMaxBinary - std::min(kMaxBinary, bytes.size()); }
+    void add_text(std::string_view text) {
+        bytes.insert(bytes.end(), text.begin(), text.end());
+        bytes.push_back(0);
     }
-    const bool is_signed = conversion.kind == 'd' || conversion.kind == 'i';
-    std::string spec = conversion.flags + "ll" + conversion.kind;
-    std::erase(spec, '0'); // zeros are padding, and that comes later
-    std::erase(spec, '-');
-    const uint64_t value = conversion.longs > 0 ? arg
-                           : is_signed          ? static_cast<uint64_t>(int64_t{static_cast<int32_t>(arg)})
-                                                : uint64_t{static_cast<uint32_t>(arg)};
-    std::snprintf(buffer, sizeof buffer, spec.c_str(), static_cast<unsigned long long>(value));
-    return buffer;
+    [[nodiscard]] bool add_number(uint64_t value, size_t size) {
+        bytes.resize((bytes.size() + 3) & ~size_t{3});
+        if (room() < size) {
+            return false;
+        }
+        const auto* from = reinterpret_cast<const uint8_t*>(&value);
+        bytes.insert(bytes.end(), from, from + size);
+        return true;
+    }
+    uint64_t number(size_t size) {
+        at = (at + 3) & ~size_t{3};
+        uint64_t value = 0;
+        for (size_t i = 0; i < size && at + i < bytes.size(); ++i) {
+            value |= uint64_t{bytes[at + i]} << 8 * i;
+        }
+        at += size;
+        return value;
+    }
+    uint8_t byte() { return at < bytes.size() ? bytes[at++] : 0; }
+    /// The text at the cursor, which stays there.
+    [[nodiscard]] std::string_view text() const {
+        const std::string_view rest = as_text(ByteView(bytes).subspan(std::min(at, bytes.size())));
+        return rest.substr(0, rest.find('\0'));
+    }
+};
+
+/// Puts the argument of a conversion there; 0 or a negative errno.
+int64_t gather(Machine& machine, const Conversion& conversion, uint64_t arg, BinaryArgs& to) {
+    const bool is_user = conversion.suffix == "us"; // there is no user memory
+    if (conversion.kind == 's' || is_user || conversion.suffix == "ks") {
+        if (to.room() == 0) {
+            return -ENOSPC;
+        }
+        to.add_text(is_user || !machine.can_access(arg, 1, Access::Read)
+                        ? ""
+                        : guest_string(machine, arg, to.room() - 1, "string"));
+    } else if (conversion.kind == 'c') {
+        if (to.room() == 0) {
+            return -ENOSPC;
+        }
+        to.bytes.push_back(static_cast<uint8_t>(arg));
+    } else if (conversion.suffix == "B") {
+        to.add_text(symbol_text(arg));
+    } else if (conversion.is_ready()) {
+        if (to.room() < (conversion.suffix[1] == '4' ? 4u : 16u)) {
+            return -ENOSPC;
+        }
+        to.add_text(address_text(machine, conversion.suffix, arg));
+    } else if (!to.add_number(arg, conversion.kind == 'p' || conversion.is_long ? 8 : 4)) {
+        return -ENOSPC;
+    }
+    return 0;
 }
 
 /// A line as it grows: text up to what is kept of it, and the length it would have had.
@@ -143,74 +219,131 @@ struct Line {
         length += more.size();
         text += more.substr(0, limit - std::min(limit, text.size()));
     }
-    void pad(size_t count, char with) {
-        length += count;
-        text.append(std::min(count, limit - std::min(limit, text.size())), with);
+    void pad(int64_t count, char with) {
+        const auto size = static_cast<size_t>(std::max<int64_t>(count, 0));
+        length += size;
+        text.append(std::min(size, limit - std::min(limit, text.size())), with);
     }
-    /// Adds a converted argument, filled up to its width as printf does it.
-    void add_padded(const Conversion& conversion, std::string_view more) {
-        const bool is_address = conversion.kind == 'p' && conversion.suffix.size() == 2 &&
-                                (conversion.suffix[1] == '4' || conversion.suffix[1] == '6');
-        if (is_address && length >= limit) {
-            return; // bstr_printf does not count an address once the room is used up
-        }
-        const size_t missing = conversion.width - std::min(conversion.width, more.size());
-        const bool left = conversion.flags.find('-') != std::string::npos;
-        const bool numeric = conversion.kind != 'c' && conversion.kind != 's';
-        if (left) {
-            add(more);
-            pad(missing, ' ');
-        } else if (numeric && conversion.flags.find('0') != std::string::npos) {
-            const size_t sign = more.find_first_not_of("+- ") == 0 ? 0 : 1;
-            add(more.substr(0, sign));
-            pad(missing, '0');
-            add(more.substr(sign));
+    void add_text(const Conversion& conversion, std::string_view more) {
+        const int64_t missing = conversion.width - static_cast<int64_t>(more.size());
+        pad(conversion.left ? 0 : missing, ' ');
+        add(more);
+        pad(conversion.left ? missing : 0, ' ');
+    }
+    void add_number(const Conversion& conversion, uint64_t value) {
+        const bool is_signed = conversion.kind == 'd' || conversion.kind == 'i';
+        const bool negative = is_signed && static_cast<int64_t>(value) < 0;
+        const std::string_view sign = negative                        ? "-"
+                                      : is_signed && conversion.plus  ? "+"
+                                      : is_signed && conversion.blank ? " "
+                                                                      : "";
+        const char* form = conversion.kind == 'X'                             ? "%llX"
+                           : conversion.kind == 'x' || conversion.kind == 'p' ? "%llx"
+                                                                              : "%llu";
+        char digits[24];
+        const int size = std::snprintf(digits, sizeof digits, form,
+                                       static_cast<unsigned long long>(negative ? 0 - value : value));
+        const int64_t missing = conversion.width - size - static_cast<int64_t>(sign.size());
+        const bool zeros = conversion.zeros && !conversion.left;
+        pad(zeros || conversion.left ? 0 : missing, ' ');
+        add(sign);
+        pad(zeros ? missing : 0, '0');
+        add(digits);
+        pad(conversion.left ? missing : 0, ' ');
+    }
+    /// What bstr_printf makes of a conversion.
+    void add_conversion(Conversion conversion, BinaryArgs& args) {
+        if (conversion.kind == 'c') {
+            const auto c = static_cast<char>(args.byte());
+            add_text(conversion, {&c, 1});
+        } else if (conversion.kind == 's') {
+            const std::string_view more = args.text();
+            add_text(conversion, more);
+            args.at += more.size() + 1;
+        } else if (conversion.is_ready()) {
+            if (length < limit) { // else it is neither counted nor taken from the arguments
+                const std::string_view more = args.text();
+                add(more);
+                args.at += more.size() + 1;
+            }
+        } else if (conversion.suffix == "s" || conversion.suffix == "S") {
+            add_text(conversion, symbol_text(args.number(8)));
+        } else if (conversion.kind == 'p') {
+            if (conversion.width < 0) {
+                conversion.width = kPointerDigits;
+                conversion.zeros = true;
+            }
+            add_number(conversion, args.number(8));
+        } else if (conversion.is_long) {
+            add_number(conversion, args.number(8));
         } else {
-            pad(missing, ' ');
-            add(more);
+            const auto value = static_cast<uint32_t>(args.number(4));
+            const bool is_signed = conversion.kind == 'd' || conversion.kind == 'i';
+            add_number(conversion, is_signed ? static_cast<uint64_t>(int64_t{static_cast<int32_t>(value)})
+                                             : uint64_t{value});
         }
     }
 };
 
-/// Formats into `line`; false when the kernel refuses the format.
-bool format_line(Machine& machine, std::string_view format, std::span<const uint64_t> args, Line& line) {
+/// Formats into `line`; 0, or the errno with which the kernel refuses.
+int64_t format_line(Machine& machine, std::string_view format, std::span<const uint64_t> args, Line& line) {
+    struct Piece {
+        std::string_view text; ///< in front of the conversion
+        Conversion conversion;
+    };
+    std::vector<Piece> pieces(1);
+    BinaryArgs binary;
     size_t used = 0;
     for (size_t at = 0; at < format.size();) {
-        const auto c = static_cast<unsigned char>(format[at++]);
+        const auto c = static_cast<uint8_t>(format[at]);
         if (c != '%') {
             if (c <= 127 && std::isprint(c) == 0 && std::isspace(c) == 0) {
-                return false;
+                return -EINVAL;
             }
-            line.add(format.substr(at - 1, 1));
+            std::string_view& text = pieces.back().text;
+            text = format.substr(text.empty() ? at : static_cast<size_t>(text.data() - format.data()),
+                                 text.size() + 1);
+            ++at;
             continue;
         }
-        Conversion conversion;
+        ++at;
+        Conversion& conversion = pieces.back().conversion;
         if (!read_conversion(format, at, conversion)) {
-            return false;
+            return -EINVAL;
         }
-        if (conversion.kind == '%') {
+        if (conversion.kind != '%') {
+            if (used == args.size()) {
+                return -EINVAL;
+            }
+            const int64_t bad = gather(machine, conversion, args[used++], binary);
+            if (bad != 0 || machine.faulted()) {
+                return bad;
+            }
+        }
+        // bstr_printf takes letters and digits behind a pointer for its kind.
+        while (conversion.kind == 'p' && at < format.size() &&
+               is_letter_or_digit(static_cast<uint8_t>(format[at]))) {
+            ++at;
+        }
+        pieces.emplace_back();
+    }
+    for (const Piece& piece : pieces) {
+        line.add(piece.text);
+        if (piece.conversion.kind == '%') {
             line.add("%");
-            continue;
-        }
-        if (used == args.size()) {
-            return false;
-        }
-        line.add_padded(conversion, convert(machine, conversion, args[used++]));
-        if (machine.faulted()) {
-            return true;
+        } else if (piece.conversion.kind != 0) {
+            line.add_conversion(piece.conversion, binary);
         }
     }
-    return true;
+    return 0;
 }
 
 /// Formats and logs; the result is the length of the line, or a negative errno as the kernel gives it.
 uint64_t print(Machine& machine, std::string_view format, std::span<const uint64_t> args) {
     Line line;
-    if (!format_line(machine, format, args, line)) {
-        return errno_result(-EINVAL);
-    }
-    if (machine.faulted()) {
-        return 0;
+    const int64_t bad = format_line(machine, format, args, line);
+    if (bad != 0 || machine.faulted()) {
+        return errno_result(bad);
     }
     while (!line.text.empty() && line.text.back() == '\n') {
         line.text.pop_back();
@@ -295,9 +428,13 @@ uint64_t helper_snprintf(Machine& machine, const uint64_t* args) {
     if (!machine.spend(format.size() / 16)) {
         return 0;
     }
-    if (!format_line(machine, format, *values, line)) {
+    const int64_t bad = format_line(machine, format, *values, line);
+    if (bad == -EINVAL) {
         return machine.fault(FaultKind::Strict,
                              "bpf_snprintf: the kernel refuses the format \"" + format + "\"");
+    }
+    if (bad != 0 || machine.faulted()) {
+        return errno_result(bad);
     }
     uint8_t* out = machine.span(args[0], size, Access::Write, "text");
     if (out == nullptr) {

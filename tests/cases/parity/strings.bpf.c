@@ -71,6 +71,13 @@ int print(struct xdp_md *ctx)
 	PRINT(9, "%120d", a)
 	PRINT(10, "%X %i", a, b)
 	PRINT(11, "two\nlines\t%d\n", a)
+	PRINT(12, "%px|%20px|%-20px|%05px|%pxz", a, b, c, a, b)
+	PRINT(13, "%ps|%20pS|%-20ps|%pB|%psz", a, b, c, a, b)
+	PRINT(14, "%20pI4|%pI4z%-50pi6|", ADDRESS(address), ADDRESS(address), ADDRESS(address))
+	PRINT(15, "%020pks|%-9pks.%05s|%pus|", ADDRESS(&io.arg[5]), ADDRESS(words[1]), ADDRESS(&io.arg[5]), ADDRESS(words[1]))
+	PRINT(16, "%s|%pI4|%pks|%pi6", 0, 0, 0, 0)
+	PRINT(17, "%9000000d %4294967297d", a, b)
+	PRINT(18, "%pI6 %d %lld %c %s", ADDRESS(address), a, b, c, ADDRESS(words[1]))
 	}
 	return XDP_PASS;
 }
