@@ -367,6 +367,47 @@ TEST_F(MapParity, SpinLocks) {
     }
 }
 
+TEST_F(MapParity, DefinitionsThatAreTaken) {
+    using abi::MapType;
+    size_t taken = 0;
+    for (const MapType type :
+         {MapType::Hash, MapType::Array, MapType::PercpuHash, MapType::PercpuArray, MapType::LruHash,
+          MapType::LruPercpuHash, MapType::LpmTrie, MapType::Queue, MapType::BloomFilter, MapType::Ringbuf,
+          MapType::ProgArray, MapType::PerfEventArray, MapType::Devmap, MapType::Cpumap, MapType::Xskmap}) {
+        for (const uint32_t key : {0u, 4u, 8u}) {
+            for (uint32_t flags = 0; flags <= 1u << 14; flags = flags < 16 ? flags + 1 : flags * 2) {
+                for (const uint32_t entries : {0u, 4u, 4096u, 0xffffffffu}) {
+                    const bool huge = entries > 4096;
+                    for (const uint64_t extra : {0, 1}) {
+                        if (huge && (type != MapType::Hash || (flags & abi::kMapNoPrealloc) == 0)) {
+                            continue; // it would be made
+                        }
+                        if (type == MapType::Cpumap && entries == 4096) {
+                            continue; // how many CPUs there can be is the kernel's choice
+                        }
+                        MapDef def =
+                            map_def("m", type, key, type == MapType::Ringbuf ? 0 : 4, entries, flags);
+                        def.extra = extra;
+                        RawObject raw;
+                        raw.load_map(1, raw.add_map(def)).add({mov(0, 2), exit_insn()});
+                        const auto object = raw.share();
+                        const auto here = vm::make_target()->load(object, {});
+                        const auto there = kernel_target()->load(object, {});
+                        SCOPED_TRACE(testing::Message()
+                                     << abi::name(type) << " key " << key << ", flags " << flags << ", "
+                                     << entries << " entries, extra " << extra);
+                        ASSERT_EQ(here.has_value(), there.has_value());
+                        EXPECT_EQ(here ? "" : here.error().code_name(),
+                                  there ? "" : there.error().code_name());
+                        taken += here ? 1 : 0;
+                    }
+                }
+            }
+        }
+    }
+    EXPECT_GT(taken, 200u);
+}
+
 TEST_F(MapParity, TakeLooksUpAndDeletes) {
     open_case("tables");
     ASSERT_TRUE(ready());

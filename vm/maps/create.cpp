@@ -111,13 +111,18 @@ Status check_sock_map(const MapDef& def) {
 Status check_definition(const MapDef& def) {
     using abi::MapType;
     const bool is_lru = def.type == MapType::LruHash || def.type == MapType::LruPercpuHash;
+    constexpr uint32_t kMostBuckets = 1u << 27; // a power of two, of 16 bytes each
+    const bool is_hash = is_lru || def.type == MapType::Hash || def.type == MapType::PercpuHash;
     constexpr uint32_t kCommonFlags =
         abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg | abi::kMapNumaNode;
     uint32_t allowed = kCommonFlags;
+    if (def.extra != 0 && def.type != MapType::BloomFilter) {
+        return refuse(def, EINVAL, "map_extra means something to bloom filters only");
+    }
     switch (def.type) {
     case MapType::Array:
     case MapType::PercpuArray:
-        allowed |= def.type == MapType::Array ? abi::kMapMmapable : 0;
+        allowed |= def.type == MapType::Array ? abi::kMapMmapable | abi::kMapInnerMap : 0;
         if (def.key_size != 4) {
             return refuse(def, EINVAL,
                           "the key of an array has 4 bytes, not " + std::to_string(def.key_size));
@@ -141,6 +146,7 @@ Status check_definition(const MapDef& def) {
     case MapType::PerfEventArray:
     case MapType::CgroupArray:
         allowed &= ~(abi::kMapRdonlyProg | abi::kMapWronlyProg);
+        allowed |= def.type == MapType::PerfEventArray ? kMapPreserveElements : 0;
         if (def.key_size != 4 || def.value_size != 4) {
             return refuse(def, EINVAL,
                           "key and value of a " + std::string(abi::name(def.type)) + " have 4 bytes each");
@@ -198,32 +204,32 @@ Status check_definition(const MapDef& def) {
         break;
     default: // the hash family
         allowed |= abi::kMapZeroSeed;
-        if (is_lru) {
-            allowed |= abi::kMapNoCommonLru;
-        } else {
-            allowed |= abi::kMapNoPrealloc;
-        }
-        if (def.key_size == 0) {
-            return refuse(def, EINVAL, "key size is 0");
-        }
-        if (def.max_entries > 1u << 31) {
-            return refuse(def, E2BIG, "more entries than buckets can be made for");
-        }
+        allowed |= abi::kMapNoPrealloc | (is_lru ? abi::kMapNoCommonLru : 0);
         break;
-    }
-    if (is_lru && (def.flags & abi::kMapNoPrealloc) != 0) {
-        return refuse(def, EOPNOTSUPP, "an LRU map is always preallocated");
     }
     const auto both = [&](uint32_t flags) { return (def.flags & flags) == flags; };
     if ((def.flags & ~allowed) != 0 || both(abi::kMapRdonly | abi::kMapWronly) ||
         both(abi::kMapRdonlyProg | abi::kMapWronlyProg)) {
         return refuse(def, EINVAL, "flags the kernel refuses for " + std::string(abi::name(def.type)));
     }
+    if (is_lru && (def.flags & abi::kMapNoPrealloc) != 0) {
+        return refuse(def, EOPNOTSUPP, "an LRU map is always preallocated");
+    }
+    if ((def.flags & abi::kMapNumaNode) != 0 &&
+        (abi::is_percpu(def.type) || (def.flags & abi::kMapNoCommonLru) != 0)) {
+        return refuse(def, EINVAL, "what each CPU has of its own cannot lie on one NUMA node");
+    }
     if (def.max_entries == 0) {
         return refuse(def, EINVAL, "max_entries is 0");
     }
     if (def.value_size == 0) {
         return refuse(def, EINVAL, "value size is 0");
+    }
+    if (is_hash && def.key_size == 0) {
+        return refuse(def, EINVAL, "key size is 0");
+    }
+    if (is_hash && def.max_entries > kMostBuckets) {
+        return refuse(def, E2BIG, "more entries than buckets can be made for");
     }
     // A per-CPU value must fit the kernel's per-CPU allocator, an element of a hash one kmalloc.
     const bool is_array = def.type == MapType::Array || def.type == MapType::PercpuArray;

@@ -17,6 +17,9 @@
 
 namespace mimicsh::vm {
 
+/// BPF_F_PRESERVE_ELEMS: events stay when who set them goes, which changes nothing here.
+inline constexpr uint32_t kMapPreserveElements = 1u << 11;
+
 /// Zeroed memory from the operating system, touched only where used; for storage that may be large.
 class ZeroedBytes {
   public:
