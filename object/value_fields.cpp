@@ -121,14 +121,30 @@ std::vector<HiddenField> hidden_fields_of(const Btf& btf, uint32_t type_id, uint
     return found;
 }
 
-std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map) {
+namespace {
+
+/// map_check_btf (kernel/bpf/syscall.c).
+bool can_have(abi::MapType type, HiddenField::Kind kind) {
     using abi::MapType;
-    const bool can_have =
-        map.type == MapType::Hash || map.type == MapType::Array || map.type == MapType::LruHash;
-    if (object.btf == nullptr || map.value_btf_id == 0 || map.frozen || !can_have) {
+    const bool plain = type == MapType::Hash || type == MapType::Array;
+    if (kind == HiddenField::Kind::SpinLock || kind == HiddenField::Kind::ResSpinLock) {
+        return plain || type == MapType::CgroupStorage || type == MapType::SkStorage ||
+               type == MapType::TaskStorage || type == MapType::CgrpStorage;
+    }
+    return plain || type == MapType::LruHash;
+}
+
+} // namespace
+
+std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map) {
+    if (object.btf == nullptr || map.value_btf_id == 0 || map.frozen) {
         return {};
     }
-    return hidden_fields_of(*object.btf, map.value_btf_id, map.value_size);
+    std::vector<HiddenField> found = hidden_fields_of(*object.btf, map.value_btf_id, map.value_size);
+    // With one that its type cannot have, a map is made without types.
+    const bool all =
+        std::ranges::all_of(found, [&](const HiddenField& field) { return can_have(map.type, field.kind); });
+    return all ? found : std::vector<HiddenField>();
 }
 
 } // namespace mimicsh

@@ -67,6 +67,18 @@ class StorageParity : public ParityTest {
     OnFirstCpu cpu_;
 };
 
+TEST_F(StorageParity, ValuesHaveLocks) {
+    ASSERT_TRUE(ready());
+    for (const uint64_t add : {1, 2, 3}) {
+        set_args({add});
+        run_both_apart_from_maps("locks", packet_of(64));
+        EXPECT_EQ(to_hex(value_of(*vm_, ".bss")), to_hex(value_of(*kernel_, ".bss")));
+        EXPECT_EQ(result(0), 1u);
+        EXPECT_EQ(result(2), add); // a task keeps its own
+        EXPECT_EQ(result(6), 2u);
+    }
+}
+
 TEST_F(StorageParity, TaskStorage) {
     sweep("task");
     set_args({});

@@ -46,6 +46,32 @@ struct {
 	__type(value, struct value);
 } of_run_percpu SEC(".maps");
 
+struct guarded {
+	struct bpf_spin_lock lock;
+	__u32 count;
+	__u64 sum;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, struct guarded);
+} guarded_run SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct guarded);
+} guarded_socket SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct guarded);
+} guarded_task SEC(".maps");
+
 struct kernfs_node {
 	__u64 id;
 } __attribute__((preserve_access_index));
@@ -156,4 +182,33 @@ int socket(struct __sk_buff *ctx)
 	io.out[11] = bpf_sk_storage_delete(&of_socket, sk);
 	note(12, bpf_sk_storage_get(&of_socket, sk, 0, io.arg[2]));
 	return 0;
+}
+
+static __always_inline void count_under_lock(struct guarded *value, int at)
+{
+	if (!value)
+		return;
+	bpf_spin_lock(&value->lock);
+	value->count++;
+	value->sum += io.arg[0];
+	io.out[at] = value->count;
+	io.out[at + 1] = value->sum;
+	bpf_spin_unlock(&value->lock);
+}
+
+SEC("cgroup_skb/egress")
+int locks(struct __sk_buff *skb)
+{
+	struct guarded first = {.sum = 7};
+	struct bpf_sock *sk = skb->sk;
+
+	count_under_lock(bpf_get_local_storage(&guarded_run, 0), 0);
+	count_under_lock(bpf_task_storage_get(&guarded_task, bpf_get_current_task_btf(), &first, 1), 2);
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (sk) {
+		count_under_lock(bpf_sk_storage_get(&guarded_socket, sk, &first, 1), 4);
+		count_under_lock(bpf_sk_storage_get(&guarded_socket, sk, &first, 0), 6);
+	}
+	return 1;
 }
