@@ -381,12 +381,7 @@ void Flow::step(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
     case InsnKind::Neg:
     case InsnKind::Endian:
     case InsnKind::Bswap:
-        if (is_pointer(dst.kind)) {
-            refuse(slot, std::string("arithmetic of this kind on ") + describe(dst.kind));
-        }
-        set(dst, {Kind::Scalar, 0});
-        break;
-    case InsnKind::MovSx:
+    case InsnKind::MovSx: // who may see addresses may turn a pointer into a number by these
     case InsnKind::AddrCast:
         set(dst, {Kind::Scalar, 0});
         break;

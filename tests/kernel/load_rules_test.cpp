@@ -57,6 +57,28 @@ TEST_F(LoadRules, WhatReadOnlyDataLeavesOutIsNotLookedAt) {
     EXPECT_EQ(loads(object, level), (std::pair{false, false}));
 }
 
+TEST_F(LoadRules, NegationAndByteOrderMakeNumbersOfPointers) {
+    for (const int code : {op::kAlu | op::kNeg, op::kAlu64 | op::kNeg, op::kAlu | op::kEnd,
+                           op::kAlu | op::kEnd | op::kX, op::kAlu64 | op::kEnd}) {
+        for (const int pointer : {1, 2, 3, 4, 10}) {
+            for (const bool reads : {false, true}) {
+                RawObject raw;
+                raw.add({load(op::kW, 2, 1, 0), load(op::kW, 3, 1, 4)}).load_value(4, raw.add_data(8));
+                raw.add({mov_reg(5, pointer), insn(code, 5, 0, 0, (code & 0xf0) == op::kEnd ? 32 : 0)});
+                raw.add(reads ? load(op::kB, 5, 5, 0) : mov(5, 0)).add({mov(0, 2), exit_insn()});
+                const auto object = raw.share();
+                SCOPED_TRACE(testing::Message() << code << " on r" << pointer << " read " << reads);
+                EXPECT_EQ(loads(object), (std::pair{!reads, !reads}));
+                if (!reads) {
+                    open(object);
+                    ASSERT_TRUE(ready());
+                    run_both("main", packet_of(64));
+                }
+            }
+        }
+    }
+}
+
 TEST_F(LoadRules, FramesAreRoundedUpTogether) {
     size_t accepted = 0;
     for (const int caller : {8, 241, 480, 481, 488, 496, 497, 504, 512}) {
