@@ -4,22 +4,12 @@
 -- Three hosts: the client, the server, and between them a bridge with the program, at the client's port (xdp,
 -- tc-ingress) or at the server's (tc-egress). Every packet of the client goes through the program, none of the
 -- server's. A bridge changes nothing, so what the server gets is what the program let through.
-local bpf, json, lab, pcap, raw, task, timer, xdp = require "bpf", require "json", require "lab", require "pcap",
-    require "raw", require "task", require "timer", require "xdp"
+local bpf, json, lab, pcap, raw, task, xdp = require "bpf", require "json", require "lab", require "pcap", require "raw",
+    require "task", require "xdp"
+local becomes = dofile((debug.getinfo(1, "S").source:match "^@(.*/)" or "./") .. "becomes.lua")
 local ffi = require "ffi"
 
 local converse = {}
-
---- Waits for a condition that others bring about; whether it came true.
-local function becomes(condition, seconds)
-    for _ = 1, seconds * 200 do
-        if condition() then
-            return true
-        end
-        timer.sleep(0.005)
-    end
-    return condition()
-end
 
 -- -- One CPU --
 

@@ -2,11 +2,11 @@
 -- Every xdp and tc program of the corpus on a live wire: the packets of the cases, and a ping, a query and an upload,
 -- with offloads and without. What arrives, what comes back and what is in the maps is what the vm says of the packets.
 local test = require "test"
-local bpf, lab, pcap, pkt, raw, tc, timer, xdp = require "bpf", require "lab", require "pcap", require "pkt", require "raw",
-    require "tc", require "timer", require "xdp"
+local bpf, lab, pcap, pkt, raw, tc, xdp = require "bpf", require "lab", require "pcap", require "pkt", require "raw",
+    require "tc", require "xdp"
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
-local converse = dofile(here .. "/converse.lua")
+local becomes, converse = dofile(here .. "/becomes.lua"), dofile(here .. "/converse.lua")
 local cases = here .. "/../cases/"
 
 local why_not = converse.refusal()
@@ -259,12 +259,7 @@ local function seen(program, packet, attach)
                 assert(sock:send(packet))
                 sock:close()
             end)
-            for _ = 1, 12000 do
-                if inst.vars.runs ~= 0 then
-                    break
-                end
-                timer.sleep(0.005)
-            end
+            becomes(function() return inst.vars.runs ~= 0 end)
             test.eq(inst.vars.device, attached.info.ifindex)
             attached:detach()
         end)

@@ -3,6 +3,7 @@
 local test = require "test"
 local bpf, lab, pcap, pkt, raw, task, tc, timer, xdp = require "bpf", require "lab", require "pcap", require "pkt",
     require "raw", require "task", require "tc", require "timer", require "xdp"
+local becomes = dofile((arg[0]:match "^(.*/)" or "./") .. "becomes.lua")
 
 --- A lab, or the test is skipped where namespaces cannot be made.
 local function in_lab(fn)
@@ -31,17 +32,6 @@ local function devices_of(host)
     end
     table.sort(names)
     return table.concat(names, " ")
-end
-
---- Waits for a condition that others bring about; whether it came true.
-local function becomes(condition)
-    for _ = 1, 12000 do
-        if condition() then
-            return true
-        end
-        timer.sleep(0.005)
-    end
-    return condition()
 end
 
 --- Sends a UDP text to an address with iproute2's and bash's means: no program of ours takes part.

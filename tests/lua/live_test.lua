@@ -3,6 +3,7 @@
 local test = require "test"
 local pcap, pkt, raw, task, timer = require "pcap", require "pkt", require "raw", require "task", require "timer"
 local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
+local becomes = dofile((arg[0]:match "^(.*/)" or "./") .. "becomes.lua")
 local with_wire, udp = wire.with_wire, wire.udp
 
 local binary = os.getenv "MIMICSH" or "mimicsh"
@@ -29,15 +30,8 @@ local function collect(reader, count)
     end)
 end
 
---- Waits for a condition that another process brings about.
 local function wait_until(what, condition)
-    for _ = 1, 12000 do
-        if condition() then
-            return
-        end
-        timer.sleep(0.005)
-    end
-    error(what .. ": did not come true", 0)
+    assert(becomes(condition), what .. ": did not come true")
 end
 
 local function size_of(path)

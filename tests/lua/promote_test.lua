@@ -5,6 +5,7 @@ local bpf, lab, link, pcap, pkt, timer, xdp = require "bpf", require "lab", requ
     require "timer", require "xdp"
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
+local becomes = dofile(here .. "/becomes.lua")
 local root = here .. "/../.."
 
 local FILTER = [[
@@ -84,16 +85,9 @@ local function send(host, port)
 end
 
 --- Packets take their time on a wire, the more so when the neighbour has to be asked first.
-local function becomes(wanted, read)
-    local last
-    for _ = 1, 6000 do
-        last = read()
-        if last == wanted then
-            return
-        end
-        timer.sleep(0.01)
-    end
-    test.eq(last, wanted)
+local function wait_for(wanted, read)
+    becomes(function() return read() == wanted end)
+    test.eq(read(), wanted)
 end
 
 test.case("what ran on the vm goes live with its maps, and drops real packets", function()
@@ -109,7 +103,7 @@ test.case("what ran on the vm goes live with its maps, and drops real packets", 
         test.eq(live.maps.blocked[53], 41ULL)
         send(a, 53)
         send(a, 54)
-        becomes(42ULL, function() return live.maps.blocked[53] end)
+        wait_for(42ULL, function() return live.maps.blocked[53] end)
         test.eq(inst.maps.blocked[53], 41ULL, "the vm's maps are as they were")
         test.eq(tostring(live.report):match "^[^\n]*", "filter is live on eth0 (xdp native)")
         assert(tostring(live.report):find("map blocked: 1, entry by entry", 1, true), tostring(live.report))
@@ -131,7 +125,7 @@ test.case("constants and variables keep what they have on the vm", function()
         assert(live.vars.sum >= 1000ULL, tostring(live.vars.sum))
         local before = live.vars.sum
         send(a, 9)
-        becomes(true, function() return live.vars.sum >= before + 5 end)
+        wait_for(true, function() return live.vars.sum >= before + 5 end)
         local per_cpu = live.maps.seen[0]
         assert(per_cpu:sum() >= 10, tostring(per_cpu:sum())) -- a run on the vm and at least one packet
         live.link:detach()
@@ -144,7 +138,7 @@ test.case("demotion brings the maps back", function()
         inst.progs.filter:run(udp(53))
         local live = assert(inst:promote "eth0")
         send(a, 53)
-        becomes(2ULL, function() return live.maps.blocked[53] end)
+        wait_for(2ULL, function() return live.maps.blocked[53] end)
         local back = assert(live:demote())
         test.eq(back.target, "vm")
         test.eq(back.maps.blocked[53], 2ULL)

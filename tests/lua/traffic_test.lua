@@ -3,6 +3,7 @@
 local test = require "test"
 local bpf, pcap, task, timer, traffic = require "bpf", require "pcap", require "task", require "timer", require "traffic"
 local xdp = require "xdp"
+local becomes = dofile((arg[0]:match "^(.*/)" or "./") .. "becomes.lua")
 local wire = dofile((arg[0]:match "^(.*/)" or "./") .. "wire.lua")
 local with_wire, udp = wire.with_wire, wire.udp
 
@@ -17,14 +18,8 @@ local function received(host)
     return tonumber((host:run "cat /proc/net/dev".out:match "eth0:%s*%d+%s+(%d+)"))
 end
 
---- Until so many packets have arrived, or a minute is over.
 local function wait_for(host, count)
-    for _ = 1, 30000 do
-        if received(host) >= count then
-            return
-        end
-        timer.sleep "2ms"
-    end
+    becomes(function() return received(host) >= count end)
 end
 
 --- Captures on a host while fn runs, until `count` packets are there; gives them.
@@ -238,15 +233,11 @@ local function with_counter(fn)
         end
         local link = b:run(function() return assert(xdp.attach(assert(inst, err).progs.count, "eth0", { mode = "native" })) end)
         fn(a, function(port, count)
-            local seen
-            for _ = 1, 30000 do
-                seen = tonumber(inst.maps.ports[port]:sum())
-                if seen >= count then
-                    break
-                end
-                timer.sleep "2ms"
+            local function seen()
+                return tonumber(inst.maps.ports[port]:sum())
             end
-            return seen
+            becomes(function() return seen() >= count end)
+            return seen()
         end)
         link:detach()
         inst:close()
