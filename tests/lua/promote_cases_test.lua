@@ -53,7 +53,7 @@ local MAY_DIFFER = { ["frags.meta"] = "variable io" }
 for _, name in ipairs{ "behind", "clocks", "nested", "chained" } do
     DIFFERS["inputs." .. name] = "^injected: " -- clocks and random numbers
 end
-for _, name in ipairs{ "vlan", "change_proto", "change_type", "adjust_twice" } do
+for _, name in ipairs{ "vlan", "change_proto", "change_type", "adjust_twice", "cut_and_grow", "encap_and_back" } do
     DIFFERS["skb." .. name] = "variable io" -- tstamp
 end
 for _, name in ipairs{ "change_tail", "change_head", "pull_data", "adjust_room" } do
