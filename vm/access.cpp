@@ -619,17 +619,20 @@ void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, 
     switch (region.kind) {
     case RegionKind::Packet:
         offset -= packet.start;
-        limit = int64_t{packet.end} - packet.start;
+        limit = int64_t{packet.linear_end()} - packet.start;
         if (offset < 0 && packet.meta < packet.start) {
             offset += packet.start - packet.meta;
             where = place("packet metadata", offset);
             break;
         }
         where = place("packet", offset);
-        hint = offset >= 0
-                   ? "before this line: if (data + " + std::to_string(offset + static_cast<int64_t>(size)) +
-                         " > data_end) return ...;"
-                   : "";
+        if (const int64_t last = offset + static_cast<int64_t>(size); offset >= 0) {
+            const std::string bytes = std::to_string(last);
+            hint =
+                last <= limit + packet.paged
+                    ? "they are in pages: bpf_skb_pull_data(skb, " + bytes + "), then compare with data_end"
+                    : "before this line: if (data + " + bytes + " > data_end) return ...;";
+        }
         break;
     case RegionKind::Stack:
         where = place("stack", offset - abi::kStackSize);

@@ -60,7 +60,7 @@ std::optional<ByteVec> of_sk_buff(Machine& machine, std::string_view path) {
         return bytes_of_number(machine.packet_pointers[0] - machine.skb.headroom);
     }
     if (is("tail")) {
-        return bytes_of_number(machine.packet.end - head);
+        return bytes_of_number(machine.packet.linear_end() - head);
     }
     if (is("mac_header") || is("network_header")) {
         return from_head(is("mac_header") ? machine.skb.mac : machine.skb.network);
@@ -72,7 +72,7 @@ std::optional<ByteVec> of_sk_buff(Machine& machine, std::string_view path) {
         return bytes_of_number(static_cast<uint16_t>(machine.skb.mac_len));
     }
     if (is("data_len")) {
-        return bytes_of_number(uint32_t{0}); // a buffer is in one piece here
+        return bytes_of_number(machine.packet.paged);
     }
     if (is("next") || is("prev")) {
         return bytes_of_number(uint64_t{0});

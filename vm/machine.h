@@ -84,11 +84,15 @@ struct PacketState {
     uint32_t meta = kXdpHeadroom;
     uint32_t start = kXdpHeadroom;
     uint32_t end = kXdpHeadroom;
+    uint32_t paged = 0; ///< of a socket buffer's bytes the last ones, which its linear part does not have
     uint32_t handle = kPacketHandle;
     uint32_t lowest = kXdpHeadroom;     ///< bytes from here on may be other than 0: what earlier runs reached
     uint32_t linear_limit = UINT32_MAX; ///< bytes of an input that may be linear (XDP)
     uint32_t metadata = 0;              ///< bytes of metadata that every input starts with (XDP)
     bool writable = true;               ///< by stores
+
+    /// Where direct accesses and what looks at the linear part only find nothing more.
+    [[nodiscard]] uint32_t linear_end() const { return end - paged; }
 };
 
 /// What accesses to the packet look at first: as much of it as comparisons with data_end have proven.
@@ -178,6 +182,7 @@ class Machine {
         packet.start = kXdpHeadroom;
         packet.meta = packet.lowest = kXdpHeadroom - packet.metadata;
         packet.end = packet.meta + static_cast<uint32_t>(linear);
+        packet.paged = 0;
         std::memcpy(packet.buffer.data() + packet.meta, bytes.data(), linear);
         if (linear < bytes.size() || !packet.fragments.empty()) [[unlikely]] {
             packet.pulled = 0;
@@ -302,7 +307,7 @@ class Machine {
         region.writable = packet.writable;
         region.base = kOrigin + packet.meta;
         region.host = packet.buffer.data() + packet.meta;
-        region.size = packet.end - packet.meta;
+        region.size = packet.linear_end() - packet.meta;
         window.address = make_addr(packet.handle, packet.meta);
         window.host = region.host;
         window.size = region.size;
@@ -312,7 +317,7 @@ class Machine {
             window.prove(window.size);
         }
         packet_pointers[0] = make_addr(packet.handle, packet.start);
-        packet_pointers[1] = make_addr(packet.handle, packet.end);
+        packet_pointers[1] = make_addr(packet.handle, packet.linear_end());
         packet_pointers[2] = window.address;
     }
     /// Call before changing redirect, emitted, assigned, log, open_references, held_lock or the random state.

@@ -180,8 +180,11 @@ struct World {
     BufferSocket socket;
     std::optional<std::vector<Connection>> conntrack;
     std::optional<uint32_t> conntrack_max; ///< net.netfilter.nf_conntrack_max
-    std::optional<Tunnel> tunnel;          ///< metadata of the tunnel that the packet came out of
-    std::vector<XfrmState> xfrm;           ///< outermost first
+    /// Bytes of a packet, link-layer header included, that a socket buffer's linear part takes; the rest is
+    /// in pages. Not given = all.
+    std::optional<uint32_t> linear;
+    std::optional<Tunnel> tunnel; ///< metadata of the tunnel that the packet came out of
+    std::vector<XfrmState> xfrm;  ///< outermost first
     std::optional<std::vector<SecurityState>> xfrm_states;
     /// world.kernel: fields of structs of the kernel that nothing else says, by the struct's name.
     std::map<std::string, KernelFields, std::less<>> kernel;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The part of a scripted world that belongs to the packet of a run.
 #include "base/bytes.h"
+#include "vm/context/sk_buff.h"
 #include "vm/world_fields.h"
 
 namespace mimicsh::vm {
@@ -163,6 +164,10 @@ void read_packet_world(Fields& top, World& world, Problem& problem) {
     if (const json* value = top.find("socket")) {
         Fields fields(*value, "world.socket", problem);
         world.socket = read_socket(fields, world, problem);
+    }
+    world.linear = top.number("linear");
+    if (world.linear && *world.linear < kEthHeader) {
+        top.refuse("linear", "a socket buffer's linear part has the link-layer header: 14 at least");
     }
     if (const json* value = top.find("tunnel")) {
         Fields fields(*value, "world.tunnel", problem);

@@ -49,19 +49,21 @@ constexpr std::string_view kWorld = R"({
   "xfrm": [{"reqid": 1, "spi": 2, "remote": "10.9.9.9"}, {"reqid": 3, "spi": 4, "remote": "2001:db8::9"}],
   "rx": {"timestamp": 12345, "hash": 99, "hash_type": 1, "vlan_tci": 100},
   "tc_ingress": true, "netns_cookie": 4, "route_realm": 3, "tcp_syncookies": 2, "numa_node": 0, "cpu": 1,
-  "time": {"ns": 1000000000, "boot_ns": 2000000000, "tai_ns": 1700000000000000000}
-})";
+  "time": {"ns": 1000000000, "boot_ns": 2000000000, "tai_ns": 1700000000000000000})";
 
-std::shared_ptr<const vm::World> rich_world() {
-    static const auto world = [] {
-        auto parsed = vm::parse_world(kWorld);
+/// The world, of socket buffers in one piece or with what is behind 40 bytes in pages.
+std::shared_ptr<const vm::World> rich_world(bool paged) {
+    const auto parse = [](const std::string& text) {
+        auto parsed = vm::parse_world(text);
         if (!parsed) {
             std::fprintf(stderr, "%s\n", parsed.error().message().c_str());
             std::abort();
         }
         return *parsed;
-    }();
-    return world;
+    };
+    static const auto linear_world = parse(std::string(kWorld) + "}");
+    static const auto paged_world = parse(std::string(kWorld) + R"(, "linear": 40})");
+    return paged ? paged_world : linear_world;
 }
 
 [[noreturn]] void fail(const std::string& what) {
@@ -303,7 +305,7 @@ vm::Options choose_options(Source& source) {
     options.budget = source.pick(kBudgets);
     options.cpus = source.pick(kCpus);
     options.memory_limit = source.pick(kLimits);
-    options.world = source.chance(90) ? rich_world() : nullptr;
+    options.world = source.chance(90) ? rich_world(source.chance(30)) : nullptr;
     return options;
 }
 

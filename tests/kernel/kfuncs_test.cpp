@@ -159,8 +159,24 @@ TEST_F(KfuncParity, Streams) {
 }
 
 TEST_F(KfuncParity, Strings) {
-    const std::vector<std::string> texts{"",      "a",  "b",     "ab",       "abc",  "hello world",
-                                         "world", "lo", "llo w", "\x80\x7f", "\xff", "fifteen letters"};
+    const std::vector<std::string> texts{"",
+                                         "a",
+                                         "b",
+                                         "ab",
+                                         "abc",
+                                         "hello world",
+                                         "world",
+                                         "lo",
+                                         "llo w",
+                                         "\x80\x7f",
+                                         "\xff",
+                                         "fifteen letters",
+                                         "Hello wORld",
+                                         "AB",
+                                         "\xc4\xd7",
+                                         "\xe4\xf7",
+                                         "\xe4\xd7",
+                                         "@[`{"};
     for (const std::string& a : texts) {
         for (const std::string& b : texts) {
             for (const char c : {'a', 'l', '\0', 'z', '\x80'}) {
@@ -174,6 +190,95 @@ TEST_F(KfuncParity, Strings) {
                     SCOPED_TRACE("'" + a + "' '" + b + "' " + c + " " + std::to_string(n));
                     run_both("strings", packet_of(64));
                 }
+            }
+        }
+    }
+}
+
+/// All single characters against all, in one text each.
+TEST_F(KfuncParity, StringsFoldEveryCharacter) {
+    set_args({0, 0});
+    for (unsigned a = 1; a < 256; ++a) {
+        for (const unsigned b : {a, a ^ 0x20U, a + 0x20U, 255U - a, 0xdfU, 0xd7U, 0x5bU}) {
+            ByteVec both(32);
+            both[0] = static_cast<uint8_t>(a);
+            both[16] = static_cast<uint8_t>(b);
+            set_value(*vm_, ".data.texts", both);
+            set_value(*kernel_, ".data.texts", both);
+            SCOPED_TRACE(testing::Message() << a << " " << (b & 0xff));
+            run_both("strings", packet_of(64));
+        }
+    }
+}
+
+/// Copies and fills between views of packets, values and records.
+class DynptrMoves : public KfuncParity {
+  protected:
+    void SetUp() override {
+        ParityTest::SetUp();
+        if (!IsSkipped()) {
+            open_case("dynptr_moves");
+            ASSERT_TRUE(ready());
+        }
+    }
+    /// The same with values that tell every place.
+    void move(const std::string& program, const std::vector<uint64_t>& args, size_t size) {
+        ByteVec values(1400);
+        for (size_t i = 0; i < values.size(); ++i) {
+            values[i] = static_cast<uint8_t>(i * 7 + i / 256);
+        }
+        set_value(*vm_, ".data.memory", values);
+        set_value(*kernel_, ".data.memory", values);
+        sweep(program.c_str(), args, size);
+    }
+    /// The sizes of packets that a program of the name is run on.
+    static std::vector<size_t> sizes(const std::string& on) {
+        return on == "frags" ? std::vector<size_t>{64, 3520, 5000, 9000} : std::vector<size_t>{64, 900, 3400};
+    }
+};
+
+TEST_F(DynptrMoves, Copies) {
+    constexpr uint64_t kPlaces[] = {0, 1, 63, 400, 1400, 3500, 7600, 0xffffffff};
+    for (const std::string on : {"xdp", "frags", "tc", "cgroup"}) {
+        for (const size_t size : sizes(on)) {
+            for (uint64_t sides = 0; sides < 16; ++sides) {
+                for (const uint64_t to : kPlaces) {
+                    for (const uint64_t from : {to, to + 1, uint64_t{0}, uint64_t{3516}}) {
+                        for (const uint64_t bytes : {0, 1, 8, 256, 257, 1000}) {
+                            move("copy_on_" + on, {sides, to, from, bytes, 0, size}, size);
+                        }
+                    }
+                }
+                move("copy_on_" + on, {sides, 10, 20, 40, 14, 60}, size);
+                move("copy_on_" + on, {sides, 10, 20, 0xffffffff, 14, 60}, size);
+                move("copy_on_" + on, {sides, 5, 5, 400, 100, size - 50}, size);
+            }
+        }
+    }
+}
+
+TEST_F(DynptrMoves, Fills) {
+    for (const std::string on : {"xdp", "frags", "tc", "cgroup"}) {
+        for (const size_t size : sizes(on)) {
+            for (uint64_t side = 0; side < 4; ++side) {
+                for (const uint64_t at : {0, 1, 63, 400, 1399, 1400, 3519, 7600}) {
+                    for (const uint64_t bytes : {0, 1, 255, 256, 257, 1000, 1400, 4000}) {
+                        move("fill_on_" + on, {side, at, at * 0x101 + 0xa7, bytes, 0, size}, size);
+                        move("fill_on_" + on, {side, at, 0, bytes, 13, size - 1}, size);
+                    }
+                }
+                move("fill_on_" + on, {side, 0xffffffff, 1, 2, 0, size}, size);
+                move("fill_on_" + on, {side, 2, 1, 0xffffffff, 0, size}, size);
+            }
+        }
+    }
+}
+
+TEST_F(DynptrMoves, BehindTheEndOfACutPacket) {
+    for (const uint64_t length : {14, 40, 64, 100, 600}) {
+        for (const uint64_t at : {0, 8, 14, 40, 300, 599}) {
+            for (const uint64_t bytes : {0, 1, 24, 300}) {
+                move("cut_and_copy", {length, at, bytes}, 600);
             }
         }
     }

@@ -56,6 +56,7 @@ void set_packet(Machine& machine, ByteView packet) {
     state.fragments.clear();
     state.start = state.meta = kSkbHeadroom;
     state.end = kSkbHeadroom + static_cast<uint32_t>(packet.size());
+    state.paged = 0;
     std::memcpy(state.buffer.data() + state.start, packet.data(), packet.size());
     store(machine.context_image.data() + kSkbFlowKeys, make_addr(kFlowKeysHandle, 0));
 }

@@ -35,6 +35,7 @@ void set_packet(Machine& machine, ByteView memory) {
     PacketState& packet = machine.packet;
     packet.start = packet.meta = kXdpHeadroom;
     packet.end = packet.start + static_cast<uint32_t>(memory.size());
+    packet.paged = 0;
     packet.fragments.clear();
     std::copy(memory.begin(), memory.end(), packet.buffer.begin() + packet.start);
 }

@@ -179,6 +179,10 @@ void set_packet(Machine& machine, ByteView packet, bool l2) {
     state.start = state.meta = l2 ? skb.mac : skb.network;
     skb.headroom = state.start;
     state.end = kSkbHeadroom + static_cast<uint32_t>(packet.size());
+    state.paged = 0;
+    if (const auto linear = machine.world().linear) [[unlikely]] {
+        state.paged = static_cast<uint32_t>(packet.size() - std::min<size_t>(packet.size(), *linear));
+    }
     std::memcpy(state.buffer.data() + kSkbHeadroom, packet.data(), packet.size());
 
     put(machine, kSkbLen, state.end - state.start);

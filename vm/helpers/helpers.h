@@ -80,6 +80,9 @@ uint64_t helper_xdp_load_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_xdp_store_bytes(Machine& machine, const uint64_t* args);
 
 // skb.cpp, skb_checksum.cpp, skb_vlan.cpp, skb_room.cpp, skb_redirect.cpp, lwt.cpp
+/// bpf_skb_store_bytes from host bytes; its result. Packet pointers stay good.
+[[nodiscard]] int64_t store_in_skb(Machine& machine, uint32_t offset, const uint8_t* from, uint32_t size,
+                                   uint64_t flags);
 uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_skb_load_bytes(Machine& machine, const uint64_t* args);
 uint64_t helper_skb_load_bytes_relative(Machine& machine, const uint64_t* args);

@@ -12,10 +12,24 @@ namespace mimicsh::vm {
 
 // -- Bytes --
 
-uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args) {
+int64_t store_in_skb(Machine& machine, uint32_t offset, const uint8_t* from, uint32_t size, uint64_t flags) {
     constexpr uint64_t kRecompute = 1, kInvalidateHash = 2;
+    SkbCall call(machine, "bpf_skb_store_bytes");
+    if ((flags & ~(kRecompute | kInvalidateHash)) != 0) {
+        return -EINVAL;
+    }
+    if (offset > INT32_MAX || !call.make_writable(uint64_t{offset} + size)) {
+        return -EFAULT;
+    }
+    std::memmove(call.data() + offset, from, size);
+    if ((flags & kInvalidateHash) != 0) {
+        call.clear_hash();
+    }
+    return 0;
+}
+
+uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args) {
     SkbCall call(machine, args, "bpf_skb_store_bytes");
-    const auto offset = static_cast<uint32_t>(args[1]);
     const auto size = static_cast<uint32_t>(args[3]);
     const uint8_t* from = call.good() ? machine.span(args[2], size, Access::Read, "bytes to store") : nullptr;
     if (from == nullptr) {
@@ -24,29 +38,19 @@ uint64_t helper_skb_store_bytes(Machine& machine, const uint64_t* args) {
     if (size == 0) {
         return machine.fault(FaultKind::BadCall, "bpf_skb_store_bytes: length is 0, the kernel refuses it");
     }
-    if ((args[4] & ~(kRecompute | kInvalidateHash)) != 0) {
-        return call.changed(-EINVAL);
-    }
-    if (offset > INT32_MAX || !call.has(uint64_t{offset} + size)) {
-        return call.changed(-EFAULT);
-    }
-    std::memmove(call.data() + offset, from, size);
-    if ((args[4] & kInvalidateHash) != 0) {
-        call.clear_hash();
-    }
-    return call.changed(0);
+    return call.changed(store_in_skb(machine, static_cast<uint32_t>(args[1]), from, size, args[4]));
 }
 
 namespace {
 
-/// Copies `size` bytes at a place of the buffer to the program; zeroes and -EFAULT when they are not all
-/// there.
-uint64_t load_at(Machine& machine, SkbCall& call, uint64_t place, uint64_t to, uint64_t size, bool valid) {
+/// Copies `size` bytes at a place of the buffer to the program; zeroes and -EFAULT when they do not all lie
+/// before `end`.
+uint64_t load_at(Machine& machine, SkbCall& call, uint64_t place, uint64_t to, uint64_t size, uint32_t end) {
     uint8_t* bytes = machine.span(to, size, Access::Write, "buffer");
     if (bytes == nullptr) {
         return 0;
     }
-    if (!valid || place + size > machine.packet.end) {
+    if (place + size > end) {
         std::memset(bytes, 0, size);
         return call.done(-EFAULT);
     }
@@ -62,7 +66,8 @@ uint64_t helper_skb_load_bytes(Machine& machine, const uint64_t* args) {
     // A test run of a flow dissector has bytes but no buffer to load from.
     const bool is_dissector = machine.code->program->linked().spec.type == abi::ProgType::FlowDissector;
     return call.good() ? load_at(machine, call, uint64_t{machine.packet.start} + offset, args[2],
-                                 static_cast<uint32_t>(args[3]), offset <= INT32_MAX && !is_dissector)
+                                 static_cast<uint32_t>(args[3]),
+                                 offset <= INT32_MAX && !is_dissector ? machine.packet.end : 0)
                        : 0;
 }
 
@@ -73,15 +78,15 @@ uint64_t helper_skb_load_bytes_relative(Machine& machine, const uint64_t* args) 
     const auto offset = static_cast<uint32_t>(args[1]);
     const auto base = static_cast<uint32_t>(args[4]);
     const uint32_t start = base == kFromMac ? machine.skb.mac : machine.skb.network;
-    return call.good() ? load_at(machine, call, uint64_t{start} + offset, args[2],
-                                 static_cast<uint32_t>(args[3]), offset <= kMaxOffset && base <= kFromNetwork)
-                       : 0;
+    return call.good()
+               ? load_at(machine, call, uint64_t{start} + offset, args[2], static_cast<uint32_t>(args[3]),
+                         offset <= kMaxOffset && base <= kFromNetwork ? machine.packet.linear_end() : 0)
+               : 0;
 }
 
 uint64_t helper_skb_pull_data(Machine& machine, const uint64_t* args) {
     SkbCall call(machine, args, "bpf_skb_pull_data");
-    // Everything is linear already, so only a length beyond the end can fail.
-    return call.good() ? call.changed(call.has(static_cast<uint32_t>(args[1])) ? 0 : -ENOMEM) : 0;
+    return call.good() ? call.changed(call.make_writable(static_cast<uint32_t>(args[1])) ? 0 : -ENOMEM) : 0;
 }
 
 // -- Numbers --

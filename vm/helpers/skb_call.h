@@ -23,8 +23,9 @@ inline constexpr uint32_t kIpHeader = 20, kIp6Header = 40, kVlanTag = 4, kMacs =
 /// One call on the buffer of the running program: names the helper for faults and gives bytes and numbers.
 class SkbCall {
   public:
-    SkbCall(Machine& machine, const uint64_t* args, const char* helper)
-        : machine_(machine), packet_(machine.packet), skb_(machine.skb), helper_(helper) {
+    SkbCall(Machine& machine, const char* helper)
+        : machine_(machine), packet_(machine.packet), skb_(machine.skb), helper_(helper) {}
+    SkbCall(Machine& machine, const uint64_t* args, const char* helper) : SkbCall(machine, helper) {
         good_ = args[0] == make_addr(kContextHandle, 0);
         if (!good_) {
             machine.fault(FaultKind::BadCall,
@@ -47,6 +48,15 @@ class SkbCall {
 
     // -- Bytes: offsets count from what the program sees as data --
     [[nodiscard]] uint32_t length() const { return packet_.end - packet_.start; }
+    [[nodiscard]] uint32_t linear_length() const { return packet_.linear_end() - packet_.start; }
+    /// Brings the first `bytes` into the linear part (skb_ensure_writable); false when the packet is shorter.
+    [[nodiscard]] bool make_writable(uint64_t bytes) {
+        if (!has(bytes)) {
+            return false;
+        }
+        packet_.paged = std::min(packet_.paged, length() - static_cast<uint32_t>(bytes));
+        return true;
+    }
     [[nodiscard]] uint8_t* data() { return packet_.buffer.data() + packet_.start; }
     [[nodiscard]] bool has(uint64_t bytes) const { return bytes <= length(); }
     [[nodiscard]] uint32_t network() const { return skb_.network - packet_.start; }
@@ -118,7 +128,8 @@ class SkbCall {
     void push_header(uint32_t offset, uint32_t bytes) {
         const bool same = transport_is_network();
         push(bytes);
-        offset = std::min(offset, in_buffer() - bytes); // headers may be said to lie anywhere
+        // Headers may be said to lie anywhere; what is in pages stays there.
+        offset = std::min(offset, (packet_.paged == 0 ? in_buffer() : linear_length()) - bytes);
         std::memmove(data(), data() + bytes, offset);
         std::memset(data() + offset, 0, bytes);
         skb_.mac -= bytes;
@@ -127,7 +138,7 @@ class SkbCall {
     }
     /// Takes header bytes out (bpf_skb_net_hdr_pop).
     [[nodiscard]] int64_t pop_header(uint32_t offset, uint32_t bytes) {
-        if (!has(uint64_t{offset} + bytes)) {
+        if (!make_writable(uint64_t{offset} + bytes)) {
             return -ENOMEM;
         }
         const bool same = transport_is_network();
@@ -158,6 +169,6 @@ class SkbCall {
     PacketState& packet_;
     SkBuffState& skb_;
     const char* helper_;
-    bool good_ = false;
+    bool good_ = true;
 };
 } // namespace mimicsh::vm

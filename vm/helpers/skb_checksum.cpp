@@ -20,7 +20,7 @@ int64_t check_place(SkbCall& call, uint32_t offset) {
     if (offset > kMaxOffset || (offset & 1) != 0) {
         return -EFAULT;
     }
-    return call.has(uint64_t{offset} + 2) ? 0 : -EFAULT;
+    return call.make_writable(uint64_t{offset} + 2) ? 0 : -EFAULT;
 }
 
 /// A checksum after the change that `flags` gives the width of; an errno when there is no such change.

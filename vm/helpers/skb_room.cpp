@@ -168,6 +168,7 @@ uint64_t helper_skb_change_tail(Machine& machine, const uint64_t* args) {
         return call.changed(kNotSupported);
     }
     PacketState& packet = machine.packet;
+    packet.paged = 0;
     if (wanted > call.length()) {
         call.make_room(packet.start + wanted);
         std::memset(call.buffer(packet.end), 0, wanted - call.length());

@@ -13,7 +13,7 @@ namespace {
 
 /// Takes the tag out of the packet; its TCI, or an errno (__skb_vlan_pop).
 int64_t take_tag(SkbCall& call) {
-    if (!call.has(kEthHeader + kVlanTag)) {
+    if (!call.make_writable(kEthHeader + kVlanTag)) {
         return -ENOMEM;
     }
     uint8_t* data = call.data();
@@ -121,7 +121,8 @@ uint64_t helper_skb_ecn_set_ce(Machine& machine, const uint64_t* args) {
     }
     const uint16_t protocol = protocol_behind_tags(call);
     const uint32_t header = protocol == kIp ? kIpHeader : protocol == kIp6 ? kIp6Header : 0;
-    if (header == 0 || !call.has(header) || uint64_t{machine.skb.network} + header > machine.packet.end) {
+    if (header == 0 || call.linear_length() < header ||
+        uint64_t{machine.skb.network} + header > machine.packet.linear_end()) {
         return call.done(0);
     }
     uint8_t* ip = call.buffer(machine.skb.network);

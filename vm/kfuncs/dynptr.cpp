@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Dynptr helpers and kfuncs (kernel/bpf/helpers.c, kernel/bpf/ringbuf.c, net/core/filter.c).
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -55,15 +57,22 @@ bool is_xdp(const Machine& machine) {
     return machine.code->program->linked().spec.type == abi::ProgType::Xdp;
 }
 
+bool is_on_skb(const Machine& machine, const Dynptr& view) {
+    return view.kind == Dynptr::Kind::Packet && !is_xdp(machine);
+}
+
 /// Host address of packet bytes that lie in one piece: in the linear part or in one fragment
 /// (bpf_xdp_pointer); null when they do not.
 uint8_t* in_one_piece(PacketState& packet, uint64_t offset, uint64_t size) {
     constexpr uint64_t kMaxOffset = 0xffff;
-    const uint64_t linear = packet.end - packet.start;
-    if (offset < linear) {
+    const uint64_t linear = packet.linear_end() - packet.start;
+    if (packet.paged != 0 || offset < linear) {
         return offset + size <= linear ? packet.buffer.data() + packet.start + offset : nullptr;
     }
     const uint64_t at = offset - linear;
+    if (size == 0 && at == packet.fragments.size()) { // behind the last byte, where nothing is
+        return packet.buffer.data() + packet.start;
+    }
     const uint64_t room = kFragment - (packet.pulled + at) % kFragment;
     return offset <= kMaxOffset && size <= room && at + size <= packet.fragments.size()
                ? packet.fragments.data() + at
@@ -164,6 +173,72 @@ uint8_t* memory_part(Machine& machine, const Dynptr& view, uint64_t offset, uint
     return machine.span(view.address + view.offset + offset, size, access, "dynptr");
 }
 
+/// Host address of a part that lies in one piece, as bpf_dynptr_slice gives it without a buffer; null when
+/// there is none, or when a fault is pending.
+uint8_t* piece_of(Machine& machine, const Dynptr& view, uint32_t offset, uint32_t size, Access access) {
+    static uint8_t nothing; // where a part of no bytes is
+    if (view.kind == Dynptr::Kind::Null || !is_inside(view, offset, size) ||
+        (access == Access::Write && view.read_only)) {
+        return nullptr;
+    }
+    if (view.kind == Dynptr::Kind::Packet) {
+        return in_one_piece(machine.packet, uint64_t{view.offset} + offset, size);
+    }
+    return size == 0 ? &nothing : memory_part(machine, view, offset, size, access);
+}
+
+/// bpf_dynptr_read to host bytes; a fault may be pending.
+int64_t read_view(Machine& machine, const Dynptr& view, uint32_t offset, uint8_t* to, uint32_t size) {
+    if (view.kind == Dynptr::Kind::Null) {
+        return -EINVAL;
+    }
+    if (!is_inside(view, offset, size)) {
+        return -E2BIG;
+    }
+    if (view.kind == Dynptr::Kind::Packet) {
+        const int64_t result = copy_view(machine, view, offset, to, size, false);
+        if (result != 0 && is_on_skb(machine, view)) {
+            std::memset(to, 0, size);
+        }
+        return result;
+    }
+    if (const uint8_t* from = memory_part(machine, view, offset, size, Access::Read)) {
+        std::memmove(to, from, size);
+    }
+    return 0;
+}
+
+/// bpf_dynptr_write from host bytes; a fault may be pending. Packet pointers stay good.
+int64_t write_view(Machine& machine, const Dynptr& view, uint32_t offset, const uint8_t* from, uint32_t size,
+                   uint64_t flags) {
+    if (view.kind == Dynptr::Kind::Null || view.read_only) {
+        return -EINVAL;
+    }
+    if (!is_inside(view, offset, size)) {
+        return -E2BIG;
+    }
+    if (is_on_skb(machine, view)) {
+        const uint32_t paged = machine.packet.paged;
+        const int64_t result = store_in_skb(machine, view.offset + offset, from, size, flags);
+        if (machine.packet.paged != paged) { // what was compared with data_end before stays so
+            const uint64_t proven = machine.window.proven;
+            machine.sync_packet_context();
+            machine.window.prove(std::max(proven, machine.window.proven));
+        }
+        return result;
+    }
+    if (flags != 0) {
+        return -EINVAL;
+    }
+    if (view.kind == Dynptr::Kind::Packet) {
+        return copy_view(machine, view, offset, const_cast<uint8_t*>(from), size, true);
+    }
+    if (uint8_t* to = memory_part(machine, view, offset, size, Access::Write)) {
+        std::memmove(to, from, size);
+    }
+    return 0;
+}
+
 } // namespace
 
 uint64_t add_dynptr(Machine& machine, const Dynptr& value) {
@@ -248,58 +323,28 @@ uint64_t helper_ringbuf_discard_dynptr(Machine& machine, const uint64_t* args) {
 
 uint64_t helper_dynptr_read(Machine& machine, const uint64_t* args) {
     const auto size = static_cast<uint32_t>(args[1]);
-    const auto offset = static_cast<uint32_t>(args[3]);
     uint8_t* to = machine.span(args[0], size, Access::Write, "buffer");
     const Dynptr* view = to == nullptr ? nullptr : get(machine, args[2]);
     if (view == nullptr) {
         return 0;
     }
-    if (view->kind == Dynptr::Kind::Null || args[4] != 0) {
-        return errno_result(-EINVAL);
-    }
-    if (!is_inside(*view, offset, size)) {
-        return errno_result(-E2BIG);
-    }
-    if (view->kind == Dynptr::Kind::Packet) {
-        return errno_result(copy_view(machine, *view, offset, to, size, false));
-    }
-    if (const uint8_t* from = memory_part(machine, *view, offset, size, Access::Read)) {
-        std::memmove(to, from, size);
-    }
-    return 0;
+    return errno_result(args[4] != 0 ? -EINVAL
+                                     : read_view(machine, *view, static_cast<uint32_t>(args[3]), to, size));
 }
 
 uint64_t helper_dynptr_write(Machine& machine, const uint64_t* args) {
-    const auto offset = static_cast<uint32_t>(args[1]);
     const auto size = static_cast<uint32_t>(args[3]);
     const uint8_t* from = machine.span(args[2], size, Access::Read, "buffer");
     const Dynptr* view = from == nullptr ? nullptr : get(machine, args[0]);
     if (view == nullptr) {
         return 0;
     }
-    if (view->kind == Dynptr::Kind::Null || view->read_only) {
-        return errno_result(-EINVAL);
-    }
-    if (!is_inside(*view, offset, size)) {
-        return errno_result(-E2BIG);
-    }
-    const bool on_skb = view->kind == Dynptr::Kind::Packet && !is_xdp(machine);
+    const bool on_skb = is_on_skb(machine, *view);
+    const int64_t result = write_view(machine, *view, static_cast<uint32_t>(args[1]), from, size, args[4]);
     if (on_skb) {
-        // As bpf_skb_store_bytes, flags and stale pointers included.
-        const uint64_t store[5] = {make_addr(kContextHandle, 0), uint64_t{view->offset} + offset, args[2],
-                                   size, args[4]};
-        return helper_skb_store_bytes(machine, store);
+        machine.move_packet("bpf_dynptr_write");
     }
-    if (args[4] != 0) {
-        return errno_result(-EINVAL);
-    }
-    if (view->kind == Dynptr::Kind::Packet) {
-        return errno_result(copy_view(machine, *view, offset, const_cast<uint8_t*>(from), size, true));
-    }
-    if (uint8_t* to = memory_part(machine, *view, offset, size, Access::Write)) {
-        std::memmove(to, from, size);
-    }
-    return 0;
+    return errno_result(result);
 }
 
 uint64_t helper_dynptr_data(Machine& machine, const uint64_t* args) {
@@ -391,6 +436,90 @@ uint64_t kfunc_dynptr_clone(Machine& machine, const uint64_t* args) {
         return 0;
     }
     return copy.kind == Dynptr::Kind::Null ? errno_result(-EINVAL) : 0;
+}
+
+namespace {
+
+constexpr uint32_t kChunk = 256; ///< what the kernel moves at once where a side is not in one piece
+
+/// One step after the other over `size` bytes until one gives an error or faults; its result.
+template <typename Move>
+uint64_t by_chunks(Machine& machine, uint32_t size, Move move) {
+    for (uint32_t done = 0; done < size && !machine.faulted(); done += kChunk) {
+        if (const int64_t error = move(done, std::min(kChunk, size - done)); error != 0) {
+            return errno_result(error);
+        }
+    }
+    return 0;
+}
+
+} // namespace
+
+uint64_t kfunc_dynptr_copy(Machine& machine, const uint64_t* args) {
+    const Dynptr* to = get(machine, args[0]);
+    const Dynptr* from = to == nullptr ? nullptr : get(machine, args[2]);
+    const auto to_offset = static_cast<uint32_t>(args[1]);
+    const auto from_offset = static_cast<uint32_t>(args[3]);
+    const auto size = static_cast<uint32_t>(args[4]);
+    if (from == nullptr || !spend_on(machine, size)) {
+        return 0;
+    }
+    const uint8_t* source = piece_of(machine, *from, from_offset, size, Access::Read);
+    uint8_t* target = machine.faulted() ? nullptr : piece_of(machine, *to, to_offset, size, Access::Write);
+    if (machine.faulted()) {
+        return 0;
+    }
+    machine.note_effect();
+    if (source != nullptr && target != nullptr) {
+        std::memmove(target, source, size);
+        return 0;
+    }
+    if (source != nullptr) {
+        return errno_result(write_view(machine, *to, to_offset, source, size, 0));
+    }
+    if (target != nullptr) {
+        return errno_result(read_view(machine, *from, from_offset, target, size));
+    }
+    if (!is_inside(*to, to_offset, size) || !is_inside(*from, from_offset, size)) {
+        return errno_result(-E2BIG);
+    }
+    return by_chunks(machine, size, [&](uint32_t done, uint32_t bytes) {
+        std::array<uint8_t, kChunk> chunk;
+        const int64_t error = read_view(machine, *from, from_offset + done, chunk.data(), bytes);
+        return error != 0 || machine.faulted()
+                   ? error
+                   : write_view(machine, *to, to_offset + done, chunk.data(), bytes, 0);
+    });
+}
+
+uint64_t kfunc_dynptr_memset(Machine& machine, const uint64_t* args) {
+    const Dynptr* view = get(machine, args[0]);
+    const auto offset = static_cast<uint32_t>(args[1]);
+    const auto size = static_cast<uint32_t>(args[2]);
+    const auto value = static_cast<uint8_t>(args[3]);
+    if (view == nullptr || !spend_on(machine, size)) {
+        return 0;
+    }
+    uint8_t* target = piece_of(machine, *view, offset, size, Access::Write);
+    if (machine.faulted()) {
+        return 0;
+    }
+    machine.note_effect();
+    if (target != nullptr) {
+        std::memset(target, value, size);
+        return 0;
+    }
+    if (view->read_only) {
+        return errno_result(-EINVAL);
+    }
+    if (!is_inside(*view, offset, size)) {
+        return errno_result(-E2BIG);
+    }
+    std::array<uint8_t, kChunk> chunk;
+    chunk.fill(value);
+    return by_chunks(machine, size, [&](uint32_t done, uint32_t bytes) {
+        return write_view(machine, *view, offset + done, chunk.data(), bytes, 0);
+    });
 }
 
 } // namespace mimicsh::vm

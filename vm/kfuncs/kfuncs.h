@@ -62,6 +62,8 @@ uint64_t kfunc_dynptr_is_null(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_is_rdonly(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_size(Machine& machine, const uint64_t* args);
 uint64_t kfunc_dynptr_clone(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_copy(Machine& machine, const uint64_t* args);
+uint64_t kfunc_dynptr_memset(Machine& machine, const uint64_t* args);
 
 // xdp.cpp
 uint64_t kfunc_xdp_pull_data(Machine& machine, const uint64_t* args);
@@ -127,6 +129,7 @@ uint64_t kfunc_wq_start(Machine& machine, const uint64_t* args);
 
 // strings.cpp
 uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args);
+uint64_t kfunc_strcasecmp(Machine& machine, const uint64_t* args);
 uint64_t kfunc_strchr(Machine& machine, const uint64_t* args);
 uint64_t kfunc_strchrnul(Machine& machine, const uint64_t* args);
 uint64_t kfunc_strnchr(Machine& machine, const uint64_t* args);

@@ -123,9 +123,16 @@ uint64_t find_text(Machine& machine, uint64_t where, uint64_t what, uint64_t len
     return errno_result(-E2BIG);
 }
 
-} // namespace
+/// The kernel's tolower: ISO 8859-1, of which \xd7 is no letter.
+constexpr char to_lower(char c) {
+    const auto code = static_cast<uint8_t>(c);
+    const bool is_upper = (code >= 'A' && code <= 'Z') || (code >= 0xc0 && code <= 0xde && code != 0xd7);
+    return is_upper ? static_cast<char>(code + 0x20) : c;
+}
 
-uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args) {
+/// -1, 0 or 1; `fold` maps characters that count as the same to one.
+template <typename Fold>
+uint64_t compare(Machine& machine, const uint64_t* args, Fold fold) {
     const Text a(machine, args[0]);
     const Text b(machine, args[1]);
     for (uint64_t i = 0; i < kLongest; ++i) {
@@ -134,14 +141,25 @@ uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args) {
         if (!right) {
             return 0;
         }
-        if (*left != *right) {
-            return errno_result(static_cast<uint8_t>(*left) < static_cast<uint8_t>(*right) ? -1 : 1);
+        if (fold(*left) != fold(*right)) {
+            const bool is_less = static_cast<uint8_t>(fold(*left)) < static_cast<uint8_t>(fold(*right));
+            return errno_result(is_less ? -1 : 1);
         }
         if (*left == '\0') {
             return 0;
         }
     }
     return errno_result(-E2BIG);
+}
+
+} // namespace
+
+uint64_t kfunc_strcmp(Machine& machine, const uint64_t* args) {
+    return compare(machine, args, [](char c) { return c; });
+}
+
+uint64_t kfunc_strcasecmp(Machine& machine, const uint64_t* args) {
+    return compare(machine, args, to_lower);
 }
 
 uint64_t kfunc_strnchr(Machine& machine, const uint64_t* args) {

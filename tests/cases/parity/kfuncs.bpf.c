@@ -24,6 +24,7 @@ extern void bpf_rcu_read_unlock(void) __ksym;
 extern void bpf_preempt_disable(void) __ksym;
 extern void bpf_preempt_enable(void) __ksym;
 extern int bpf_strcmp(const char *a, const char *b) __ksym;
+extern int bpf_strcasecmp(const char *a, const char *b) __ksym;
 extern int bpf_strchr(const char *s, char c) __ksym;
 extern int bpf_strchrnul(const char *s, char c) __ksym;
 extern int bpf_strnchr(const char *s, unsigned long count, char c) __ksym;
@@ -190,5 +191,6 @@ int strings(struct xdp_md *ctx)
 	io.out[8] = bpf_strcspn(texts.a, texts.b);
 	io.out[9] = bpf_strstr(texts.a, texts.b);
 	io.out[10] = bpf_strnstr(texts.a, texts.b, n);
+	io.out[11] = bpf_strcasecmp(texts.a, texts.b);
 	return XDP_PASS;
 }

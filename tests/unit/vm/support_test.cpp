@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
 
 namespace mimicsh::test {
@@ -50,6 +51,109 @@ TEST(Support, EveryRowNamesATestThatExists) {
     }
     for (const vm::MapRow& map : vm::map_rows()) {
         EXPECT_TRUE(tests.contains(std::string(map.test))) << abi::name(map.type) << ": " << map.test;
+    }
+    for (const vm::KfuncRow& kfunc : vm::kfunc_rows()) {
+        EXPECT_TRUE(tests.contains(std::string(kfunc.test))) << kfunc.name << ": " << kfunc.test;
+    }
+}
+
+/// What the emulator is to have of the kernel's functions, and what it is to refuse by name.
+TEST(Support, KernelFunctionsAreTheAgreedOnes) {
+    const char* const emulated[] = {"bpf_dynptr_from_xdp",
+                                    "bpf_dynptr_from_skb",
+                                    "bpf_dynptr_from_skb_meta",
+                                    "bpf_dynptr_slice",
+                                    "bpf_dynptr_slice_rdwr",
+                                    "bpf_dynptr_adjust",
+                                    "bpf_dynptr_is_null",
+                                    "bpf_dynptr_is_rdonly",
+                                    "bpf_dynptr_size",
+                                    "bpf_dynptr_clone",
+                                    "bpf_dynptr_copy",
+                                    "bpf_dynptr_memset",
+                                    "bpf_xdp_metadata_rx_timestamp",
+                                    "bpf_xdp_metadata_rx_hash",
+                                    "bpf_xdp_metadata_rx_vlan_tag",
+                                    "bpf_xdp_pull_data",
+                                    "bpf_xdp_get_xfrm_state",
+                                    "bpf_xdp_xfrm_state_release",
+                                    "bpf_xdp_ct_lookup",
+                                    "bpf_xdp_ct_alloc",
+                                    "bpf_skb_ct_lookup",
+                                    "bpf_skb_ct_alloc",
+                                    "bpf_ct_insert_entry",
+                                    "bpf_ct_release",
+                                    "bpf_ct_set_timeout",
+                                    "bpf_ct_change_timeout",
+                                    "bpf_ct_set_status",
+                                    "bpf_ct_change_status",
+                                    "bpf_ct_set_nat_info",
+                                    "bpf_iter_num_new",
+                                    "bpf_iter_num_next",
+                                    "bpf_iter_num_destroy",
+                                    "bpf_iter_bits_new",
+                                    "bpf_iter_bits_next",
+                                    "bpf_iter_bits_destroy",
+                                    "bpf_rbtree_add_impl",
+                                    "bpf_rbtree_remove",
+                                    "bpf_rbtree_first",
+                                    "bpf_rbtree_root",
+                                    "bpf_rbtree_left",
+                                    "bpf_rbtree_right",
+                                    "bpf_list_push_front_impl",
+                                    "bpf_list_push_back_impl",
+                                    "bpf_list_pop_front",
+                                    "bpf_list_pop_back",
+                                    "bpf_list_front",
+                                    "bpf_list_back",
+                                    "bpf_obj_new_impl",
+                                    "bpf_obj_drop_impl",
+                                    "bpf_percpu_obj_new_impl",
+                                    "bpf_percpu_obj_drop_impl",
+                                    "bpf_refcount_acquire_impl",
+                                    "bpf_throw",
+                                    "bpf_rcu_read_lock",
+                                    "bpf_rcu_read_unlock",
+                                    "bpf_preempt_disable",
+                                    "bpf_preempt_enable",
+                                    "bpf_local_irq_save",
+                                    "bpf_local_irq_restore",
+                                    "bpf_res_spin_lock",
+                                    "bpf_res_spin_unlock",
+                                    "bpf_res_spin_lock_irqsave",
+                                    "bpf_res_spin_unlock_irqrestore",
+                                    "bpf_wq_init",
+                                    "bpf_wq_set_callback_impl",
+                                    "bpf_wq_start",
+                                    "bpf_strcmp",
+                                    "bpf_strcasecmp",
+                                    "bpf_strchr",
+                                    "bpf_strchrnul",
+                                    "bpf_strnchr",
+                                    "bpf_strrchr",
+                                    "bpf_strlen",
+                                    "bpf_strnlen",
+                                    "bpf_strspn",
+                                    "bpf_strcspn",
+                                    "bpf_strstr",
+                                    "bpf_strnstr",
+                                    "bpf_cast_to_kern_ctx",
+                                    "bpf_rdonly_cast",
+                                    "bpf_map_sum_elem_count",
+                                    "bpf_stream_vprintk_impl"};
+    const char* const refused[] = {"bpf_cpumask_create",    "bpf_crypto_encrypt",
+                                   "bpf_crypto_decrypt",    "bpf_skb_set_fou_encap",
+                                   "bpf_skb_get_fou_encap", "bpf_sock_addr_set_sun_path",
+                                   "bpf_sock_destroy",      "bpf_sock_ops_enable_tx_tstamp"};
+    for (const char* name : emulated) {
+        EXPECT_NE(vm::kfunc_function(name), nullptr) << name;
+    }
+    for (const char* name : refused) {
+        EXPECT_EQ(vm::kfunc_function(name), nullptr) << name;
+        EXPECT_FALSE(vm::kfunc_reason(name).empty()) << name;
+    }
+    for (const vm::KfuncRow& row : vm::kfunc_rows()) {
+        EXPECT_TRUE(vm::kfunc_reason(row.name).empty()) << row.name << " is emulated and refused";
     }
 }
 

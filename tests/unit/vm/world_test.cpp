@@ -21,10 +21,12 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
             Case{"[1]", "load: world: expected a table with named values"},
             Case{R"({"route": []})",
                  "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, interfaces, "
-                 "kernel, neighbours, "
+                 "kernel, linear, neighbours, "
                  "netns_cookie, "
                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
                  "time, tunnel, xfrm, xfrm_states)"},
+            Case{R"({"linear": 13})", "load: world.linear: a socket buffer's linear part has the link-layer "
+                                      "header: 14 at least"},
             Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
             Case{R"({"interfaces": [{"name": "a"}]})", "load: world.interfaces[1].index: missing"},
             Case{R"({"interfaces": [{"name": "a", "index": 0}]})",
