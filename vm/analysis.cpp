@@ -3,6 +3,7 @@
 #include "vm/analysis.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "object/value_fields.h"
@@ -97,10 +98,10 @@ std::optional<int64_t> Flow::target(uint32_t slot) const {
 
 /// Finds the form of each instruction, where blocks begin, and what calls take and give back.
 void Flow::read_forms() {
-    block_at_.resize(insns_.size(), kNoBlock);
+    begins_.resize((insns_.size() + 63) / 64);
     const auto begins = [&](int64_t slot) {
         if (slot >= 0 && slot < std::ssize(insns_)) {
-            block_at_[static_cast<size_t>(slot)] = 0; // numbered later
+            begins_[static_cast<size_t>(slot) / 64] |= uint64_t{1} << (slot % 64);
         }
     };
     for (const LinkedFunction& function : program_.functions) {
@@ -127,18 +128,21 @@ void Flow::read_forms() {
 }
 
 void Flow::number_blocks() {
-    std::vector<uint32_t> slots(insns_.size());
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < insns_.size(); ++slot) { // without branches that nobody can foresee
-        const bool begins = block_at_[slot] != kNoBlock;
-        slots[count] = slot;
-        block_at_[slot] = begins ? count : kNoBlock;
-        count += begins ? 1 : 0;
+    size_t count = 0;
+    for (const uint64_t word : begins_) {
+        count += static_cast<size_t>(std::popcount(word));
     }
     blocks_.resize(count);
-    for (uint32_t i = 0; i < count; ++i) {
-        blocks_[i].slot = slots[i];
-        result_.slots[slots[i]].entered = true;
+    work_.reserve(count);
+    block_at_.resize(insns_.size(), kNoBlock);
+    uint32_t number = 0;
+    for (size_t i = 0; i < begins_.size(); ++i) {
+        for (uint64_t word = begins_[i]; word != 0; word &= word - 1) {
+            const auto slot = static_cast<uint32_t>(i * 64) + static_cast<uint32_t>(std::countr_zero(word));
+            blocks_[number].slot = slot;
+            block_at_[slot] = number++;
+            result_.slots[slot].entered = true;
+        }
     }
 }
 

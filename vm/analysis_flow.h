@@ -106,6 +106,7 @@ class Flow {
     Constants constants_;
     const ContextKind* context_;
     std::vector<const LinkedRef*> refs_; ///< by slot
+    std::vector<uint64_t> begins_;       ///< bits by slot: a block begins there
     std::vector<uint32_t> block_at_;     ///< by slot: the block that begins there
     std::vector<Block> blocks_;          ///< in order of slots
     std::vector<uint32_t> work_;         ///< heap of blocks to walk, the first on top

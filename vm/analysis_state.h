@@ -79,11 +79,14 @@ class State {
     [[nodiscard]] std::span<Value> spills() { return std::span(spills_).subspan(lowest_); }
     void forget_spills() { lowest_ = kSlots; }
 
-    /// Joins another state in; true when that changed something.
+    /// Joins another state in; true when that changed something. What is alike stays as it is.
     template <typename Join>
     bool merge(const State& other, const Join& join) {
         bool changed = false;
         const auto merge_one = [&](Value& mine, Value theirs) {
+            if (mine == theirs) {
+                return;
+            }
             const Value both = join(mine, theirs);
             changed |= both != mine;
             mine = both;
@@ -92,8 +95,9 @@ class State {
             merge_one(regs[i], other.regs[i]);
         }
         for (uint32_t slot = std::min(lowest_, other.lowest_); slot < kSlots; ++slot) {
-            const Value both = join(spill(slot), other.spill(slot));
-            if (both != spill(slot)) {
+            const Value mine = spill(slot);
+            const Value theirs = other.spill(slot);
+            if (const Value both = mine == theirs ? mine : join(mine, theirs); both != mine) {
                 set_spill(slot, both);
                 changed = true;
             }

@@ -14,6 +14,17 @@ namespace {
 /// What a frame is rounded up to where programs are compiled (round_up_stack_depth in kernel/bpf/verifier.c).
 constexpr uint32_t kStackUnit = 16;
 
+constexpr uint32_t bit_of(InsnKind kind) {
+    return 1u << static_cast<uint32_t>(kind);
+}
+constexpr uint32_t kStores =
+    bit_of(InsnKind::StoreImm) | bit_of(InsnKind::StoreReg) | bit_of(InsnKind::Atomic);
+constexpr uint32_t kLoads = bit_of(InsnKind::Load) | bit_of(InsnKind::LoadSx);
+
+bool is_one_of(InsnKind kind, uint32_t bits) {
+    return (bits & bit_of(kind)) != 0;
+}
+
 class Chains {
   public:
     Chains(const LinkedProgram& program, const Analysis& analysis)
@@ -64,11 +75,16 @@ class Chains {
         uint32_t seen_frames = 0;
     };
 
-    /// Of a wide load, the second half too: it has no registers and no code.
+    /// Of a wide load, the second half too: it has no registers and no code. Most instructions are neither.
     void note(Function& here, uint32_t slot, const Insn& insn) const {
-        if (insn.dst == 10 || insn.src == 10) {
+        const bool on_stack = (insn.dst == 10) | (insn.src == 10);
+        const bool may_call = (insn.code == (op::kJmp | op::kCall)) | (insn.code == op::kLddw);
+        if (!(on_stack | may_call)) [[likely]] {
+            return;
+        }
+        if (on_stack) {
             note_stack(here, slot, insn);
-        } else if (insn.code == (op::kJmp | op::kCall) || insn.code == op::kLddw) {
+        } else {
             note_call(here, slot, insn);
         }
     }
@@ -89,10 +105,9 @@ class Chains {
         if (form == nullptr) {
             return;
         }
-        const bool stores = form->kind == InsnKind::StoreImm || form->kind == InsnKind::StoreReg ||
-                            form->kind == InsnKind::Atomic;
-        const bool loads = form->kind == InsnKind::Load || form->kind == InsnKind::LoadSx;
-        if ((stores && insn.dst == 10) || (loads && insn.src == 10)) {
+        const bool stores = is_one_of(form->kind, kStores) & (insn.dst == 10);
+        const bool loads = is_one_of(form->kind, kLoads) & (insn.src == 10);
+        if (stores | loads) {
             use(here, insn.off);
         }
         const bool copies = insn.code == (op::kAlu64 | op::kMov | op::kX) && insn.src == 10;

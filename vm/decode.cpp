@@ -79,39 +79,88 @@ constexpr OpCode jump_code_of(uint8_t code) {
 #undef VM_CASE
 }
 
+/// Immediates that an operation takes: those from `first` on, as many as `more` and one.
+struct Range {
+    uint32_t first = 0;
+    uint32_t more = UINT32_MAX;
+    [[nodiscard]] constexpr bool has(int32_t imm) const { return static_cast<uint32_t>(imm) - first <= more; }
+};
+
+/// A shift by less than the width, a division by anything but 0.
+constexpr Range immediates_of(uint8_t code) {
+    const uint8_t operation = code & 0xf0;
+    if ((code & op::kX) != 0) {
+        return {};
+    }
+    if (operation == op::kLsh || operation == op::kRsh || operation == op::kArsh) {
+        return {0, (code & 7) == op::kAlu64 ? 63u : 31u};
+    }
+    return operation == op::kDiv || operation == op::kMod ? Range{1, UINT32_MAX - 1} : Range{};
+}
+
 /// Looked up, since a branch for each instruction of a program is seldom predicted.
 struct CodeTable {
     constexpr CodeTable() {
-        for (size_t code = 0; code < 256; ++code) {
-            alu[0][code] = alu_code_of(static_cast<uint8_t>(code), false);
-            alu[1][code] = alu_code_of(static_cast<uint8_t>(code), true);
-            jump[code] = jump_code_of(static_cast<uint8_t>(code));
+        for (size_t i = 0; i < 256; ++i) {
+            const auto code = static_cast<uint8_t>(i);
+            const int by_register = (code & op::kX) != 0 ? 1 : 0;
+            alu[0][i] = plus(alu_code_of(code, false), by_register);
+            alu[1][i] = plus(alu_code_of(code, true), by_register);
+            jump[0][i] = plus(jump_code_of(code), 2 * by_register);
+            jump[1][i] = plus(jump[0][i], 1);
+            immediates[i] = immediates_of(code);
         }
     }
-    std::array<std::array<OpCode, 256>, 2> alu{}; ///< unsigned, signed
-    std::array<OpCode, 256> jump{};
+    std::array<std::array<OpCode, 256>, 2> alu{};  ///< unsigned, signed
+    std::array<std::array<OpCode, 256>, 2> jump{}; ///< forward, backward
+    std::array<Range, 256> immediates{};           ///< of arithmetic, for strict mode
 };
 constexpr CodeTable kCodes;
 
-OpCode alu_code(const Insn& insn) {
-    return kCodes.alu[insn.off == 1 ? 1 : 0][insn.code];
-}
-
-OpCode jump_code(const Insn& insn) {
-    return kCodes.jump[insn.code];
-}
-
 int log2_size(uint8_t code) {
-    const uint32_t size = access_size(code);
-    return size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+    constexpr std::array<int8_t, 4> kSizes{2, 1, 0, 3}; // BPF_W, BPF_H, BPF_B, BPF_DW
+    static_assert(op::kW == 0 && op::kH == 8 && op::kB == 16 && op::kDw == 24);
+    return kSizes[code >> 3 & 3];
 }
 
-/// Operations of one size stand three apart: load, store, store of an immediate; so do those on the stack.
-OpCode sized(OpCode of_8_bits, uint8_t code) {
-    static_assert(static_cast<int>(OpCode::ldx16) - static_cast<int>(OpCode::ldx8) == 3);
-    static_assert(static_cast<int>(OpCode::load_stack16) - static_cast<int>(OpCode::load_stack8) == 3);
-    return plus(of_8_bits, 3 * log2_size(code));
+/// Operations of one kind of access for 8 bits; those for 16, 32 and 64 bits are `apart` from each other.
+struct AccessCodes {
+    std::array<OpCode, 3> codes{OpCode::refused, OpCode::refused, OpCode::refused}; ///< by Where
+    int apart = 3; ///< load, store and store of an immediate stand one behind the other
+    bool stores = false;
+    bool knows_stack = true;
+};
+enum class Where : uint8_t { Anywhere, Stack, Packet };
+static_assert(plus(OpCode::ldx8, 3) == OpCode::ldx16 && plus(OpCode::load_stack8, 3) == OpCode::load_stack16);
+
+constexpr AccessCodes access_codes_of(InsnKind kind) {
+    switch (kind) {
+    case InsnKind::Load:
+    case InsnKind::LoadAcquire:
+        return {{OpCode::ldx8, OpCode::load_stack8, OpCode::ldp8}};
+    case InsnKind::LoadSx:
+        return {{OpCode::ldsx8, OpCode::ldsx8, OpCode::ldsx8}, 1, false, false};
+    case InsnKind::StoreImm:
+        return {{OpCode::st8, OpCode::store_stack_imm8, OpCode::sti8}, 3, true};
+    case InsnKind::StoreReg:
+        return {{OpCode::stx8, OpCode::store_stack8, OpCode::stp8}, 3, true};
+    case InsnKind::StoreRelease:
+        return {{OpCode::stx8, OpCode::store_stack8, OpCode::stp8}};
+    case InsnKind::Atomic:
+        return {{OpCode::atomic, OpCode::atomic, OpCode::atomic}, 0, false, false};
+    default:
+        return {};
+    }
 }
+
+/// By kind.
+constexpr auto kAccesses = [] {
+    std::array<AccessCodes, 32> all{};
+    for (size_t kind = 0; kind < all.size(); ++kind) {
+        all[kind] = access_codes_of(static_cast<InsnKind>(kind));
+    }
+    return all;
+}();
 
 /// may_access_skb (kernel/bpf/verifier.c).
 bool may_load_packet(abi::ProgType type) {
@@ -182,6 +231,9 @@ class Decoder {
             add_guard(slot);
             add_proof(slot);
             Draft& draft = begin_draft(slot);
+            if (!older_ && fill_plain(draft, insns[slot])) [[likely]] {
+                continue;
+            }
             auto ok = fill(draft, insns[slot]);
             if (!ok && analysis_.slots[slot].dead && analysis_.forms[slot] != nullptr) {
                 draft.op = {};
@@ -259,6 +311,41 @@ class Decoder {
 
     // -- One instruction --
 
+    /// Most instructions cannot be refused once they are known, so nothing is made to say so. False: `fill`
+    /// looks closer.
+    bool fill_plain(Draft& draft, const Insn& insn) {
+        const InsnForm* form = analysis_.forms[draft.slot];
+        if (form == nullptr) {
+            return false;
+        }
+        draft.op.dst = insn.dst;
+        draft.op.src = insn.src;
+        draft.op.a = insn.imm;
+        switch (form->kind) {
+        case InsnKind::Alu:
+            draft.code = kCodes.alu[insn.off == 1 ? 1 : 0][insn.code];
+            return options_.mode != Mode::Strict ||
+                   (insn.dst != 10 && kCodes.immediates[insn.code].has(insn.imm));
+        case InsnKind::Load:
+        case InsnKind::LoadSx:
+        case InsnKind::LoadAcquire:
+        case InsnKind::StoreReg:
+        case InsnKind::StoreImm:
+        case InsnKind::StoreRelease:
+        case InsnKind::Atomic:
+            fill_memory(draft, insn, *form);
+            return true;
+        case InsnKind::Jump:
+            fill_jump(draft, insn);
+            return true;
+        case InsnKind::Exit:
+            draft.code = OpCode::exit;
+            return true;
+        default:
+            return false;
+        }
+    }
+
     Status fill(Draft& draft, const Insn& insn) {
         const uint32_t slot = draft.slot;
         const InsnForm* form = analysis_.forms[slot];
@@ -272,12 +359,12 @@ class Decoder {
                 return refuse_later(slot, "instruction " + std::string(form->mnemonic) + " is", *since);
             }
         }
-        draft.op.dst = insn.dst;
-        draft.op.src = insn.src;
-        draft.op.a = insn.imm;
+        if (fill_plain(draft, insn)) {
+            return {};
+        }
         switch (form->kind) {
         case InsnKind::Alu:
-            return fill_alu(draft, insn);
+            return refuse_alu(draft.slot, insn);
         case InsnKind::Neg:
             draft.code = (insn.code & 7) == op::kAlu64 ? OpCode::neg64 : OpCode::neg32;
             break;
@@ -299,15 +386,6 @@ class Decoder {
             break;
         case InsnKind::LoadImm64:
             return fill_wide(draft, insn);
-        case InsnKind::Load:
-        case InsnKind::LoadSx:
-        case InsnKind::LoadAcquire:
-        case InsnKind::StoreReg:
-        case InsnKind::StoreImm:
-        case InsnKind::StoreRelease:
-        case InsnKind::Atomic:
-            fill_memory(draft, insn, *form);
-            break;
         case InsnKind::LoadAbs:
         case InsnKind::LoadInd:
             if (options_.mode == Mode::Strict && !may_load_packet(program_.spec.type)) {
@@ -318,9 +396,6 @@ class Decoder {
             draft.code = OpCode::load_packet;
             draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
             draft.op.src2 = form->kind == InsnKind::LoadInd ? 1 : 0;
-            break;
-        case InsnKind::Jump:
-            fill_jump(draft, insn);
             break;
         case InsnKind::Goto:
             draft.target = static_cast<uint32_t>(int64_t{slot} + 1 +
@@ -337,13 +412,20 @@ class Decoder {
             draft.target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
             draft.code = OpCode::call_local;
             break;
-        case InsnKind::Exit:
-            draft.code = OpCode::exit;
-            break;
         case InsnKind::CallKfunc:
             return fill_kfunc(draft);
         case InsnKind::AddrCast:
             return refuse(slot, ENOTSUP, "arenas are not emulated");
+        case InsnKind::Load:
+        case InsnKind::LoadSx:
+        case InsnKind::LoadAcquire:
+        case InsnKind::StoreReg:
+        case InsnKind::StoreImm:
+        case InsnKind::StoreRelease:
+        case InsnKind::Atomic:
+        case InsnKind::Jump:
+        case InsnKind::Exit:
+            break; // fill_plain takes them all
         case InsnKind::CallReg:
             if (options_.mode == Mode::Permissive) {
                 put_call(draft, helper_in_register);
@@ -356,26 +438,18 @@ class Decoder {
         return {};
     }
 
-    Status fill_alu(Draft& draft, const Insn& insn) {
-        const bool by_register = (insn.code & op::kX) != 0;
+    /// Why `fill_plain` does not take an arithmetic instruction.
+    [[nodiscard]] Error refuse_alu(uint32_t slot, const Insn& insn) const {
+        if (kCodes.immediates[insn.code].has(insn.imm)) {
+            return refuse(slot, EACCES, "r10 is read only");
+        }
         const uint8_t operation = insn.code & 0xf0;
-        if (options_.mode == Mode::Strict && !by_register) {
-            const int32_t width = (insn.code & 7) == op::kAlu64 ? 64 : 32;
-            const bool shifts = operation == op::kLsh || operation == op::kRsh || operation == op::kArsh;
-            if (shifts && (insn.imm < 0 || insn.imm >= width)) {
-                return refuse(draft.slot, EINVAL,
-                              "shift by " + std::to_string(insn.imm) + ", the register has " +
-                                  std::to_string(width) + " bits");
-            }
-            if ((operation == op::kDiv || operation == op::kMod) && insn.imm == 0) {
-                return refuse(draft.slot, EINVAL, "division by the constant 0");
-            }
+        if (operation == op::kDiv || operation == op::kMod) {
+            return refuse(slot, EINVAL, "division by the constant 0");
         }
-        if (options_.mode == Mode::Strict && insn.dst == 10) {
-            return refuse(draft.slot, EACCES, "r10 is read only");
-        }
-        draft.code = plus(alu_code(insn), by_register ? 1 : 0);
-        return {};
+        return refuse(slot, EINVAL,
+                      "shift by " + std::to_string(insn.imm) + ", the register has " +
+                          ((insn.code & 7) == op::kAlu64 ? "64" : "32") + " bits");
     }
 
     Status fill_wide(Draft& draft, const Insn& insn) {
@@ -413,40 +487,20 @@ class Decoder {
 
     void fill_memory(Draft& draft, const Insn& insn, const InsnForm& form) {
         const SlotFacts& facts = analysis_.slots[draft.slot];
+        const AccessCodes& access = kAccesses[static_cast<size_t>(form.kind)];
         const bool on_stack = facts.target == SlotFacts::Target::Stack;
         // A store to a packet that may only be read takes the way that finds it out.
-        const bool is_store = form.kind == InsnKind::StoreReg || form.kind == InsnKind::StoreImm;
         const bool in_packet = facts.target == SlotFacts::Target::Packet && !options_.traced &&
-                               !(is_store && !context_->packet_writable);
-        const auto pick = [&](OpCode anywhere, OpCode stack, OpCode packet) {
-            return sized(on_stack ? stack : in_packet ? packet : anywhere, insn.code);
-        };
-        draft.op.a = on_stack ? facts.value : insn.off;
+                               !(access.stores && !context_->packet_writable);
+        const Where where = on_stack ? Where::Stack : in_packet ? Where::Packet : Where::Anywhere;
+        draft.op.a = on_stack && access.knows_stack ? facts.value : insn.off;
         draft.op.b = insn.imm;
-        switch (form.kind) {
-        case InsnKind::LoadSx:
-            draft.op.a = insn.off;
-            draft.code = plus(OpCode::ldsx8, log2_size(insn.code));
-            return;
-        case InsnKind::Load:
-        case InsnKind::LoadAcquire:
-            if (facts.target == SlotFacts::Target::Context) {
-                fill_context_load(draft, insn, facts.value);
-                return;
-            }
-            draft.code = pick(OpCode::ldx8, OpCode::load_stack8, OpCode::ldp8);
-            return;
-        case InsnKind::StoreImm:
-            draft.code = pick(OpCode::st8, OpCode::store_stack_imm8, OpCode::sti8);
-            return;
-        case InsnKind::Atomic:
-            draft.code = OpCode::atomic;
-            draft.op.a = insn.off;
+        draft.code = plus(access.codes[static_cast<size_t>(where)], access.apart * log2_size(insn.code));
+        if (form.kind == InsnKind::Atomic) {
             draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
-            return;
-        default:
-            draft.code = pick(OpCode::stx8, OpCode::store_stack8, OpCode::stp8);
-            return;
+        } else if (facts.target == SlotFacts::Target::Context &&
+                   (form.kind == InsnKind::Load || form.kind == InsnKind::LoadAcquire)) {
+            fill_context_load(draft, insn, facts.value);
         }
     }
 
@@ -465,8 +519,7 @@ class Decoder {
 
     static void fill_jump(Draft& draft, const Insn& insn) {
         draft.target = static_cast<uint32_t>(int64_t{draft.slot} + 1 + insn.off);
-        const bool backward = draft.target <= draft.slot;
-        draft.code = plus(jump_code(insn), (backward ? 1 : 0) + ((insn.code & op::kX) != 0 ? 2 : 0));
+        draft.code = kCodes.jump[draft.target <= draft.slot ? 1 : 0][insn.code];
     }
 
     /// What the instruction at a slot refers to, or null; slots are asked for in order.
@@ -538,7 +591,8 @@ class Decoder {
         if (helper_wants_gpl(id) && lacks_license()) {
             return refuse_unlicensed(slot, name());
         }
-        if (const KernelVersion since = since_helper(program_.spec.type, id); is_later(since)) {
+        if (const KernelVersion since = older_ ? since_helper(program_.spec.type, id) : KernelVersion::V6_1;
+            is_later(since)) {
             return refuse_later(
                 slot, name() + " for " + std::string(abi::name(program_.spec.type)) + " programs is", since);
         }
@@ -552,7 +606,7 @@ class Decoder {
                               std::string(abi::name(map->type())));
         }
         if (const KernelVersion since =
-                map != nullptr ? since_helper_on_map(id, map->type()) : KernelVersion::V6_1;
+                older_ && map != nullptr ? since_helper_on_map(id, map->type()) : KernelVersion::V6_1;
             is_later(since)) {
             return refuse_later(
                 slot, name() + " on a map of type " + std::string(abi::name(map->type())) + " is", since);
@@ -565,8 +619,8 @@ class Decoder {
             draft.code = OpCode::tail_call;
         } else {
             HelperFn helper = helper_function(id);
-            if (is_replayable(id) &&
-                (options_.replays || (helper == nullptr && options_.mode == Mode::Permissive))) {
+            if ((options_.replays || (helper == nullptr && options_.mode == Mode::Permissive)) &&
+                is_replayable(id)) {
                 helper = replayed_call;
             }
             if (helper == nullptr) {
@@ -580,7 +634,7 @@ class Decoder {
             if (options_.shared && looks_into_maps(id)) {
                 helper = guarded_call;
             }
-            if (helper == helper_function(id) && options_.mode == Mode::Strict &&
+            if (older_ && helper == helper_function(id) && options_.mode == Mode::Strict &&
                 missing_flags(id, options_.kernel) != nullptr) {
                 helper = call_without_later_flags;
             }
@@ -598,13 +652,12 @@ class Decoder {
         for (size_t i = drafts_.size(); i-- > 0;) { // of several at a slot, the first
             code.op_of_slot[drafts_[i].slot] = static_cast<uint32_t>(i);
         }
-        code.ops.resize(drafts_.size());
-        code.slots.resize(drafts_.size());
+        code.ops.reserve(drafts_.size());
+        code.slots.reserve(drafts_.size());
         const Labels& table = options_.traced ? traced_labels() : fast_labels();
         for (uint32_t i = 0; i < drafts_.size(); ++i) {
             const Draft& draft = drafts_[i];
-            Op& op = code.ops[i];
-            op = draft.op;
+            Op& op = code.ops.emplace_back(draft.op);
             if (op.label == nullptr) {
                 op.label = table.single[static_cast<size_t>(draft.code)];
             }
@@ -616,7 +669,7 @@ class Decoder {
                 const int64_t distance = (int64_t{to} - int64_t{i}) * int64_t{sizeof(Op)};
                 op.c = static_cast<int32_t>(distance);
             }
-            code.slots[i] = draft.access == kNoTarget ? draft.slot : draft.access;
+            code.slots.push_back(draft.access == kNoTarget ? draft.slot : draft.access);
         }
         return code;
     }

@@ -48,7 +48,8 @@ Machine::Machine(const Options& wanted, uint32_t cpus, uint32_t frames_at_most, 
     assert(frames_at_most <= kMaxFrames);
     options.cpus = cpus;
     if (options.world == nullptr) {
-        options.world = std::make_shared<const World>();
+        static const auto kNothingScripted = std::make_shared<const World>();
+        options.world = kNothingScripted;
     }
     options.cpu = options.world->cpu.value_or(options.cpu);
     cpu = options.cpu;

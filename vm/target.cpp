@@ -21,6 +21,10 @@ uint32_t frames_of(const Object& object) {
     return chains ? kMaxFrames : abi::kMaxCallFrames;
 }
 
+/// Packet memory of kPacketBuffer bytes that an instance of this thread has left behind, for the next one:
+/// where many programs are loaded, one after the other, it is not made and zeroed for each.
+thread_local ByteVec spare_packet;
+
 /// Refuses a map that the chosen kernel cannot make.
 Status check_version(const MapDef& def, std::span<const HiddenField> fields, KernelVersion kernel) {
     const auto refuse = [&](const std::string& what, KernelVersion since) {
@@ -44,6 +48,13 @@ class VmInstance final : public Instance {
   public:
     VmInstance(std::shared_ptr<const Object> object, const Options& options, uint32_t cpus)
         : object_(std::move(object)), machine_(options, cpus, frames_of(*object_)) {}
+    ~VmInstance() override {
+        if (machine_.packet.buffer.size() == kPacketBuffer) {
+            spare_packet = std::move(machine_.packet.buffer);
+        }
+    }
+    VmInstance(const VmInstance&) = delete;
+    VmInstance& operator=(const VmInstance&) = delete;
 
     std::string_view target() const override { return "vm"; }
     const std::shared_ptr<const Object>& object() const override { return object_; }
@@ -174,6 +185,7 @@ class VmInstance final : public Instance {
                              "load fewer of them or raise the memory limit of the vm",
                              {}};
             }
+            reuse_packet(linked->spec.type);
             machine_.make_room_for(linked->spec.type);
             programs_.push_back(std::make_unique<LoadedProgram>(std::move(*linked), machine_));
             if (auto ok = programs_.back()->prepare(); !ok) {
@@ -184,6 +196,15 @@ class VmInstance final : public Instance {
     }
 
   private:
+    /// Takes what an earlier instance has left when a program of the type needs as much.
+    void reuse_packet(abi::ProgType type) {
+        const bool needs_all = type != abi::ProgType::Xdp || machine_.options.mode != Mode::Strict;
+        if (needs_all && machine_.packet.buffer.size() < spare_packet.size()) {
+            machine_.packet.buffer = std::move(spare_packet);
+            spare_packet.clear();
+            machine_.packet.lowest = 0; // it holds what earlier packets were
+        }
+    }
     [[nodiscard]] MapOptions map_options(const MapDef& def) const {
         return {machine_.options.cpus, machine_.options.seed, machine_.options.memory_limit,
                 machine_.options.world, hidden_fields(*object_, def)};

@@ -242,6 +242,30 @@ TEST_F(Hostility, ObjectsAreCheckedBeforeTheirMapsAreMade) {
     EXPECT_EQ(loaded.error().code, EINVAL) << loaded.error().message();
 }
 
+// -- Memory --
+
+TEST_F(Hostility, HeadroomIsZeroWhereAnEarlierInstanceWrote) {
+    options_.mode = vm::Mode::Permissive; // all types have the longest packet memory, which instances hand on
+    const std::string text = R"(
+SEC("xdp") int prog(struct xdp_md *ctx)
+{
+    __u64 *data, was;
+
+    if (bpf_xdp_adjust_head(ctx, -64))
+        return 99;
+    data = (void *)(long)ctx->data;
+    if ((void *)(data + 1) > (void *)(long)ctx->data_end)
+        return 98;
+    was = *data;
+    *data = ~0ull;
+    return was != 0;
+}
+)";
+    for (int instance = 0; instance < 3; ++instance) {
+        EXPECT_EQ(run(text).ret, 0u);
+    }
+}
+
 // -- Callbacks --
 
 TEST_F(Hostility, CallbacksBeginWhereFunctionsDo) {
