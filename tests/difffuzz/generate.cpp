@@ -80,12 +80,14 @@ void put_input(Rng& rng, abi::ProgType type, uint32_t number, Input& input) {
     input.packet.resize(input.meta + length);
     uint8_t* at = input.packet.data();
     uint8_t* const end = at + input.packet.size();
+    Rng own = rng; // the bytes could be the generator's, as far as the compiler knows
     for (; end - at >= 8; at += 8) {
-        store<uint64_t>(at, rng.one_in(4) ? rng.operand() : rng.next());
+        store<uint64_t>(at, own.one_in(4) ? own.operand() : own.next());
     }
     for (; at != end; ++at) {
-        *at = static_cast<uint8_t>(rng.next());
+        *at = static_cast<uint8_t>(own.next());
     }
+    rng = own;
     if (on_skb) {
         put_headers(rng, input.packet);
         put_context(rng, input.packet.size(), input.context);

@@ -10,13 +10,13 @@
 
 extern "C" {
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 }
 
 #include "base/cpus.h"
 #include "kernel/errors.h"
 #include "kernel/verifier_log.h"
-#include "object/kernel_btf.h"
 #include "tests/difffuzz/generate.h"
 #include "tests/difffuzz/sides.h"
 
@@ -25,7 +25,7 @@ namespace mimicsh::difffuzz {
 namespace {
 
 constexpr size_t kLogSize = size_t{1} << 16; ///< since Linux 6.4 a log that does not fit keeps its end
-constexpr size_t kGrowth = size_t{4} << 20;  ///< longer than a program can make a packet
+constexpr size_t kLongest = size_t{4} << 20; ///< longer than a program can make a packet
 
 /// Takes from this thread, while it lives, what lets programs show kernel addresses.
 class WithoutPerfmon {
@@ -62,9 +62,26 @@ Expected<std::unique_ptr<KernelSide>> KernelSide::open() {
     return side;
 }
 
+/// Ids of the kernel's functions. Kernels without types have none that programs could call.
+void KernelSide::read_kfuncs() {
+    const std::unique_ptr<btf, decltype(&btf__free)> types(btf__load_vmlinux_btf(), btf__free);
+    const uint32_t count = types ? btf__type_cnt(types.get()) : 0;
+    for (uint32_t id = 1; id < count; ++id) {
+        const btf_type* type = btf__type_by_id(types.get(), id);
+        if (btf_is_func(type)) {
+            const std::string_view name = btf__name_by_offset(types.get(), type->name_off);
+            if (name.starts_with("bpf_")) {
+                kfuncs_.emplace(name, static_cast<int32_t>(id));
+            }
+        }
+    }
+}
+
 Status KernelSide::set_up() {
     cpus_ = possible_cpus();
     log_.resize(kLogSize);
+    buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kLongest);
+    read_kfuncs();
     const ByteView types = pool_types().btf->raw();
     btf_ = Fd(bpf_btf_load(types.data(), types.size(), nullptr));
     if (!btf_.valid()) {
@@ -79,13 +96,8 @@ void KernelSide::resolve(const LinkedProgram& linked, const std::vector<MapId>& 
     for (const LinkedRef& ref : linked.refs) {
         if (ref.kind == RelocKind::Extern) {
             const std::string& name = linked.object->externs[ref.target].name;
-            auto known = kfuncs_.find(name);
-            if (known == kfuncs_.end()) {
-                const auto btf = running_kernel_btf();
-                const auto id = btf ? (*btf)->find(name, BtfKind::Func) : std::nullopt;
-                known = kfuncs_.emplace(name, static_cast<int32_t>(id.value_or(0))).first;
-            }
-            insns_[ref.insn].imm = known->second;
+            const auto known = kfuncs_.find(name);
+            insns_[ref.insn].imm = known == kfuncs_.end() ? 0 : known->second;
             continue;
         }
         const MapId id = maps[ref.target];
@@ -170,12 +182,11 @@ bool KernelSide::put_tail(const Case& which, std::string& refusal) {
 void KernelSide::run_packet(int program, const Input& input, PacketOutcome& packet) {
     abi::XdpMd in;
     abi::XdpMd out;
-    buffer_.resize(std::max(buffer_.size(), input.packet.size() + kGrowth));
     LIBBPF_OPTS(bpf_test_run_opts, opts);
     opts.data_in = input.packet.data();
     opts.data_size_in = static_cast<uint32_t>(input.packet.size());
-    opts.data_out = buffer_.data();
-    opts.data_size_out = static_cast<uint32_t>(buffer_.size());
+    opts.data_out = buffer_.get();
+    opts.data_size_out = kLongest;
     if (on_skb_) {
         packet.context.resize(input.context.size());
         opts.ctx_in = input.context.data();
@@ -196,7 +207,7 @@ void KernelSide::run_packet(int program, const Input& input, PacketOutcome& pack
     packet.ret = opts.retval;
     packet.meta = on_skb_ ? 0 : out.data;
     packet.linear = on_skb_ ? 0 : out.data_end;
-    packet.packet.assign(buffer_.data() + packet.meta, buffer_.data() + opts.data_size_out);
+    packet.packet.assign(buffer_.get() + packet.meta, buffer_.get() + opts.data_size_out);
     const ByteSpan results = live(MapId::Out);
     packet.out.assign(results.begin(), results.begin() + kOutSize);
 }

@@ -124,6 +124,7 @@ class KernelSide {
   private:
     KernelSide() = default;
     [[nodiscard]] Status set_up();
+    void read_kfuncs();
     [[nodiscard]] Fd load(const LinkedProgram& linked, const std::vector<MapId>& maps, std::string& refusal);
     void resolve(const LinkedProgram& linked, const std::vector<MapId>& maps);
     [[nodiscard]] bool put_tail(const Case& which, std::string& refusal);
@@ -146,16 +147,16 @@ class KernelSide {
     std::array<ByteSpan, kMapCount> live_{};
     std::array<Fd, 2> tails_; ///< programs behind tail calls: XDP, sched_cls
     std::array<Fd, 2> jumps_; ///< and the maps that lead there, bound to a type each
-    std::map<std::string, int32_t, std::less<>> kfuncs_;
-    std::vector<MapId> maps_; ///< of the program at hand
-    std::vector<Insn> insns_; ///< of the program at hand, with descriptors and ids
+    std::map<std::string, int32_t, std::less<>> kfuncs_; ///< ids by name
+    std::vector<MapId> maps_;                            ///< of the program at hand
+    std::vector<Insn> insns_;                            ///< of the program at hand, with descriptors and ids
     Fd btf_;
     struct ring_buffer* ring_ = nullptr;
     ByteVec* records_ = nullptr; ///< where the ring's callback puts them
     bool on_skb_ = false;        ///< the case at hand is a sched_cls program
     std::string log_;
-    ByteVec buffer_;
-    ByteVec keys_; ///< of the map at hand
+    std::unique_ptr<uint8_t[]> buffer_; ///< packets come back in it
+    ByteVec keys_;                      ///< of the map at hand
     ByteVec values_;
     uint32_t cpus_ = 1;
     bool watches_ = false;
