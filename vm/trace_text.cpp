@@ -63,6 +63,13 @@ std::string named(const Machine& machine, uint32_t reg) {
     return "r" + std::to_string(reg) + " = " + shown(machine, machine.regs[reg]);
 }
 
+/// What makes the number of a call come again: the seed of bpf_get_prandom_u32.
+std::string seed_of(const Machine& machine, const Insn& insn) {
+    constexpr int32_t kRandom = 7;
+    const bool is_random = insn.code == (op::kJmp | op::kCall) && insn.src == 0 && insn.imm == kRandom;
+    return is_random ? ", seed " + std::to_string(machine.options.seed) : "";
+}
+
 /// What an instruction that sets no register looks at, before it does; the place that a load reads, too.
 std::string operands(const Machine& machine, const Insn& insn) {
     const InsnForm* form = classify(insn);
@@ -105,7 +112,8 @@ void TraceText::end_line(const std::string& values) {
 void TraceText::end_instruction(const Machine& machine, bool is_done) {
     if (!line_.empty()) {
         const auto result = result_register(program_->insns[slot_]);
-        end_line(result && is_done ? named(machine, *result) : operands_);
+        end_line(result && is_done ? named(machine, *result) + seed_of(machine, program_->insns[slot_])
+                                   : operands_);
     }
 }
 

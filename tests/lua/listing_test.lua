@@ -273,6 +273,17 @@ main:
     assert(tostring(result.fault):find(("listing_test.lua:%d:5\n"):format(result.fault.line), 1, true))
 end)
 
+test.case("a random number has the seed that makes it come again beside it", function()
+    local obj = assert(bpf.asm [[
+    call bpf_get_prandom_u32
+    exit
+]])
+    local number = assert(obj:load("vm", { seed = 77 })).progs.main:run(pkt.eth{} / pkt.ip{}, { trace = true })
+    local call = number.trace:match "\n(    0: [^\n]*)"
+    test.eq(call, ("    0: call bpf_get_prandom_u32         ; r0 = 0x%x, seed 77"):format(number.ret))
+    test.eq(assert(obj:load("vm", { seed = 77 })).progs.main:run(pkt.eth{} / pkt.ip{}).ret, number.ret)
+end)
+
 test.case("calls that do not come back at once have no result beside them", function()
     local obj = assert(bpf.asm [[
     r1 = 2
