@@ -63,6 +63,8 @@ uint64_t guard_nothing_open(Machine& machine, const uint64_t*) {
         const Region& region = machine.regions.at(machine.open_references.back());
         open = std::string("has a ") + name(region.kind) + " to give back, taken at " +
                line_of(machine, region.birth);
+    } else if (!machine.iterators.empty()) {
+        open = "has an iterator to destroy, made at " + line_of(machine, machine.iterators.back().slot);
     } else if (!machine.sections.empty()) {
         open = std::string("is inside a ") + machine.sections.back().kind + ", entered at " +
                line_of(machine, machine.sections.back().slot);

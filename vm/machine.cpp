@@ -188,7 +188,7 @@ void Machine::forget_last_run() {
     held_lock.reset();
     thrown.reset();
     resilient_locks.clear();
-    bit_sets.clear();
+    iterators.clear();
     sections.clear();
     dynptrs.clear();
     packet_slices.clear();
@@ -279,6 +279,11 @@ void Machine::report_left_open() {
     }
     if (!open_references.empty()) {
         report_open_reference();
+    } else if (!iterators.empty()) {
+        const Iterator& left = iterators.back();
+        fault(FaultKind::Strict, "the program ends with an iterator that was not destroyed",
+              std::string("call bpf_iter_") + name(left.kind) + "_destroy on what was made at " +
+                  at_line(program, left.slot));
     } else if (!sections.empty()) {
         fault(FaultKind::Strict, std::string("the program ends inside a ") + sections.back().kind,
               "leave the section that was entered at " + at_line(program, sections.back().slot));

@@ -124,6 +124,20 @@ struct Section {
     uint64_t id = 0;       ///< what the program keeps of it, 0 = nothing
 };
 
+/// An open-coded iterator that the program has to destroy.
+struct Iterator {
+    enum class Kind : uint8_t { Numbers, Bits };
+    Kind kind = Kind::Numbers;
+    uint32_t slot = 0;    ///< where it was made
+    uint64_t address = 0; ///< of its bytes in the program's stack
+    int32_t current = 0;  ///< number or bit
+    int32_t end = 0;
+    ByteVec words; ///< that hold the bits
+};
+
+/// As in the names of its functions: "num".
+[[nodiscard]] const char* name(Iterator::Kind kind);
+
 /// One BPF-to-BPF call that has not returned. A call sets all of it, so nothing is set before.
 struct Frame {
     const Op* return_to;
@@ -430,7 +444,7 @@ class Machine {
     std::optional<uint64_t> thrown;        ///< cookie of a bpf_throw that unwinds; `pending` is set as well
     std::vector<Section> sections;         ///< entered and not left
     std::vector<HeldLock> resilient_locks; ///< bpf_res_spin_lock, in the order of taking
-    std::vector<ByteVec> bit_sets;         ///< words of the run's iterators of bits
+    std::vector<Iterator> iterators;       ///< made and not destroyed
     std::vector<Dynptr> dynptrs;           ///< all that the run has made, clones included
     std::vector<uint32_t> packet_slices;   ///< handles that a move of the packet ends
     std::vector<Warning> warnings;
@@ -438,7 +452,10 @@ class Machine {
     ExecuteFn execute = nullptr;
     const std::atomic<bool>* stop = nullptr;
     Options options;
-    bool touched = false; ///< the run did something that begin_run does not reset on its short path
+    /// Not 0: the run did something that begin_run does not reset on its short path; kIteratorOnly: all of it
+    /// is undone once the last iterator is destroyed.
+    uint8_t touched = 0;
+    static constexpr uint8_t kIteratorOnly = 2;
 
   private:
     void release_field(const HiddenField& field, uint8_t* bytes, Journal* record);

@@ -17,6 +17,9 @@ std::string left_open(const Machine& machine) {
     if (!machine.sections.empty()) {
         return std::string("a ") + machine.sections.back().kind + " is not left";
     }
+    if (!machine.iterators.empty()) {
+        return "an iterator is not destroyed";
+    }
     return machine.open_references.empty() ? std::string() : "a reference is not given back";
 }
 

@@ -390,6 +390,145 @@ void left_open(std::vector<FaultCase>& all) {
         R"({"xfrm_states": [{"destination": "10.0.0.1", "spi": 5, "proto": "esp"}]})");
 }
 
+// -- Open-coded iterators --
+
+constexpr const char* kNumbers = "__u64 it; int *i;\n";
+constexpr const char* kBits = "__u64 it[2] __attribute__((aligned(8)));\nint *i;\n__u64 words[2] = {5, 1};\n";
+constexpr const char* kEmptyVisit = "static long visit(__u32 n, void *given)\n{\n";
+
+void iterators_left_open(std::vector<FaultCase>& all) {
+    const auto add = [&](const char* name, const std::string& body, const char* hint,
+                         const std::string& before = "") {
+        all.push_back({.name = name,
+                       .kind = FaultKind::Strict,
+                       .body = body,
+                       .cause = "the program ends with an iterator that was not destroyed",
+                       .hint = hint,
+                       .before = before});
+    };
+    add("iterator of numbers left open",
+        std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\n"
+                                "while ((i = bpf_iter_num_next(&it))) keep(*i);\nreturn 2;",
+        "call bpf_iter_num_destroy on what was made at line");
+    add("iterator that an early exit leaves open",
+        std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\nwhile ((i = bpf_iter_num_next(&it)))\n"
+                                "if (*i == number - 0x1233) return 2;\nbpf_iter_num_destroy(&it);\nreturn 2;",
+        "call bpf_iter_num_destroy on what was made at line");
+    add("iterator of nothing left open",
+        std::string(kNumbers) + "keep(bpf_iter_num_new(&it, 3, 0));\nreturn 2;", "call bpf_iter_num_destroy");
+    add("iterator of bits left open",
+        std::string(kBits) + "bpf_iter_bits_new(&it, words, 2);\n"
+                             "while ((i = bpf_iter_bits_next(&it))) keep(*i);\nreturn 2;",
+        "call bpf_iter_bits_destroy on what was made at line");
+    add("outer iterator left open",
+        std::string(kNumbers) +
+            "__u64 inner;\nbpf_iter_num_new(&it, 0, 3);\nbpf_iter_num_new(&inner, 0, 3);\n"
+            "bpf_iter_num_destroy(&inner);\nreturn 2;",
+        "call bpf_iter_num_destroy");
+    add("iterator of a subprogram left open", "part(0);\nreturn 2;", "call bpf_iter_num_destroy",
+        "NOINLINE int part(int n)\n{\n__u64 it;\nbpf_iter_num_new(&it, n, 3);\nreturn 0;\n}\n");
+    add("iterator of a callback left open", "bpf_loop(1, visit, 0, 0);\nreturn 2;",
+        "call bpf_iter_num_destroy",
+        std::string(kEmptyVisit) + "__u64 it;\nbpf_iter_num_new(&it, 0, 3);\nreturn 0;\n}\n");
+}
+
+void iterators(std::vector<FaultCase>& all) {
+    const auto add = [&](const char* name, const std::string& body, const std::string& cause,
+                         const char* hint = "", const std::string& before = "",
+                         FaultKind kind = FaultKind::BadCall) {
+        all.push_back(
+            {.name = name, .kind = kind, .body = body, .cause = cause, .hint = hint, .before = before});
+    };
+    const std::string make = std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\n";
+    const std::string rest = "bpf_iter_num_destroy(&it);\nreturn 2;";
+    const std::string none = ": no iterator is there that was made and not destroyed";
+    add("next without an iterator",
+        "__u64 it = number;\nkeep((long)bpf_iter_num_next(&it)); // here\nreturn 2;",
+        "bpf_iter_num_next" + none, "call bpf_iter_num_new before it");
+    add("destroy without an iterator", "__u64 it = 0;\nbpf_iter_num_destroy(&it); // here\nreturn 2;",
+        "bpf_iter_num_destroy" + none);
+    add("next after destroy",
+        make + "bpf_iter_num_destroy(&it);\nkeep((long)bpf_iter_num_next(&it)); // here\nreturn 2;",
+        "bpf_iter_num_next" + none);
+    add("destroyed twice", make + "bpf_iter_num_destroy(&it);\nbpf_iter_num_destroy(&it); // here\nreturn 2;",
+        "bpf_iter_num_destroy" + none);
+    add("bits destroyed twice",
+        std::string(kBits) + "bpf_iter_bits_new(&it, words, 2);\nbpf_iter_bits_destroy(&it);\n"
+                             "bpf_iter_bits_destroy(&it); // here\nreturn 2;",
+        "bpf_iter_bits_destroy" + none, "call bpf_iter_bits_new before it");
+    add("iterator of another kind",
+        std::string(kBits) + "bpf_iter_num_new(&it, 0, 3);\nkeep((long)bpf_iter_bits_next(&it)); // here\n" +
+            rest,
+        "bpf_iter_bits_next" + none);
+    add("iterator zeroed",
+        make + "*(volatile __u64 *)&it = 0;\nkeep((long)bpf_iter_num_next(&it)); // here\n" + rest,
+        "bpf_iter_num_next: the program wrote over the iterator that was made at line");
+    add("iterator written over in part",
+        make + "*(volatile __u32 *)&it = 7;\nbpf_iter_num_destroy(&it); // here\nreturn 2;",
+        "bpf_iter_num_destroy: the program wrote over the iterator that was made at line");
+    add("bits zeroed",
+        std::string(kBits) +
+            "bpf_iter_bits_new(&it, words, 2);\n*(volatile __u64 *)it = 0;\n"
+            "keep((long)bpf_iter_bits_next(&it)); // here\nbpf_iter_bits_destroy(&it);\nreturn 2;",
+        "bpf_iter_bits_next: the program wrote over the iterator that was made at line");
+    add("iterator made where one is", make + "bpf_iter_num_new(&it, 0, 3); // here\n" + rest,
+        "bpf_iter_num_new: the iterator that is there was not destroyed",
+        "call bpf_iter_num_destroy on what was made at line");
+    add("iterator made in the middle of one",
+        std::string(kBits) + "bpf_iter_bits_new(&it, words, 2);\nbpf_iter_num_new(&it[1], 0, 3); // here\n"
+                             "bpf_iter_bits_destroy(&it);\nreturn 2;",
+        "bpf_iter_num_new: the iterator that is there was not destroyed",
+        "call bpf_iter_bits_destroy on what was made at line");
+    add("iterator of a subprogram made again", "part(0);\npart(1);\nreturn 2;",
+        "bpf_iter_num_new: the iterator that is there was not destroyed", "call bpf_iter_num_destroy",
+        "NOINLINE int part(int n)\n{\n__u64 it;\nbpf_iter_num_new(&it, n, 3); // here\nreturn 0;\n}\n");
+    add("iterator in a map value",
+        "char *it = bpf_map_lookup_elem(&array, &key);\nif (!it) return 0;\n"
+        "bpf_iter_num_new(it, 0, 3); // here\nbpf_iter_num_destroy(it);\nreturn 2;",
+        "bpf_iter_num_new: an iterator is on the stack, at a multiple of 8");
+    add("iterator at an odd place",
+        "__u64 it[2];\nbpf_iter_num_new((char *)it + 4, 0, 3); // here\n"
+        "bpf_iter_num_destroy((char *)it + 4);\nreturn 2;",
+        "bpf_iter_num_new: an iterator is on the stack, at a multiple of 8");
+    add("tail call with an iterator", make + "bpf_tail_call(ctx, &programs, 0); // here\n" + rest,
+        "bpf_tail_call may end the program, which has an iterator to destroy, made at line", "before it", "",
+        FaultKind::Strict);
+    add("exception with an iterator", make + "if (number) bpf_throw(1); // here\n" + rest,
+        "bpf_throw: an iterator is not destroyed", "before the call", "", FaultKind::Strict);
+}
+
+void clean_iterators(std::vector<FaultCase>& all) {
+    const auto add = [&](const char* name, const std::string& body, const std::string& before = "") {
+        all.push_back({.name = name, .kind = FaultKind::Strict, .body = body, .cause = "", .before = before});
+    };
+    const std::string next = "while ((i = bpf_iter_num_next(&it))) keep(*i);\n";
+    add("iterators in a row at one place",
+        std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\n" + next +
+            "keep((long)bpf_iter_num_next(&it));\nbpf_iter_num_destroy(&it);\n"
+            "bpf_iter_num_new(&it, 7, 9);\n" +
+            next + "bpf_iter_num_destroy(&it);\nreturn 2;");
+    add("iterator of an impossible range", std::string(kNumbers) + "keep(bpf_iter_num_new(&it, 3, 0));\n" +
+                                               next + "bpf_iter_num_destroy(&it);\nreturn 2;");
+    add("iterator that an early exit destroys",
+        std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\n"
+                                "while ((i = bpf_iter_num_next(&it))) if (*i == 1) break;\n"
+                                "bpf_iter_num_destroy(&it);\nreturn 2;");
+    add("iterators in each other",
+        std::string(kBits) +
+            "__u64 inner;\nbpf_iter_bits_new(&it, words, 2);\n"
+            "while ((i = bpf_iter_bits_next(&it))) {\nint *j, sum = *i;\n"
+            "bpf_iter_num_new(&inner, 0, 2);\n"
+            "while ((j = bpf_iter_num_next(&inner))) sum += *j;\n"
+            "bpf_iter_num_destroy(&inner);\nkeep(sum);\n}\nbpf_iter_bits_destroy(&it);\nreturn 2;");
+    add("iterator of a callback", "return bpf_loop(3, visit, 0, 0) == 3 ? 2 : 0;",
+        std::string(kEmptyVisit) + kNumbers + "bpf_iter_num_new(&it, 0, 3);\n" + next +
+            "bpf_iter_num_destroy(&it);\nreturn 0;\n}\n");
+    add("iterator of a caller",
+        std::string(kNumbers) + "bpf_iter_num_new(&it, 0, 3);\nkeep(take(&it));\n"
+                                "bpf_iter_num_destroy(&it);\nreturn 2;",
+        "NOINLINE __u64 take(void *it)\n{\nint *i = bpf_iter_num_next(it);\nreturn i ? *i : 9;\n}\n");
+}
+
 } // namespace
 
 std::vector<FaultCase> region_clean_cases() {
@@ -451,6 +590,7 @@ std::vector<FaultCase> region_clean_cases() {
     add("map that programs may only read", "struct value *v = bpf_map_lookup_elem(&fixed, &key);\nif (!v) "
                                            "return 0;\nkeep(v->a + v->c);\nreturn 2;");
     add("constant data", "keep(constants[0] + constants[3]);\nreturn 2;");
+    clean_iterators(all);
     return all;
 }
 
@@ -461,6 +601,8 @@ std::vector<FaultCase> region_fault_cases() {
     stale_pointers(all);
     permissions(all);
     left_open(all);
+    iterators_left_open(all);
+    iterators(all);
     return all;
 }
 
