@@ -105,6 +105,8 @@ void push_report(lua_State* L, const ReplayReport& report) {
     lua_setfield(L, -2, "verdicts");
     push_counts(L, report.second);
     lua_setfield(L, -2, "second");
+    set_number(L, "callbacks", static_cast<double>(report.callbacks));
+    set_number(L, "callback_faults", static_cast<double>(report.callback_faults));
     lua_newtable(L);
     for (const auto& [verdict, first] : report.first) {
         lua_createtable(L, 0, 2);
@@ -142,7 +144,8 @@ std::vector<ByteVec> check_packets(lua_State* L, int index) {
     return packets;
 }
 
-/// program_replay(program, {pcap= | packets=, out=, limit=, progress=}) -> report | nil, err.
+/// program_replay(program, {pcap= | packets=, out=, limit=, workers=, clock=, progress=}) -> report | nil,
+/// err.
 int program_replay(lua_State* L) {
     Program& program = check_program(L, 1);
     Options options(L, 2, "replay");
@@ -153,6 +156,12 @@ int program_replay(lua_State* L) {
     replay_options.limit = limit.value_or(UINT64_MAX);
     const bool progress = options.boolean("progress").value_or(false);
     replay_options.workers = static_cast<uint32_t>(options.number("workers", 1, 1024).value_or(1));
+    if (const auto clock = options.string("clock")) {
+        if (*clock != "packets") {
+            fail(L, "replay: clock: the only one is \"packets\", got '" + *clock + "'");
+        }
+        replay_options.packet_clock = true;
+    }
     options.push("packets");
     std::vector<ByteVec> packets =
         lua_istable(L, -1) ? check_packets(L, lua_gettop(L)) : std::vector<ByteVec>{};

@@ -10,12 +10,14 @@ namespace mimicsh::lua {
 
 Status CaptureSource::next(std::vector<ByteView>& packets, size_t limit) {
     packets.clear();
+    times_.clear();
     if (auto done = reader_->read(records_, std::max<size_t>(limit, 1)); !done) {
         is_stopped_ = done.error().code == EINTR;
         return is_stopped_ ? Status{} : done;
     }
     for (const auto& record : records_) {
         packets.push_back(record.data);
+        times_.push_back(record.time_ns);
     }
     return {};
 }

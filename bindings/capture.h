@@ -18,12 +18,14 @@ class CaptureSource : public PacketSource {
     explicit CaptureSource(std::unique_ptr<net::PcapReader> reader) : reader_(std::move(reader)) {}
     /// A stopped wait for the capture reads as its end; `is_stopped` tells them apart.
     Status next(std::vector<ByteView>& packets, size_t limit) override;
+    [[nodiscard]] std::span<const uint64_t> times() const override { return times_; }
     [[nodiscard]] bool is_stopped() const { return is_stopped_; }
     [[nodiscard]] const net::PcapReader& reader() const { return *reader_; }
 
   private:
     std::unique_ptr<net::PcapReader> reader_;
     std::vector<net::PacketRecord> records_;
+    std::vector<uint64_t> times_;
     bool is_stopped_ = false;
 };
 

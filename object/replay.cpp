@@ -3,6 +3,7 @@
 #include "object/replay.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <unordered_map>
 
@@ -103,6 +104,70 @@ class Tally {
     std::array<std::pair<const std::string, uint64_t>*, 16> fast_{};
 };
 
+/// The clock of an instance that goes by the times of packets.
+class PacketClock {
+  public:
+    PacketClock(Instance& instance, ReplayReport& report) : instance_(instance), report_(report) {}
+
+    /// Moves the clock to a packet's time.
+    Status move_to(uint64_t time) {
+        uint64_t ns = 0;
+        if (time > latest_) {
+            ns = latest_ == 0 ? 0 : time - latest_;
+            latest_ = time;
+        }
+        auto moved = instance_.advance(ns);
+        if (!moved) {
+            return moved.error();
+        }
+        report_.callbacks += moved->callbacks;
+        report_.callback_faults += moved->faults.size();
+        if (!moved->faults.empty() && !report_.first_fault) {
+            report_.first_fault = std::move(moved->faults.front());
+        }
+        for (Warning& warning : moved->warnings) {
+            const bool known = std::ranges::any_of(report_.warnings, [&](const Warning& one) {
+                return one.program == warning.program && one.insn == warning.insn;
+            });
+            if (!known) {
+                report_.warnings.push_back(std::move(warning));
+            }
+        }
+        return {};
+    }
+
+  private:
+    Instance& instance_;
+    ReplayReport& report_;
+    uint64_t latest_ = 0;
+};
+
+/// Runs the packets one by one, each at its time; how many of them, as run_batch.
+Expected<size_t> run_by_time(Program& program, std::span<BatchItem> items, std::span<const uint64_t> times,
+                             const BatchOptions& options, PacketClock& clock, ByteVec& out) {
+    std::vector<std::pair<size_t, size_t>> places;
+    out.clear();
+    size_t count = 0;
+    for (; count < items.size(); ++count) {
+        if (auto ok = clock.move_to(times[count]); !ok) {
+            return ok.error();
+        }
+        const auto done = program.run_batch(items.subspan(count, 1), options);
+        if (!done) {
+            return done.error();
+        }
+        if (*done == 0) {
+            break;
+        }
+        places.emplace_back(out.size(), items[count].out.size());
+        out.insert(out.end(), items[count].out.begin(), items[count].out.end());
+    }
+    for (size_t i = 0; i < count; ++i) {
+        items[i].out = ByteView(out).subspan(places[i].first, places[i].second);
+    }
+    return count;
+}
+
 } // namespace
 
 bool holds_plain_entries(abi::MapType type) {
@@ -124,6 +189,10 @@ bool holds_plain_entries(abi::MapType type) {
 Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource& source,
                               const ReplayOptions& options) {
     ReplayReport report;
+    if (options.packet_clock && options.workers > 1) {
+        return Error{
+            EINVAL, "replay", "a clock that goes by the packets is one for all: it takes one worker", {}, {}};
+    }
     std::vector<std::pair<Map*, Snapshot>> before;
     for (Map* map : instance.maps()) {
         if (can_snapshot(*map, options.map_change_limit)) {
@@ -136,6 +205,8 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
     }
 
     Tally tally(program.type(), report);
+    PacketClock clock(instance, report);
+    ByteVec out;
     BatchOptions batch;
     batch.want_packets = static_cast<bool>(options.on_packet);
     batch.stop = options.stop;
@@ -170,7 +241,11 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
             item.second.reset();
             item.out = {};
         }
-        auto done = program.run_batch(items, batch);
+        if (options.packet_clock && source.times().size() != packets.size()) {
+            return Error{EINVAL, "replay", "the packets have no times for the clock to go by", {}, {}};
+        }
+        auto done = options.packet_clock ? run_by_time(program, items, source.times(), batch, clock, out)
+                                         : program.run_batch(items, batch);
         if (!done) {
             return done.error();
         }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ class PacketSource {
     virtual ~PacketSource() = default;
     /// Fills `packets` with up to `limit` packets; an empty result is the end.
     [[nodiscard]] virtual Status next(std::vector<ByteView>& packets, size_t limit) = 0;
+    /// When those packets were captured, in ns since any moment, 0 = not known; empty when the source has no
+    /// times.
+    [[nodiscard]] virtual std::span<const uint64_t> times() const { return {}; }
 };
 
 struct FirstPacket {
@@ -43,7 +47,9 @@ struct ReplayReport {
     std::optional<Fault> first_fault;
     std::vector<Warning> warnings; ///< once per site
     std::vector<MapChange> map_changes;
-    double seconds = 0; ///< wall time of the loop
+    uint64_t callbacks = 0;       ///< of timers and work queues, with packet_clock
+    uint64_t callback_faults = 0; ///< those of them that ended in a fault; the first is in first_fault, too
+    double seconds = 0;           ///< wall time of the loop
     bool interrupted = false;
 };
 
@@ -54,7 +60,11 @@ struct ReplayOptions {
     std::function<Status(uint64_t index, std::string_view verdict, ByteView out)> on_packet;
     /// Called now and then (every few ten thousand packets) for progress.
     std::function<void(const ReplayReport& so_far)> on_progress;
-    uint32_t workers = 1;              ///< BatchOptions::workers
+    uint32_t workers = 1; ///< BatchOptions::workers
+    /// Moves the instance's clock from packet to packet as their times do, from where it stands, and runs
+    /// what is due before each. Times that go back move nothing. EINVAL without times or with workers,
+    /// ENOTSUP where the clock cannot be set (kernel).
+    bool packet_clock = false;
     size_t map_change_limit = 100'000; ///< maps with more max_entries are not compared
 };
 

@@ -2,6 +2,8 @@
 // The table of timers and work items.
 #include "vm/async.h"
 
+#include <algorithm>
+
 namespace mimicsh::vm {
 
 void AsyncTable::note(void* bytes, uint32_t size, Journal* journal) {
@@ -35,6 +37,7 @@ void AsyncTable::arm(uint32_t id, uint64_t expires, Journal* journal) {
     due_.erase({entry.expires, entry.order, id});
     entry.armed = true;
     entry.expires = expires;
+    earliest_ = std::min(earliest_, expires);
     entry.order = ++head_.next_order;
     if (advancing) {
         due_.insert({expires, entry.order, id});

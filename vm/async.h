@@ -40,10 +40,14 @@ class AsyncTable {
     void arm(uint32_t id, uint64_t expires, Journal* journal);
     void release(uint32_t id, Journal* journal);
 
+    /// Whether nothing expires up to that moment: then there is nothing to collect.
+    [[nodiscard]] bool is_idle(uint64_t until) const { return until < earliest_; }
     /// Puts everything armed in order; `next_due` needs it, and that `advancing` is set from here on.
     void collect();
     /// Disarms and gives the first that expires up to that moment; what was armed since `collect` counts too.
     [[nodiscard]] std::optional<uint32_t> next_due(uint64_t until);
+    /// After the last of `next_due`.
+    void finish() { earliest_ = due_.empty() ? UINT64_MAX : due_.begin()->expires; }
 
     uint32_t running = 0;   ///< timer whose callback runs
     bool advancing = false; ///< `collect` was called, and callbacks run
@@ -64,7 +68,9 @@ class AsyncTable {
 
     std::deque<AsyncCallback> all_; ///< never moves
     Head head_;
-    std::set<Due> due_; ///< may hold what was disarmed since
+    std::set<Due> due_;              ///< may hold what was disarmed since
+    uint64_t earliest_ = UINT64_MAX; ///< nothing that is armed expires before; a run that is taken back may
+                                     ///< leave it too low
 };
 
 } // namespace mimicsh::vm

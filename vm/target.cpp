@@ -84,6 +84,11 @@ class VmInstance final : public Instance {
         AdvanceResult result;
         AsyncTable& async = machine_.async;
         const uint64_t until = machine_.clock_ns + std::min(ns, INT64_MAX - machine_.clock_ns);
+        if (async.is_idle(until)) {
+            machine_.clock_ns = until;
+            machine_.touched = true;
+            return result;
+        }
         async.collect();
         async.advancing = true;
         bool too_many = false;
@@ -103,6 +108,7 @@ class VmInstance final : public Instance {
         }
         async.running = 0;
         async.advancing = false;
+        async.finish();
         if (too_many) {
             return Error{ELOOP, "advance", "callbacks start each other without end", {}, {}};
         }

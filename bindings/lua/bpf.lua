@@ -444,6 +444,10 @@ local function report_lines(report)
     if second[1] then
         lines[#lines + 1] = "  programs of the targets: " .. table.concat(second, ", ")
     end
+    if report.callbacks > 0 then
+        lines[#lines + 1] = ("  callbacks of timers: %d, %d of them with a fault"):format(report.callbacks,
+            report.callback_faults)
+    end
     local names = {}
     for name in next, report.maps do
         names[#names + 1] = name
@@ -480,7 +484,8 @@ function Report.__tojson(report)
         first[verdict] = { index = entry.index, packet = hex(entry.bytes) }
     end
     return { packets = report.packets, bytes = report.bytes, verdicts = report.verdicts, second = report.second, first = first,
-             maps = report.maps, interrupted = report.interrupted, seconds = report.seconds, pps = report.pps,
+             callbacks = report.callbacks, callback_faults = report.callback_faults, maps = report.maps,
+             interrupted = report.interrupted, seconds = report.seconds, pps = report.pps,
              fault = report.fault }
 end
 
@@ -488,9 +493,9 @@ function program_methods.replay(prog, options)
     if type(options) == "string" then
         options = { pcap = options }
     end
-    options = check_options(options, "replay", "pcap packets out limit workers")
+    options = check_options(options, "replay", "pcap packets out limit workers clock")
     local passed = { pcap = options.pcap, out = options.out, limit = options.limit, workers = options.workers,
-                     progress = config.progress }
+                     clock = options.clock, progress = config.progress }
     if options.packets then
         passed.packets = {}
         for i, packet in ipairs(options.packets) do
@@ -746,7 +751,7 @@ prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, me
 Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, trace; or fault.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
-prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=]} -> report | nil, err
+prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=, clock=]} -> report | nil, err
 Runs on many packets, on several CPUs with workers: verdicts, second (of programs in maps), first (packets), maps, fault.
 print(prog:replay{ packets = { pkt.eth{}/pkt.ip{}, pkt.eth{}/pkt.ip{} } }.verdicts.PASS) --> 2]])
 
