@@ -176,6 +176,7 @@ Kind Flow::returned(uint32_t id) {
     case 154: // this_cpu_ptr
     case 156: // task_storage_get
     case 158: // get_current_task_btf
+    case 175: // task_pt_regs
     case 194: // kptr_xchg
     case 203: // dynptr_data
     case 210: // cgrp_storage_get

@@ -13,11 +13,11 @@ namespace mimicsh::vm {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kNames{
-    "task_struct",       "css_set",          "cgroup",       "kernfs_node", "sk_buff",
-    "skb_shared_info",   "xdp_buff",         "xdp_rxq_info", "net_device",  "net",
-    "nf_conn",           "xfrm_state",       "sock",         "tcp_sock",    "tcp6_sock",
-    "tcp_timewait_sock", "tcp_request_sock", "udp6_sock"};
+constexpr std::array<std::string_view, 19> kNames{
+    "task_struct",     "css_set",           "cgroup",           "kernfs_node", "sk_buff",
+    "skb_shared_info", "xdp_buff",          "xdp_rxq_info",     "net_device",  "net",
+    "pt_regs",         "nf_conn",           "xfrm_state",       "sock",        "tcp_sock",
+    "tcp6_sock",       "tcp_timewait_sock", "tcp_request_sock", "udp6_sock"};
 
 // -- Names of fields --
 
@@ -173,6 +173,8 @@ std::optional<ByteVec> value_of(Machine& machine, const Region& region, const st
     case KernelStruct::NetDevice:
     case KernelStruct::Net:
         return context_struct_value(machine, region, path, size);
+    case KernelStruct::Registers:
+        return scripted_field(world.task.registers, path, size);
     case KernelStruct::Connection:
         return connection_value(machine, region.owner, path, size);
     case KernelStruct::XfrmState:
@@ -204,6 +206,8 @@ std::string place_in_world(const Machine& machine, const Region& region, const s
     case KernelStruct::Task:
         return path == "pid" || path == "tgid" || path == "comm" ? "world.task." + path
                                                                  : "world.task.fields[\"" + path + "\"]";
+    case KernelStruct::Registers:
+        return "world.task.regs[\"" + path + "\"]";
     case KernelStruct::Kernfs:
         return path == "id" ? "world.cgroup.id" : "";
     case KernelStruct::Cgroup:

@@ -30,6 +30,7 @@ enum class KernelStruct : uint8_t {
     XdpRxq,    ///< xdp_buff->rxq
     NetDevice, ///< owner = its index
     Net,
+    Registers,  ///< struct pt_regs of the task
     Connection, ///< struct nf_conn; owner = place in Machine::connections
     XfrmState,  ///< owner = place in world.xfrm_states
     Sock,       ///< owner as of the sockets below, which helpers take

@@ -301,6 +301,9 @@ class WorldReader {
                 fields.refuse("comm", "a task's name has at most 15 characters");
             }
             task.fields = read_kernel_fields(fields, problem_);
+            task.registers = read_kernel_fields(fields, problem_, "regs");
+            task.stack = read_stack(fields, "stack");
+            task.user_stack = read_stack(fields, "user_stack");
             if (const json* inner = fields.find("ns")) {
                 Fields ns(*inner, "world.task.ns", problem_);
                 task.pid_namespace = World::Task::PidNamespace{ns.need("dev", ns.number64("dev")),
@@ -317,8 +320,33 @@ class WorldReader {
         }
     }
 
+    /// A list of addresses, or of {ip=, build_id=, offset=}.
+    std::optional<std::vector<World::Task::StackEntry>> read_stack(Fields& task, const char* name) {
+        std::vector<World::Task::StackEntry> all;
+        const bool given = task.list(name, [&](const json& value, const std::string& path) {
+            World::Task::StackEntry& one = all.emplace_back();
+            if (value.is_number_unsigned()) {
+                one.address = value.get<uint64_t>();
+                return;
+            }
+            Fields fields(value, path, problem_);
+            one.address = fields.need("ip", fields.number64("ip"));
+            one.offset = fields.number64("offset").value_or(0);
+            if (const auto id = fields.bytes("build_id")) {
+                if (id->empty() || id->size() > one.build_id.emplace().size()) {
+                    fields.refuse("build_id", "a build id has 1 to 20 bytes");
+                    return;
+                }
+                std::copy(id->begin(), id->end(), one.build_id->begin());
+            }
+            fields.finish();
+        });
+        return given ? std::optional(std::move(all)) : std::nullopt;
+    }
+
     void read_machine(Fields& top) {
         world_->netns_cookie = top.number64("netns_cookie");
+        world_->init_netns_cookie = top.number64("init_netns_cookie");
         world_->numa_node = top.number("numa_node", 1023);
         world_->route_realm = top.number("route_realm");
         world_->tcp_syncookies = top.number("tcp_syncookies", 2);

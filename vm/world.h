@@ -140,7 +140,15 @@ struct World {
             uint32_t pid = 0, tgid = 0;
         };
         std::optional<PidNamespace> pid_namespace;
-        KernelFields fields; ///< of struct task_struct
+        /// One call of a stack; with the build id of its file, at an offset of that.
+        struct StackEntry {
+            uint64_t address = 0;
+            std::optional<std::array<uint8_t, 20>> build_id;
+            uint64_t offset = 0;
+        };
+        std::optional<std::vector<StackEntry>> stack, user_stack; ///< innermost first
+        KernelFields registers;                                   ///< of struct pt_regs
+        KernelFields fields;                                      ///< of struct task_struct
     };
 
     /// The socket that a socket buffer belongs to: what a test run makes, one of `sockets`, or none.
@@ -197,8 +205,9 @@ struct World {
         uint16_t vlan_proto = 0x8100;
     };
     std::optional<Rx> rx;
-    bool tc_ingress = false; ///< tc programs run at ingress; a test run is at neither hook
-    std::optional<uint64_t> netns_cookie;
+    bool tc_ingress = false;                   ///< tc programs run at ingress; a test run is at neither hook
+    std::optional<uint64_t> netns_cookie;      ///< of the namespace that the packet is in
+    std::optional<uint64_t> init_netns_cookie; ///< of the machine's first namespace
     std::optional<uint32_t> numa_node;
     std::optional<uint32_t> route_realm;
     std::optional<uint32_t> tcp_syncookies; ///< net.ipv4.tcp_syncookies: 0, 1 or 2

@@ -400,6 +400,64 @@ TEST_F(WorldParity, Task) {
     }
 }
 
+TEST_F(WorldParity, TaskStack) {
+    constexpr uint64_t kUser = 1 << 8, kBuildId = 1 << 11, kLongest = 1016;
+    open_world("parity/task", R"({"task": {"stack": []}})");
+    ASSERT_TRUE(ready());
+    // How deep the kernel's stack is below a test run.
+    set_args({kLongest, 0});
+    ASSERT_TRUE(kernel_->find_program("stack")->run(packet_of(64), {}));
+    const uint64_t depth = result(0) / 8;
+    ASSERT_GE(depth, 3u);
+    ASSERT_LT(depth, 127u);
+    std::string calls;
+    for (uint64_t i = 0; i < depth; ++i) {
+        calls += (calls.empty() ? "" : ", ") + std::to_string(0xffffffff81000000 + i);
+    }
+    open_world("parity/task",
+               (R"({"task": {"stack": [)" + calls +
+                R"(], "user_stack": [{"ip": 4198400, "build_id": "0102", "offset": 4096}, 2]}})")
+                   .c_str());
+    ASSERT_TRUE(ready());
+    const auto run = [&](uint64_t size, uint64_t flags) {
+        SCOPED_TRACE(testing::Message() << size << " bytes, flags " << flags);
+        set_args({size, flags});
+        run_both("stack", packet_of(64));
+    };
+    for (const uint64_t skip : {uint64_t{0}, uint64_t{1}, depth - 1, depth, depth + 1, uint64_t{255}}) {
+        for (const uint64_t size :
+             {uint64_t{0}, uint64_t{8}, uint64_t{9}, uint64_t{16}, 8 * depth, kLongest}) {
+            run(size, skip);
+        }
+    }
+    EXPECT_NE(result(0), 0u);
+    for (const uint64_t flags : {kBuildId, uint64_t{1} << 9, uint64_t{1} << 10, uint64_t{1} << 12,
+                                 uint64_t{1} << 32, kUser | uint64_t{1} << 63}) {
+        run(64, flags);
+    }
+    // Of the user's stack only the first call is sure to be there.
+    for (const uint64_t size : {0u, 7u, 8u}) {
+        run(size, kUser);
+    }
+    for (const uint64_t size : {0u, 8u, 31u, 32u, 40u}) {
+        run(size, kUser | kBuildId);
+    }
+    EXPECT_EQ(static_cast<int64_t>(result(0)), -EINVAL);
+}
+
+#ifdef __x86_64__
+TEST_F(WorldParity, TaskRegisters) {
+    constexpr int kTestRun = 10; // BPF_PROG_TEST_RUN
+    open_world("parity/task", (R"({"task": {"regs": {"orig_ax": )" + std::to_string(SYS_bpf) + R"(, "di": )" +
+                               std::to_string(kTestRun) + "}}}")
+                                  .c_str());
+    ASSERT_TRUE(ready());
+    set_args({});
+    run_both("registers", packet_of(64));
+    EXPECT_EQ(result(0), static_cast<uint64_t>(SYS_bpf));
+}
+#endif
+
 TEST_F(WorldParity, ProbeRead) {
     open_world("parity/task");
     ASSERT_TRUE(ready());

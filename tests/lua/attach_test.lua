@@ -3,7 +3,8 @@
 local test = require "test"
 local bpf, cgroup, lab, link, tc, xdp = require "bpf", require "cgroup", require "lab", require "link", require "tc",
     require "xdp"
-local timer = require "timer"
+local pkt, timer = require "pkt", require "timer"
+local becomes = dofile((arg[0]:match "^(.*/)" or "./") .. "becomes.lua")
 
 local PROGRAMS = [[
 #include <linux/bpf.h>
@@ -385,5 +386,54 @@ test.case("SIGKILL at many points leaves nothing that --cleanup does not remove"
         test.eq(before:detach(), true)
         os.remove(script)
         os.remove(path)
+    end)
+end)
+
+-- -- What programs are told of a buffer that belongs to no socket --
+
+local ALONE = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+__u64 seen, out[4];
+SEC("tc") int alone(struct __sk_buff *skb)
+{
+    if (skb->protocol != 0x0608) /* ARP: made by the kernel itself */
+        return 0;
+    out[0] = bpf_get_socket_cookie(skb);
+    out[1] = bpf_get_socket_uid(skb);
+    out[2] = bpf_get_netns_cookie(skb);
+    out[3] = bpf_get_netns_cookie(0);
+    seen++;
+    return 0;
+}
+char _license[] SEC("license") = "GPL";
+]]
+
+local function answers_of(inst)
+    local list = {}
+    for i = 0, 3 do
+        list[i + 1] = inst.vars.out[i]
+    end
+    return list
+end
+
+test.case("a buffer without a socket has no cookie, nobody's uid and the first namespace, on the vm too", function()
+    local alone = assert(bpf.compile{ source = ALONE })
+    with_wire(function(_, a)
+        local live = assert(alone:load "kernel")
+        local there
+        a:run(function()
+            local attached = assert(tc.attach(live.progs.alone, "eth0", { dir = "egress" }))
+            a:run{ "bash", "-c", "echo x >/dev/udp/10.0.0.9/9" }
+            test.eq(becomes(function() return live.vars.seen > 0 end), true)
+            there = answers_of(live)
+            assert(attached:detach())
+        end)
+        test.eq({ there[1], there[2], there[3] == there[4] }, { 0, 65534, true })
+        local here = assert(alone:load("vm",
+            { world = { socket = { none = true }, init_netns_cookie = there[4], netns_cookie = there[4] + 1 } }))
+        test.eq(here.progs.alone:run(pkt.eth{} / pkt.arp{}).fault, nil)
+        test.eq(answers_of(here), there)
+        live:close()
     end)
 end)

@@ -28,6 +28,7 @@ end
 -- Programs that ask the machine: what the vm was not told. They are promoted, and not compared on the wire.
 local ASKS = {
     ["cgroup.ids"] = "world.cgroup.id", ["storage.task_fields"] = "world.task.pid", ["task.task"] = "world.task.pid",
+    ["task.stack"] = "world.task.stack", ["task.registers"] = 'world.task.regs["orig_ax"]',
     ["sends.clone"] = "world.interfaces", ["sends.clone_moved"] = "world.interfaces",
     ["world.mtu_xdp"] = "world.interfaces", ["world.mtu_tc"] = "world.interfaces",
     ["kernel_context.of_xdp"] = "world.interfaces with index 1", ["kernel_context.of_skb"] = "world.interfaces with index 1",

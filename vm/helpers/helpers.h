@@ -164,6 +164,8 @@ uint64_t helper_get_current_pid_tgid(Machine& machine, const uint64_t* args);
 uint64_t helper_get_current_uid_gid(Machine& machine, const uint64_t* args);
 uint64_t helper_get_current_comm(Machine& machine, const uint64_t* args);
 uint64_t helper_get_ns_current_pid_tgid(Machine& machine, const uint64_t* args);
+uint64_t helper_get_task_stack(Machine& machine, const uint64_t* args);
+uint64_t helper_task_pt_regs(Machine& machine, const uint64_t* args);
 uint64_t helper_get_current_task(Machine& machine, const uint64_t* args);
 uint64_t helper_get_cgroup_classid(Machine& machine, const uint64_t* args);
 uint64_t helper_get_current_cgroup_id(Machine& machine, const uint64_t* args);

@@ -64,6 +64,77 @@ uint64_t helper_get_current_task(Machine&, const uint64_t*) {
     return make_addr(kTaskHandle, 0);
 }
 
+namespace {
+
+/// Whether an argument is the current task; a fault is pending when not.
+bool is_task(Machine& machine, uint64_t addr, const char* helper) {
+    if (addr != make_addr(kTaskHandle, 0)) {
+        machine.fault(FaultKind::BadCall, std::string(helper) + ": the first argument is no task", {}, addr);
+    }
+    return !machine.faulted();
+}
+
+/// An entry of a stack as struct bpf_stack_build_id: status, build id, offset or address.
+void put_build_id(const World::Task::StackEntry& entry, uint8_t* out) {
+    constexpr int32_t kValid = 1, kAddressOnly = 2; // enum bpf_stack_build_id_status
+    mimicsh::store(out, entry.build_id ? kValid : kAddressOnly);
+    if (entry.build_id) {
+        std::copy(entry.build_id->begin(), entry.build_id->end(), out + 4);
+    }
+    mimicsh::store(out + 24, entry.build_id ? entry.offset : entry.address);
+}
+
+} // namespace
+
+// __bpf_get_stack (kernel/bpf/stackmap.c)
+uint64_t helper_get_task_stack(Machine& machine, const uint64_t* args) {
+    constexpr uint64_t kSkip = 0xff, kUser = 1 << 8, kBuildId = 1 << 11;
+    constexpr size_t kMaxDepth = 127; // kernel.perf_event_max_stack
+    if (!is_task(machine, args[0], "bpf_get_task_stack")) {
+        return 0;
+    }
+    const auto size = static_cast<uint32_t>(args[2]);
+    const uint64_t flags = args[3];
+    uint8_t* out = machine.span(args[1], size, Access::Write, "buffer");
+    if (out == nullptr) {
+        return 0;
+    }
+    std::fill_n(out, size, uint8_t{0});
+    const bool user = (flags & kUser) != 0;
+    const bool build_ids = (flags & kBuildId) != 0;
+    const uint32_t element = build_ids ? 32 : 8;
+    if ((flags & ~(kSkip | kUser | kBuildId)) != 0 || (build_ids && !user) || size % element != 0) {
+        return errno_result(-EINVAL);
+    }
+    const World::Task& task = machine.world().task;
+    const auto& stack = user ? task.user_stack : task.stack;
+    if (!machine.given(stack, user ? "world.task.user_stack" : "world.task.stack")) {
+        return 0;
+    }
+    const size_t skip = flags & kSkip;
+    const size_t wanted = size / element;
+    const size_t depth = std::min({stack->size(), wanted + skip, kMaxDepth});
+    if (depth < skip) {
+        return errno_result(-EFAULT);
+    }
+    const size_t count = std::min(depth - skip, wanted);
+    for (size_t i = 0; i < count; ++i) {
+        const World::Task::StackEntry& entry = (*stack)[skip + i];
+        if (build_ids) {
+            put_build_id(entry, out + i * element);
+        } else {
+            mimicsh::store(out + i * element, entry.address);
+        }
+    }
+    return count * element;
+}
+
+uint64_t helper_task_pt_regs(Machine& machine, const uint64_t* args) {
+    return is_task(machine, args[0], "bpf_task_pt_regs")
+               ? run_kernel_struct(machine, KernelStruct::Registers, 0)
+               : 0;
+}
+
 uint64_t helper_get_cgroup_classid(Machine& machine, const uint64_t*) {
     const auto& classid = machine.world().cgroup.classid;
     return machine.given(classid, "world.cgroup.classid") ? *classid : 0;
@@ -90,18 +161,30 @@ uint64_t helper_get_route_realm(Machine& machine, const uint64_t*) {
 }
 
 uint64_t helper_get_socket_cookie(Machine& machine, const uint64_t*) {
-    const auto& cookie = machine.world().socket.cookie;
-    return machine.given(cookie, "world.socket.cookie") ? *cookie : 0;
+    const World::BufferSocket& socket = machine.world().socket;
+    if (socket.none) {
+        return 0;
+    }
+    return machine.given(socket.cookie, "world.socket.cookie") ? *socket.cookie : 0;
 }
 
 uint64_t helper_get_socket_uid(Machine& machine, const uint64_t*) {
-    const auto& uid = machine.world().socket.uid;
-    return machine.given(uid, "world.socket.uid") ? *uid : 0;
+    constexpr uint32_t kOverflowUid = 65534; // kernel.overflowuid
+    constexpr uint8_t kTimeWait = 6;         // a socket that has no owner any more
+    const World::BufferSocket& socket = machine.world().socket;
+    if (socket.none || (socket.position && (*machine.world().sockets)[*socket.position].state == kTimeWait)) {
+        return kOverflowUid;
+    }
+    return machine.given(socket.uid, "world.socket.uid") ? *socket.uid : 0;
 }
 
-uint64_t helper_get_netns_cookie(Machine& machine, const uint64_t*) {
-    const auto& cookie = machine.world().netns_cookie;
-    return machine.given(cookie, "world.netns_cookie") ? *cookie : 0;
+uint64_t helper_get_netns_cookie(Machine& machine, const uint64_t* args) {
+    const World& world = machine.world();
+    if (args[0] == 0 || world.socket.none) { // of the namespace that was there first
+        return machine.given(world.init_netns_cookie, "world.init_netns_cookie") ? *world.init_netns_cookie
+                                                                                 : 0;
+    }
+    return machine.given(world.netns_cookie, "world.netns_cookie") ? *world.netns_cookie : 0;
 }
 
 // -- Reads that may fail (kernel/trace/bpf_trace.c) --

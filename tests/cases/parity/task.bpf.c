@@ -2,6 +2,9 @@
 // The current task and its cgroup, and reads of kernel memory.
 #include "io.h"
 
+#include <bpf/bpf_core_read.h>
+
+__u64 calls[128] SEC(".data.calls") = {1};
 char buffer[64] SEC(".data.buffer") = {1};
 
 SEC("xdp") int task(struct xdp_md *ctx)
@@ -66,5 +69,45 @@ SEC("xdp") int probe_user(struct xdp_md *ctx)
 	io.out[0] = bpf_probe_read_user(buffer, size, buffer);
 	io.out[1] = bpf_probe_read_user_str(buffer + 32, size, buffer);
 	io.out[2] = bpf_get_current_task() != 0;
+	return XDP_PASS;
+}
+
+static long count_call(__u32 i, void *other)
+{
+	__u64 *call = &calls[i & 127];
+
+	if (*call == 0x5a5a5a5a5a5a5a5aULL)
+		io.out[1]++; /* not written */
+	else if (io.out[0] > 1024 || i * 8 >= io.out[0])
+		io.out[2] += *call != 0; /* behind the last call */
+	else if (!(io.arg[1] & BPF_F_USER_BUILD_ID))
+		io.out[3] += *call != 0;
+	*call = 0;
+	return 0;
+}
+
+/* arg: bytes, flags. What the addresses are differs by nature, so they are counted and forgotten. */
+SEC("xdp") int stack(struct xdp_md *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+	__builtin_memset(calls, 0x5a, sizeof(calls));
+	io.out[0] = bpf_get_task_stack(task, calls, io.arg[0] & 1023, io.arg[1]);
+	bpf_loop(128, count_call, NULL, 0);
+	return XDP_PASS;
+}
+
+struct pt_regs {
+	unsigned long orig_ax, di;
+} __attribute__((preserve_access_index));
+
+SEC("xdp") int registers(struct xdp_md *ctx)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+
+	if (bpf_core_field_exists(regs->orig_ax)) {
+		io.out[0] = regs->orig_ax;
+		io.out[1] = regs->di;
+	}
 	return XDP_PASS;
 }

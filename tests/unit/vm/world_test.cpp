@@ -20,7 +20,8 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
             Case{"", "load: world: not JSON"},
             Case{"[1]", "load: world: expected a table with named values"},
             Case{R"({"route": []})",
-                 "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, interfaces, "
+                 "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, "
+                 "init_netns_cookie, interfaces, "
                  "kernel, linear, neighbours, "
                  "netns_cookie, "
                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
@@ -49,6 +50,10 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
                  "load: world.routes[1].type: 'black' is none of unicast, local, broadcast, anycast, "
                  "blackhole, "
                  "unreachable, prohibit, throw"},
+            Case{R"({"task": {"stack": [1, -1]}})",
+                 "load: world.task.stack[2]: expected a table with named values"},
+            Case{R"({"task": {"user_stack": [{"ip": 1, "build_id": ""}]}})",
+                 "load: world.task.user_stack[1].build_id: a build id has 1 to 20 bytes"},
             Case{R"({"kernel": {"skb": {}}})",
                  "load: world.kernel.skb: unknown word (known: net, sk_buff, skb_shared_info, xdp_buff, "
                  "xdp_rxq_info)"},
@@ -235,8 +240,28 @@ TEST(World, AnswersAreTheScriptedValues) {
                   R"({"socket": {"cookie": 8589934593}})", 8589934593},
              Case{"bpf_get_socket_uid(ctx)", "world.socket.uid", R"({"socket": {"uid": 1000}})", 1000},
              Case{"bpf_get_netns_cookie(ctx)", "world.netns_cookie", R"({"netns_cookie": 77})", 77},
+             Case{"bpf_get_netns_cookie(0)", "world.init_netns_cookie",
+                  R"({"netns_cookie": 77, "init_netns_cookie": 3})", 3},
+             Case{"bpf_get_netns_cookie(ctx)", "", R"({"init_netns_cookie": 3, "socket": {"none": true}})",
+                  3},
+             Case{"bpf_get_socket_cookie(ctx)", "", R"({"socket": {"none": true, "cookie": 5}})", 0},
+             Case{"bpf_get_socket_uid(ctx)", "", R"({"socket": {"none": true}})", 65534},
+             Case{"bpf_get_socket_uid(ctx)", "", R"({"sockets": [{"proto": "tcp", "local": "10.0.0.1:80",
+                  "peer": "10.0.0.2:5", "state": "time_wait"}], "socket": {"is": 1}})",
+                  65534},
              Case{"bpf_get_current_pid_tgid()", "world.task.pid", R"({"task": {"pid": 5, "tgid": 6}})",
                   6ull << 32 | 5},
+             Case{"({ __u64 one; bpf_get_task_stack((void *)bpf_get_current_task_btf(), &one, 8, 1); one; })",
+                  "world.task.stack", R"({"task": {"stack": [5, 18446744071578845184]}})",
+                  18446744071578845184u},
+             Case{"({ __u64 all[4]; bpf_get_task_stack((void *)bpf_get_current_task_btf(), all, 32, 0x900); "
+                  "all[0] + all[3]; })",
+                  "world.task.user_stack",
+                  R"({"task": {"user_stack": [{"ip": 9, "build_id": "00000010", "offset": 7}]}})",
+                  0x1000000000000001u + 7},
+             Case{"({ __u64 all[4]; bpf_get_task_stack((void *)bpf_get_current_task_btf(), all, 32, 0x900); "
+                  "all[0] + all[3]; })",
+                  "world.task.user_stack", R"({"task": {"user_stack": [9]}})", 2 + 9},
              Case{"bpf_get_current_uid_gid()", "world.task.uid", R"({"task": {"uid": 1, "gid": 2}})",
                   2ull << 32 | 1},
              Case{"bpf_get_numa_node_id()", "world.numa_node", R"({"numa_node": 1})", 1},
