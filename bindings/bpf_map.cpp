@@ -5,6 +5,7 @@
 
 #include "bindings/bpf.h"
 #include "kernel/map.h"
+#include "object/arena.h"
 
 namespace mimicsh::lua {
 
@@ -283,6 +284,47 @@ int map_put_target(lua_State* L) {
     return 1;
 }
 
+ArenaBytes& check_arena(lua_State* L, const Map& map, ArenaBytes* arena) {
+    if (arena == nullptr) {
+        fail(L, "map " + map.info().name + ": its type is " + std::string(abi::name(map.info().type)) +
+                    ", only arenas have this");
+    }
+    return *arena;
+}
+
+/// map_read(map, offset, size) -> bytes | nil, err. Of arenas, as the next two.
+int map_read(lua_State* L) {
+    constexpr uint64_t kMost = uint64_t{64} << 20; // of a string
+    Map& map = check_map(L, 1);
+    ArenaBytes& arena = check_arena(L, map, arena_of(map));
+    const uint64_t offset = check_unsigned(L, 2, "offset", 0, UINT64_MAX);
+    ByteVec bytes(check_unsigned(L, 3, "size", 0, kMost));
+    if (const auto done = arena.read_at(offset, bytes); !done) {
+        return push_failure(L, done.error());
+    }
+    push_bytes(L, bytes);
+    return 1;
+}
+
+/// map_write(map, offset, bytes) -> true | nil, err
+int map_write(lua_State* L) {
+    Map& map = check_map(L, 1);
+    ArenaBytes& arena = check_arena(L, map, arena_of(map));
+    const uint64_t offset = check_unsigned(L, 2, "offset", 0, UINT64_MAX);
+    if (const auto done = arena.write_at(offset, as_bytes(check_string(L, 3, "bytes"))); !done) {
+        return push_failure(L, done.error());
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/// map_address(map) -> address of the first page, a 64-bit integer
+int map_address(lua_State* L) {
+    Map& map = check_map(L, 1);
+    push_u64(L, check_arena(L, map, arena_of(map)).address());
+    return 1;
+}
+
 /// map_back(map of the vm, map of the kernel) -> true | nil, err. The first becomes the second.
 int map_back(lua_State* L) {
     (void)check_map(L, 1);
@@ -310,6 +352,9 @@ constexpr Function kFunctions[] = {
     {"map_take", &guard<&map_take>},
     {"map_put_map", &guard<&map_put_map>},
     {"map_by_id", &guard<&map_by_id>},
+    {"map_read", &guard<&map_read>},
+    {"map_write", &guard<&map_write>},
+    {"map_address", &guard<&map_address>},
     {"map_back", &guard<&map_back>},
     {"map_freeze", &guard<&map_freeze>},
     {"map_pin", &guard<&map_pin>},

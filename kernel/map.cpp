@@ -75,7 +75,9 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
     if (bpf_obj_get_info_by_fd(fd, &kernel_info, &size) == 0) {
         info.id = kernel_info.id;
     }
-    return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), Fd(fd)));
+    std::unique_ptr<KernelMap> map(new KernelMap(std::move(info), Fd(fd)));
+    map->place_arena(def.extra);
+    return map;
 }
 
 Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, const std::string& path) {
@@ -111,7 +113,9 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::open(const MapDef& declared, con
     if (abi::is_percpu(def.type)) {
         info.cpus = possible_cpus();
     }
-    return std::unique_ptr<KernelMap>(new KernelMap(std::move(info), std::move(fd)));
+    std::unique_ptr<KernelMap> map(new KernelMap(std::move(info), std::move(fd)));
+    map->place_arena(is.map_extra);
+    return map;
 }
 
 Expected<std::unique_ptr<KernelMap>> KernelMap::open_or_pin(const MapDef& def, int btf_fd) {
@@ -154,6 +158,7 @@ Expected<std::unique_ptr<Map>> KernelMap::share() const {
     }
     std::unique_ptr<KernelMap> map(new KernelMap(info_, std::move(fd)));
     map->lists_ = lists_;
+    map->arena_address_ = arena_address_;
     return std::unique_ptr<Map>(std::move(map));
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "object/arena.h"
 #include "object/target.h"
 #include "object/value_fields.h"
 
@@ -17,7 +18,7 @@ struct user_ring_buffer;
 
 namespace mimicsh::kernel {
 
-class KernelMap final : public Map {
+class KernelMap final : public Map, public ArenaBytes {
   public:
     /// Creates the map. `btf_fd` is the loaded BTF of the object or -1; where the kernel refuses the map's
     /// types the map is made without them, as libbpf does.
@@ -52,6 +53,9 @@ class KernelMap final : public Map {
     [[nodiscard]] int event_fd() const override;
     [[nodiscard]] Expected<std::unique_ptr<Map>> share() const override;
     [[nodiscard]] ByteSpan shared_values() override;
+    [[nodiscard]] uint64_t address() const override { return arena_address_; }
+    [[nodiscard]] Status read_at(uint64_t offset, ByteSpan to) override;
+    [[nodiscard]] Status write_at(uint64_t offset, ByteView from) override;
 
     [[nodiscard]] int fd() const { return fd_.get(); }
     /// Tells which fields of values belong to the kernel.
@@ -73,6 +77,10 @@ class KernelMap final : public Map {
     static void on_lost(void* self, int cpu, unsigned long long count);
 
     void clear_lists(ByteSpan values) const;
+    void place_arena(uint64_t wanted);
+    enum class Direction : uint8_t { Out, In };
+    [[nodiscard]] Status copy_arena(const char* op, uint64_t offset, uint8_t* bytes, size_t size,
+                                    Direction direction);
 
     MapInfo info_;
     Fd fd_;
@@ -81,7 +89,8 @@ class KernelMap final : public Map {
     ring_buffer* ring_ = nullptr;
     perf_buffer* perf_ = nullptr;
     user_ring_buffer* samples_ = nullptr;
-    ByteSpan mapped_; ///< values of an array
+    ByteSpan mapped_;            ///< values of an array
+    uint64_t arena_address_ = 0; ///< of the first page, where all users of the arena have it
     uint64_t lost_ = 0;
     const RecordFn* consumer_ = nullptr;
     size_t consumed_ = 0;

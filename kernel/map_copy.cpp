@@ -29,6 +29,8 @@ std::string rule_of(const MapInfo& info) {
     case MapType::UserRingbuf:
     case MapType::PerfEventArray:
         return "not copied: holds records";
+    case MapType::Arena:
+        return "not copied: has pages of its own";
     case MapType::Queue:
     case MapType::Stack:
     case MapType::BloomFilter:

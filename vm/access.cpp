@@ -8,6 +8,7 @@
 #include "vm/kernel_struct.h"
 #include "vm/kfuncs/graph.h"
 #include "vm/machine.h"
+#include "vm/outside.h"
 #include "vm/program.h"
 
 namespace mimicsh::vm {
@@ -535,6 +536,33 @@ uint64_t Machine::run_atomic(uint8_t* host, const Op& op, uint32_t size, bool sh
 }
 
 bool Machine::atomic(const Op& op) {
+    const auto work = static_cast<Outside>(op.src2);
+    if (work > Outside::ArenaAtomic) {
+        return work_outside(*this, op);
+    }
+    const auto take_old_value = [&](uint64_t old) {
+        if (op.b == op::kCmpxchg) {
+            regs[0] = old;
+        } else if ((op.b & op::kFetch) != 0) {
+            regs[op.src] = old;
+        }
+    };
+    if (work == Outside::ArenaAtomic) {
+        const ArenaPlace arena = arena_place(*this, op);
+        if (arena.host != nullptr) {
+            const bool shared = concurrent && reinterpret_cast<uintptr_t>(arena.host) % op.dst2 == 0;
+            journal.bytes(arena.host, op.dst2);
+            const uint64_t upper = regs[0] & ~uint64_t{UINT32_MAX};
+            const uint64_t old = run_atomic(arena.host, op, op.dst2, shared);
+            // The kernel forgets that the instruction leaves the upper half of r0 when the values are equal:
+            // is_cmpxchg_insn in kernel/bpf/verifier.c does not know it any more after its rewrite.
+            const bool keeps = op.b == op::kCmpxchg && op.dst2 == 4 && old == static_cast<uint32_t>(regs[0]);
+            take_old_value(keeps ? upper | old : old);
+        }
+        if (!arena.elsewhere) {
+            return !faulted();
+        }
+    }
     const uint64_t addr = regs[op.dst] + static_cast<uint64_t>(int64_t{op.a});
     const uint32_t size = op.dst2;
     const uint32_t handle = handle_of(addr);
@@ -570,11 +598,7 @@ bool Machine::atomic(const Op& op) {
             return false;
         }
     }
-    if (op.b == op::kCmpxchg) {
-        regs[0] = old;
-    } else if ((op.b & op::kFetch) != 0) {
-        regs[op.src] = old;
-    }
+    take_old_value(old);
     return true;
 }
 

@@ -40,6 +40,7 @@ Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyD
     for (const LinkedRef& ref : program.refs) {
         refs_[ref.insn] = &ref;
     }
+    find_arena();
     read_forms();
     number_blocks();
     opens_ |= locks_;
@@ -72,6 +73,21 @@ Analysis Flow::run() {
     }
     collect();
     return std::move(result_);
+}
+
+/// A program has one arena at most, which all its pointers to arenas belong to.
+void Flow::find_arena() {
+    for (const LinkedRef& ref : program_.refs) {
+        const bool is_map = ref.kind == RelocKind::Map || ref.kind == RelocKind::MapValue;
+        if (!is_map || program_.object->maps[ref.target].type != abi::MapType::Arena) {
+            continue;
+        }
+        if (arena_ && *arena_ != ref.target) {
+            result_.refusal = Refusal{ref.insn, "a second arena, " + program_.object->maps[ref.target].name +
+                                                    ": a program uses one at most"};
+        }
+        arena_ = ref.target;
+    }
 }
 
 // -- Blocks --
@@ -155,6 +171,9 @@ void Flow::collect() {
         if (block.refusal && !result_.refusal) {
             result_.refusal = std::move(block.refusal);
         }
+    }
+    if (!sleeps_at_.empty()) {
+        check_sleeping();
     }
     if (!result_.refusal) {
         account_for_unreached();
@@ -344,6 +363,7 @@ Flow::Uses Flow::uses_of(const InsnForm& form) {
     case InsnKind::LoadSx:
     case InsnKind::MovSx:
     case InsnKind::LoadAcquire:
+    case InsnKind::AddrCast:
         return {true, false, true, false};
     case InsnKind::LoadInd:
         return {true, false, false, false};
@@ -386,8 +406,14 @@ void Flow::step(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
     case InsnKind::Endian:
     case InsnKind::Bswap:
     case InsnKind::MovSx: // who may see addresses may turn a pointer into a number by these
-    case InsnKind::AddrCast:
         set(dst, {Kind::Scalar, 0});
+        break;
+    case InsnKind::AddrCast:
+        if (!arena_) {
+            refuse(slot, "addr_space_cast in a program that uses no arena");
+        }
+        note_target(slot, arena_ ? Value{Kind::Arena, 0} : Value{Kind::Scalar, 0});
+        set(dst, {form.imm == 1 && arena_ ? Kind::Arena : Kind::Scalar, 0});
         break;
     case InsnKind::LoadImm64:
         load_immediate(slot, insn, dst);

@@ -140,6 +140,12 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
     const std::string& name = kfunc_name(slot);
     if (name == "bpf_wq_set_callback_impl") {
         note_async(state.regs[2]);
+        if (state.regs[2].kind == Kind::Callback) {
+            works_.push_back(static_cast<uint32_t>(state.regs[2].value));
+        }
+    }
+    if (name.starts_with("bpf_arena_")) {
+        sleeps_at_.push_back(slot);
     }
     if (!allowed_under_lock(name)) {
         want_no_lock(slot, state, "", name);
@@ -148,6 +154,37 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
     }
     call_clobbers(state);
     set(state.regs[0], {Kind::Unknown, 0});
+}
+
+/// Programs on packets must not sleep; the functions of work queues may. What a function calls, or hands on
+/// as a callback, sleeps as it does.
+void Flow::check_sleeping() {
+    std::vector<bool> awake(program_.functions.size());
+    std::vector<uint32_t> open{0};
+    const auto begins_at = [&](int64_t slot) { return program_.function_at(static_cast<uint32_t>(slot)); };
+    while (!open.empty()) {
+        const uint32_t function = open.back();
+        open.pop_back();
+        if (awake[function]) {
+            continue;
+        }
+        awake[function] = true;
+        for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+            const InsnForm* form = result_.forms[slot];
+            const bool leads =
+                form != nullptr && (form->kind == InsnKind::CallLocal || form->kind == InsnKind::LoadImm64);
+            const auto to = leads && begins_at(slot) == function ? target(slot) : std::nullopt;
+            if (to && std::ranges::find(works_, static_cast<uint32_t>(*to)) == works_.end()) {
+                open.push_back(begins_at(*to));
+            }
+        }
+    }
+    for (const uint32_t slot : sleeps_at_) {
+        if (awake[program_.function_at(slot)] && !result_.refusal) {
+            result_.refusal = Refusal{slot, kfunc_name(slot) + " may sleep, which programs on packets must "
+                                                               "not; call it in the function of a bpf_wq"};
+        }
+    }
 }
 
 /// The function of a callback argument does not run below its caller.

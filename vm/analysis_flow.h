@@ -40,6 +40,7 @@ class Flow {
   private:
     // -- analysis.cpp: joining and walking --
     static Value join(Value a, Value b);
+    void find_arena();
     void read_forms();
     void number_blocks();
     void collect();
@@ -74,6 +75,7 @@ class Flow {
                             Value src);
     void load_immediate(uint32_t slot, const Insn& insn, Value& dst);
     static std::optional<uint32_t> stack_place(Value base, const Insn& insn);
+    void note_target(uint32_t slot, Value base);
     void check_base(uint32_t slot, uint8_t reg, Value base, bool writes);
     void load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state);
     Value load_context(uint32_t slot, const Insn& insn, const InsnForm& form, Value base);
@@ -88,6 +90,7 @@ class Flow {
     void call_helper(uint32_t slot, const Insn& insn, State& state);
     void call_kfunc(uint32_t slot, State& state);
     void note_async(Value callback);
+    void check_sleeping();
     static Kind returned(uint32_t id);
     void call_local(uint32_t slot, State& state);
     void note_locking(uint32_t slot, const InsnForm& form);
@@ -110,7 +113,10 @@ class Flow {
     std::vector<uint32_t> block_at_;     ///< by slot: the block that begins there
     std::vector<Block> blocks_;          ///< in order of slots
     std::vector<uint32_t> work_;         ///< heap of blocks to walk, the first on top
+    std::optional<uint32_t> arena_;      ///< index of the map that pointers to an arena belong to
     Block* current_ = nullptr;           ///< the block being walked
+    std::vector<uint32_t> sleeps_at_;    ///< slots of calls that may sleep
+    std::vector<uint32_t> works_;        ///< first slots of functions of work queues
     Analysis result_;
     uint32_t unreached_ = 0;        ///< instructions of a known form that no walk came to yet
     bool all_known_ = true;         ///< every instruction has a form

@@ -22,6 +22,8 @@ const char* describe(Kind kind) {
         return "a map";
     case Kind::MapValue:
         return "a map value";
+    case Kind::Arena:
+        return "a pointer to an arena";
     case Kind::Callback:
         return "a function";
     default:
@@ -47,6 +49,14 @@ void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
     }
     if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
         current_->loses_bounds = true;
+    }
+    const bool in_arena = dst.kind == Kind::Arena || src.kind == Kind::Arena;
+    if (arena_) {
+        note_target(slot, {in_arena ? Kind::Arena : Kind::Scalar, kVaries});
+    }
+    if (in_arena) { // any arithmetic, in 32 bits
+        set(dst, {Kind::Arena, 0});
+        return;
     }
     if (operation == op::kSub && is_pointer(dst.kind) && is_pointer(src.kind)) {
         set(dst, {Kind::Scalar, 0});
@@ -161,12 +171,23 @@ void Flow::check_base(uint32_t slot, uint8_t reg, Value base, bool writes) {
     }
 }
 
+/// What of an access is known by the kind of its pointer alone. What may point to the arena is looked at when
+/// the program runs.
+void Flow::note_target(uint32_t slot, Value base) {
+    SlotFacts& facts = result_.slots[slot];
+    const bool in_arena = base.kind == Kind::Arena || (base.kind == Kind::Unknown && arena_);
+    facts.target = in_arena               ? SlotFacts::Target::Map
+                   : is_packet(base.kind) ? SlotFacts::Target::Packet
+                                          : SlotFacts::Target::Unknown;
+    facts.value = in_arena ? static_cast<int32_t>(*arena_) : 0;
+}
+
 void Flow::load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
     const Value base = state.regs[insn.src];
     check_base(slot, insn.src, base, false);
     SlotFacts& facts = result_.slots[slot];
     Value result{base.kind == Kind::Unknown ? Kind::Unknown : Kind::Scalar, 0};
-    facts.target = SlotFacts::Target::Unknown;
+    note_target(slot, base);
     if (base.kind == Kind::Context) {
         result = load_context(slot, insn, form, base);
     } else if (const auto place = stack_place(base, insn)) {
@@ -177,8 +198,6 @@ void Flow::load(uint32_t slot, const Insn& insn, const InsnForm& form, State& st
         }
     } else if (base.kind == Kind::Stack) {
         result = {Kind::Unknown, 0};
-    } else if (is_packet(base.kind)) {
-        facts.target = SlotFacts::Target::Packet;
     } else if (form.kind == InsnKind::Load && base.kind == Kind::MapValue) {
         const bool may_point = values_point_ && access_size(insn.code) == 8 && base.value == kVaries;
         result = may_point ? Value{Kind::Unknown, 0} : constants_.load(base, insn);
@@ -245,7 +264,7 @@ void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& s
         refuse(slot, "write to the packet, which programs of this type may only read");
     }
     SlotFacts& facts = result_.slots[slot];
-    facts.target = is_packet(base.kind) ? SlotFacts::Target::Packet : SlotFacts::Target::Unknown;
+    note_target(slot, base);
     const auto place = stack_place(base, insn);
     if (!place) {
         if (may_be_end(value.kind)) {
@@ -274,6 +293,12 @@ void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& s
 void Flow::atomic(uint32_t slot, const Insn& insn, State& state) {
     const Value base = state.regs[insn.dst];
     check_base(slot, insn.dst, base, true);
+    note_target(slot, base);
+    const int32_t operation = insn.imm & ~op::kFetch;
+    const bool bitwise = operation == op::kOr || operation == op::kAnd || operation == op::kXor;
+    if (base.kind == Kind::Arena && bitwise && (insn.imm & op::kFetch) != 0) {
+        refuse(slot, "atomic operation on an arena that x86 has no instruction for");
+    }
     if (base.kind == Kind::Context || is_packet(base.kind)) {
         refuse(slot, std::string("atomic operation on ") +
                          (base.kind == Kind::Context ? "the context" : "the packet"));

@@ -25,6 +25,7 @@ enum class Kind : uint8_t {
     PacketEnd,
     MapObject, ///< value = map index
     MapValue,  ///< value = number of a place in read-only data, kVaries elsewhere
+    Arena,     ///< pointer to the program's arena, of 32 bits
     Callback,  ///< value = first slot of the function, 0 when it varies
 };
 
@@ -42,7 +43,7 @@ struct Value {
 };
 
 constexpr bool is_pointer(Kind kind) {
-    return kind >= Kind::Context && kind != Kind::Callback;
+    return kind >= Kind::Context && kind < Kind::Arena;
 }
 
 constexpr bool is_packet(Kind kind) {

@@ -18,6 +18,8 @@
 #include "vm/interp.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
+#include "vm/maps/arena.h"
+#include "vm/outside.h"
 #include "vm/program.h"
 #include "vm/support.h"
 #include "vm/versions.h"
@@ -322,10 +324,13 @@ class Decoder {
         draft.op.src = insn.src;
         draft.op.a = insn.imm;
         switch (form->kind) {
-        case InsnKind::Alu:
-            draft.code = kCodes.alu[insn.off == 1 ? 1 : 0][insn.code];
+        case InsnKind::Alu: {
+            const bool narrows = analysis_.slots[draft.slot].target == SlotFacts::Target::Map; // in an arena
+            const auto code = static_cast<uint8_t>(narrows ? (insn.code & ~7) | op::kAlu : insn.code);
+            draft.code = kCodes.alu[insn.off == 1 ? 1 : 0][code];
             return options_.mode != Mode::Strict ||
                    (insn.dst != 10 && kCodes.immediates[insn.code].has(insn.imm));
+        }
         case InsnKind::Load:
         case InsnKind::LoadSx:
         case InsnKind::LoadAcquire:
@@ -415,7 +420,8 @@ class Decoder {
         case InsnKind::CallKfunc:
             return fill_kfunc(draft);
         case InsnKind::AddrCast:
-            return refuse(slot, ENOTSUP, "arenas are not emulated");
+            fill_cast(draft, insn);
+            break;
         case InsnKind::Load:
         case InsnKind::LoadSx:
         case InsnKind::LoadAcquire:
@@ -450,6 +456,36 @@ class Decoder {
         return refuse(slot, EINVAL,
                       "shift by " + std::to_string(insn.imm) + ", the register has " +
                           ((insn.code & 7) == op::kAlu64 ? "64" : "32") + " bits");
+    }
+
+    /// Towards the kernel an address loses its upper half; towards user space it gets that of the arena.
+    void fill_cast(Draft& draft, const Insn& insn) {
+        const SlotFacts& facts = analysis_.slots[draft.slot];
+        const VmMap* map = facts.target == SlotFacts::Target::Map
+                               ? options_.maps[static_cast<size_t>(facts.value)].get()
+                               : nullptr;
+        const auto* arena = static_cast<const ArenaMap*>(map);
+        if (insn.imm == 1 || arena == nullptr || (arena->info().flags & abi::kMapNoUserConv) != 0) {
+            draft.code = OpCode::mov32_x;
+            return;
+        }
+        draft.code = OpCode::atomic;
+        draft.op.src2 = static_cast<uint8_t>(Outside::CastUser);
+        draft.op.a = static_cast<int32_t>(arena->address() >> 32);
+    }
+
+    /// An access that goes to an arena, on some way at least.
+    void fill_arena_access(Draft& draft, const Insn& insn, InsnKind kind) const {
+        const Outside work = kind == InsnKind::Load          ? Outside::ArenaLoad
+                             : kind == InsnKind::LoadSx      ? Outside::ArenaLoadSigned
+                             : kind == InsnKind::LoadAcquire ? Outside::ArenaLoadAcquire
+                             : kind == InsnKind::StoreImm    ? Outside::ArenaStoreImm
+                             : kind == InsnKind::Atomic      ? Outside::ArenaAtomic
+                                                             : Outside::ArenaStore;
+        draft.code = OpCode::atomic;
+        draft.op.src2 = static_cast<uint8_t>(work);
+        draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
+        draft.op.c = analysis_.slots[draft.slot].value;
     }
 
     Status fill_wide(Draft& draft, const Insn& insn) {
@@ -495,6 +531,10 @@ class Decoder {
         const Where where = on_stack ? Where::Stack : in_packet ? Where::Packet : Where::Anywhere;
         draft.op.a = on_stack && access.knows_stack ? facts.value : insn.off;
         draft.op.b = insn.imm;
+        if (facts.target == SlotFacts::Target::Map) {
+            fill_arena_access(draft, insn, form.kind);
+            return;
+        }
         draft.code = plus(access.codes[static_cast<size_t>(where)], access.apart * log2_size(insn.code));
         if (form.kind == InsnKind::Atomic) {
             draft.op.dst2 = static_cast<uint8_t>(access_size(insn.code));
@@ -547,6 +587,11 @@ class Decoder {
         }
         if (options_.shared && name.starts_with("bpf_res_spin")) {
             return refuse(slot, ENOTSUP, "kernel function " + name + " does not exclude other emulated CPUs",
+                          "replay without workers");
+        }
+        if (options_.shared && name.starts_with("bpf_arena_")) {
+            return refuse(slot, ENOTSUP,
+                          "kernel function " + name + " has pages that emulated CPUs do not share",
                           "replay without workers");
         }
         if (options_.shared && (name.starts_with("bpf_ct_") || name.find("_ct_") != std::string::npos)) {

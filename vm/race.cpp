@@ -237,6 +237,10 @@ Expected<RaceReport> find_races(LoadedProgram& program, Machine& main, const Rac
     if (auto ok = check_shared_maps(main, "race", ""); !ok) {
         return ok.error();
     }
+    const auto is_arena = [](const auto& map) { return map->type() == abi::MapType::Arena; };
+    if (std::ranges::any_of(main.maps(), is_arena)) {
+        return Error{ENOTSUP, "race", "what runs leave in arenas is not compared", {}, {}};
+    }
     for (const ByteView packet : options.packets) {
         if (auto ok = program.context()->check(program.name(), packet, {}); !ok) {
             return ok.error();

@@ -253,6 +253,7 @@ constexpr std::array kMaps{
     MapRow{abi::MapType::UserRingbuf, "UserRingbuf.Drains", ""},
     MapRow{abi::MapType::CgrpStorage, "StorageParity.CgroupOfTheTask",
            "the current task's cgroup is number 1"},
+    MapRow{abi::MapType::Arena, "ArenaParity.Memory", "pages take the memory they use; 4 GiB of addresses"},
 };
 
 /// Helpers that programs of a type can call, as a bit set by id (Linux 6.18, measured).
@@ -323,6 +324,7 @@ class MapUsers {
         only(MapType::SkStorage, {107, 108, 194});
         only(MapType::TaskStorage, {156, 157, 194});
         only(MapType::CgrpStorage, {210, 211, 194});
+        only(MapType::Arena, {});
     }
 
     [[nodiscard]] constexpr bool contains(abi::MapType type, uint32_t id) const {
@@ -490,7 +492,6 @@ std::string_view helper_reason(uint32_t id) {
 
 State insn_state(const InsnForm& form) {
     switch (form.kind) {
-    case InsnKind::AddrCast:
     case InsnKind::CallReg:
     case InsnKind::GotoReg:
         return State::Refused;

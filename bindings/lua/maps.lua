@@ -300,6 +300,24 @@ function methods.freeze(map)
 end
 
 --- The same map with other types, for objects without BTF.
+-- -- Arenas --
+
+function methods.read(map, offset, size)
+    state_of(map)
+    return M.raw.map_read(map, offset, size)
+end
+
+function methods.write(map, offset, bytes)
+    state_of(map)
+    return M.raw.map_write(map, offset, bytes)
+end
+
+--- Where programs have the first page.
+function methods.address(map)
+    state_of(map)
+    return M.raw.map_address(map)
+end
+
 function methods.typed(map, key, value)
     local state = state_of(map)
     local K, V = types.from_words(key, "key"), types.from_words(value, "value")
@@ -664,6 +682,18 @@ core.doc("map:freeze", methods.freeze, [[
 map:freeze() -> true | nil, err
 Makes the map read-only for scripts.
 map:freeze()]])
+core.doc("map:read", methods.read, [[
+map:read(offset, size) -> bytes | nil, err
+Bytes of an arena, counted from its first page; a page that is not there comes into being, as zeros.
+print(pcall(map.read, map, 0, 8)) --> false	example:1: map flows: its type is hash, only arenas have this]])
+core.doc("map:write", methods.write, [[
+map:write(offset, bytes) -> true | nil, err
+Puts bytes into an arena, counted from its first page.
+print(pcall(map.write, map, 0, "x")) --> false	example:1: map flows: its type is hash, only arenas have this]])
+core.doc("map:address", methods.address, [[
+map:address() -> address
+Where programs have the first page of an arena; a pointer less this address is an offset for read and write.
+print(pcall(map.address, map)) --> false	example:1: map flows: its type is hash, only arenas have this]])
 core.doc("map:ref", methods.ref, [[
 map:ref(key) -> reference | nil
 r.field reads the entry as it is now, r.field = x writes it; r:get() and r:set(value) take the whole value.

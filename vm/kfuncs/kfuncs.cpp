@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "vm/kfuncs/arena.h"
+
 namespace mimicsh::vm {
 
 namespace {
@@ -89,6 +91,10 @@ constexpr std::array kRows{
     KfuncRow{"bpf_rbtree_root", kfunc_rbtree_root, "ObjectParity.Trees", ""},
     KfuncRow{"bpf_rbtree_left", kfunc_rbtree_left, "ObjectParity.Trees", ""},
     KfuncRow{"bpf_rbtree_right", kfunc_rbtree_right, "ObjectParity.Trees", ""},
+    KfuncRow{"bpf_arena_alloc_pages", kfunc_arena_alloc_pages, "ArenaPages.Edges",
+             "where programs may sleep: in the function of a bpf_wq"},
+    KfuncRow{"bpf_arena_free_pages", kfunc_arena_free_pages, "ArenaPages.Edges", "as above"},
+    KfuncRow{"bpf_arena_reserve_pages", kfunc_arena_reserve_pages, "ArenaPages.Edges", "as above"},
     KfuncRow{"bpf_throw", kfunc_throw, "ExceptionParity.Throws", ""},
     KfuncRow{"bpf_wq_init", kfunc_wq_init, "TimerParity.Workqueues", ""},
     KfuncRow{"bpf_wq_set_callback_impl", kfunc_wq_set_callback, "TimerParity.Workqueues", ""},
@@ -109,7 +115,6 @@ constexpr std::array kRows{
 
 constexpr std::array kReasons{
     KfuncReason{"bpf_cpumask_*", "programs on packets may not call it"},
-    KfuncReason{"bpf_arena_*", "arenas are not emulated"},
     KfuncReason{"bpf_crypto_*", "there is no cryptographic library behind it"},
     KfuncReason{"bpf_skb_set_fou_encap", "needs a device of the kernel's module fou"},
     KfuncReason{"bpf_skb_get_fou_encap", "needs a device of the kernel's module fou"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "vm/maps/arena.h"
 #include "vm/maps/map.h"
 #include "vm/maps/sock_map.h"
 #include "vm/maps/storage.h"
@@ -107,6 +108,34 @@ Status check_sock_map(const MapDef& def) {
     return {};
 }
 
+/// arena_map_alloc (kernel/bpf/arena.c).
+Status check_arena(const MapDef& def) {
+    constexpr uint32_t kAllowed = abi::kMapMmapable | abi::kMapSegvOnFault | abi::kMapNoUserConv;
+    if (def.key_size != 0 || def.value_size != 0) {
+        return refuse(def, EINVAL, "an arena has neither key nor value size");
+    }
+    if (def.max_entries == 0) {
+        return refuse(def, EINVAL, "max_entries is 0, it is the number of pages");
+    }
+    if ((def.flags & abi::kMapMmapable) == 0 || (def.flags & ~kAllowed) != 0) {
+        return refuse(def, EINVAL,
+                      "an arena wants the flag BPF_F_MMAPABLE and takes no other but BPF_F_SEGV_ON_FAULT and "
+                      "BPF_F_NO_USER_CONV");
+    }
+    if (def.extra % abi::kArenaPage != 0) {
+        return refuse(def, EINVAL, "map_extra is the address of a page");
+    }
+    const uint64_t size = uint64_t{def.max_entries} * abi::kArenaPage;
+    if (size > uint64_t{1} << 32) {
+        return refuse(def, E2BIG, "an arena has at most 4 GiB");
+    }
+    if (def.extra >> 32 != (def.extra + size - 1) >> 32) {
+        return refuse(def, ERANGE, "the upper halves of its addresses differ",
+                      "move map_extra, or lower max_entries");
+    }
+    return {};
+}
+
 /// The kernel's alloc_check functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c) for the types the vm has.
 Status check_definition(const MapDef& def) {
     using abi::MapType;
@@ -116,6 +145,9 @@ Status check_definition(const MapDef& def) {
     constexpr uint32_t kCommonFlags =
         abi::kMapRdonly | abi::kMapWronly | abi::kMapRdonlyProg | abi::kMapWronlyProg | abi::kMapNumaNode;
     uint32_t allowed = kCommonFlags;
+    if (def.type == MapType::Arena) {
+        return check_arena(def);
+    }
     if (def.extra != 0 && def.type != MapType::BloomFilter) {
         return refuse(def, EINVAL, "map_extra means something to bloom filters only");
     }
@@ -287,6 +319,7 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     case MapType::CgroupArray:
     case MapType::Ringbuf:
     case MapType::UserRingbuf:
+    case MapType::Arena:
         break;
     default:
         return refuse(def, ENOTSUP,
@@ -311,6 +344,14 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
     }
     MapInfo info{def.name,        def.type,  def.key_size, def.value_size,
                  def.max_entries, def.flags, options.cpus, 0};
+    if (def.type == MapType::Arena) {
+        taken += uint64_t{160} << 10; // which pages are there; they themselves are counted as they come
+        if (taken > options.memory_limit) {
+            return refuse(def, ENOMEM, "no page of it fits the memory limit of the vm");
+        }
+        const uint64_t address = def.extra != 0 ? def.extra : abi::arena_address(def.max_entries);
+        return ArenaMap::create(info, address, options.memory_limit - std::min(taken, options.memory_limit));
+    }
     const uint64_t copies = abi::is_percpu(def.type) ? options.cpus : 1;
     const bool has_spares = def.type == MapType::Hash || def.type == MapType::LruHash;
     const uint64_t entries = uint64_t{def.max_entries} + (has_spares ? options.cpus : 0);
