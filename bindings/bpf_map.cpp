@@ -5,6 +5,7 @@
 
 #include "bindings/bpf.h"
 #include "kernel/map.h"
+#include "kernel/map_batch.h"
 #include "object/arena.h"
 
 namespace mimicsh::lua {
@@ -228,6 +229,40 @@ int map_update_batch(lua_State* L) {
     return 1;
 }
 
+/// map_erase_batch(map, keys) -> count [, err]; an error is that of the key behind the count.
+int map_erase_batch(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const ByteView keys = as_bytes(check_string(L, 2, "keys"));
+    if (keys.empty() || map.info().key_size == 0 || keys.size() % map.info().key_size != 0) {
+        fail(L, "map " + map.info().name + ": these are no keys");
+    }
+    size_t count = 0;
+    const auto done = kernel::erase_batch(map, keys, count);
+    lua_pushnumber(L, static_cast<double>(count));
+    if (done) {
+        return 1;
+    }
+    (void)push_failure(L, done.error());
+    lua_remove(L, -2);
+    return 2;
+}
+
+/// map_take_batch(map, limit) -> count, keys, values | nil, err.
+int map_take_batch(lua_State* L) {
+    Map& map = check_map(L, 1);
+    const auto limit = static_cast<size_t>(check_unsigned(L, 2, "limit", 1, 1 << 20));
+    ByteVec keys;
+    ByteVec values;
+    const auto count = kernel::take_batch(map, keys, values, limit);
+    if (!count) {
+        return push_failure(L, count.error());
+    }
+    lua_pushnumber(L, static_cast<double>(*count));
+    push_bytes(L, keys);
+    push_bytes(L, values);
+    return 3;
+}
+
 int map_freeze(lua_State* L) {
     if (const auto done = check_map(L, 1).freeze(); !done) {
         return push_failure(L, done.error());
@@ -349,6 +384,8 @@ constexpr Function kFunctions[] = {
     {"map_cursor", &guard<&map_cursor>},
     {"map_batch", &guard<&map_batch>},
     {"map_update_batch", &guard<&map_update_batch>},
+    {"map_erase_batch", &guard<&map_erase_batch>},
+    {"map_take_batch", &guard<&map_take_batch>},
     {"map_take", &guard<&map_take>},
     {"map_put_map", &guard<&map_put_map>},
     {"map_by_id", &guard<&map_by_id>},

@@ -64,6 +64,8 @@ class KernelMap final : public Map, public ArenaBytes {
             return field.kind == HiddenField::Kind::ListHead;
         });
     }
+    /// Whether values hold lists, which a copy would show with the kernel's addresses.
+    [[nodiscard]] bool hides_lists() const { return !lists_.empty(); }
 
   private:
     KernelMap(MapInfo info, Fd fd) : info_(std::move(info)), fd_(std::move(fd)) {}

@@ -219,6 +219,50 @@ function methods.batch(map, entries)
     return written
 end
 
+--- How many of the keys were deleted, in their order; an error is that of the next one.
+function methods.batch_delete(map, keys)
+    local state = state_of(map)
+    if type(keys) ~= "table" then
+        core.fail("bad argument 'keys': expected a list of keys, got " .. type(keys))
+    elseif state.info.key_size == 0 then
+        core.fail(("batch_delete: map %s is a %s, which has no keys"):format(state.info.name, state.info.type))
+    end
+    local deleted = 0
+    for first = 1, #keys, BATCH do
+        local some = {}
+        for i = first, math.min(first + BATCH - 1, #keys) do
+            some[#some + 1] = encode_key(state, keys[i])
+        end
+        local count, err = M.raw.map_erase_batch(map, table.concat(some))
+        deleted = deleted + count
+        if err then
+            return deleted, err
+        end
+    end
+    return deleted
+end
+
+--- Entries that were in the map and are no longer: {key=, value=}.
+function methods.batch_take(map, limit)
+    local state = state_of(map)
+    if limit ~= nil and (type(limit) ~= "number" or limit < 1 or limit % 1 ~= 0) then
+        core.fail("bad argument 'limit': expected a count from 1, got " .. tostring(limit))
+    end
+    local key_size, value_size, taken = state.info.key_size, state.info.host_value_size, {}
+    repeat
+        local wanted = limit and math.min(BATCH, limit - #taken) or BATCH
+        local count, keys, values = M.raw.map_take_batch(map, wanted)
+        if not count then
+            return nil, keys
+        end
+        for i = 0, count - 1 do
+            taken[#taken + 1] = { key = types.decode(state.key, keys, i * key_size),
+                                  value = decode_value(state, values, i * value_size) }
+        end
+    until count < wanted or #taken == limit
+    return taken
+end
+
 --- true when the key was there, nil when not.
 function methods.del(map, key)
     return M.raw.map_erase(map, encode_key(state_of(map), key))
@@ -630,6 +674,16 @@ core.doc("map:batch", methods.batch, [[
 map:batch(entries) -> count | nil, err
 Writes all values of a table by its keys, in few calls; those before the first that fails stay.
 print(map:batch{ [7] = { pkts = 2 }, [8] = { pkts = 5 } }) --> 2]])
+core.doc("map:batch_delete", methods.batch_delete, [[
+map:batch_delete(keys) -> count [, err]
+Deletes a list of keys, in few calls, up to the first that fails: err is that one's.
+map:put(7, {}); map:put(8, {})
+print((map:batch_delete{ 7, 9, 8 })) --> 1]])
+core.doc("map:batch_take", methods.batch_take, [[
+map:batch_take([limit]) -> list of {key=, value=} | nil, err
+Takes entries out of a hash map, whichever come first, at most limit; without it all.
+map:put(7, { pkts = 2 })
+for _, entry in ipairs(map:batch_take()) do print(entry.key, num(entry.value.pkts)) end --> 7	2]])
 core.doc("map:take", methods.take, [[
 map:take(key) -> value | nil [, err]
 Looks an entry up and deletes it in one step; hash maps have it.

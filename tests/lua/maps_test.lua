@@ -160,6 +160,50 @@ case("maps of maps take and give maps", function(m)
     test.eq(m.outer[3], nil)
 end)
 
+case("a batch of keys is deleted up to the first that fails", function(m)
+    local keys = {}
+    for i = 1, 3000 do -- more than go into one call
+        m.large[i] = i
+        keys[i] = i
+    end
+    test.eq(m.large:batch_delete(keys), 3000)
+    test.eq(next(m.large:totable()), nil)
+    m.large:batch{ [1] = 1, [2] = 2, [4] = 4 }
+    local count, err = m.large:batch_delete{ 1, 2, 3, 4 }
+    test.eq({ count, err.code }, { 2, "ENOENT" })
+    test.eq({ m.large:batch_delete{}, m.large[4] }, { 0, 4 })
+    count, err = m.large:batch_delete{ 9, 4 }
+    test.eq({ count, err.code, m.large[4] }, { 0, "ENOENT", 4 })
+    m.routes[{ length = 8, addr = "10.0.0.0" }] = 1
+    test.eq(m.routes:batch_delete{ { length = 8, addr = "10.0.0.0" } }, 1)
+    m.per_cpu[0] = 5
+    local done, why = m.per_cpu:batch_delete{ 0 }
+    local single = select(2, m.per_cpu:del(0))
+    test.eq({ done, why and why.code }, { single and 0 or 1, single and single.code })
+    test.raises(function() m.large:batch_delete(7) end, "expected a list of keys, got number")
+end)
+
+case("entries are taken by batch", function(m)
+    local squares = {}
+    for i = 1, 3000 do
+        squares[i] = u64(i) * i
+    end
+    m.large:batch(squares)
+    local some = m.large:batch_take(10)
+    test.eq(#some, 10)
+    local rest = m.large:batch_take()
+    test.eq(#rest, 2990)
+    for _, list in ipairs{ some, rest } do
+        for _, entry in ipairs(list) do
+            test.eq(entry.value, squares[entry.key])
+            squares[entry.key] = nil
+        end
+    end
+    test.eq({ next(squares), next(m.large:totable()), #m.large:batch_take() }, { nil, nil, 0 })
+    test.eq(select(2, m.routes:batch_take()).code, "ENOTSUP")
+    test.raises(function() m.large:batch_take(0) end, "expected a count from 1, got 0")
+end)
+
 case("a batch writes what is put one by one", function(m)
     local squares = {}
     for i = 1, 3000 do -- more than go into one call
