@@ -7,6 +7,7 @@
 #include "bindings/bpf.h"
 #include "bindings/loop.h"
 #include "kernel/bpf_ids.h"
+#include "net/field_text.h"
 #include "vm/context/captured.h"
 
 namespace mimicsh::lua {
@@ -43,6 +44,11 @@ void set_source(lua_State* L, const SourceLine& source) {
 }
 
 /// Adds what the program sent and set: emitted, tunnel, assigned.
+void set_address(lua_State* L, const char* name, bool v6, const std::array<uint8_t, 16>& bytes) {
+    char text[INET6_ADDRSTRLEN] = {};
+    set_text(L, name, inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), text, sizeof text));
+}
+
 void push_sent(lua_State* L, const RunResult& result) {
     lua_createtable(L, static_cast<int>(result.emitted.size()), 0);
     for (size_t i = 0; i < result.emitted.size(); i++) {
@@ -59,15 +65,11 @@ void push_sent(lua_State* L, const RunResult& result) {
     lua_setfield(L, -2, "emitted");
     if (result.tunnel) {
         const Tunnel& tunnel = *result.tunnel;
-        const auto address = [&](const char* name, const std::array<uint8_t, 16>& bytes) {
-            char text[INET6_ADDRSTRLEN] = {};
-            set_text(L, name, inet_ntop(tunnel.v6 ? AF_INET6 : AF_INET, bytes.data(), text, sizeof text));
-        };
         lua_createtable(L, 0, 8);
         push_u64(L, tunnel.id);
         lua_setfield(L, -2, "id");
-        address("remote", tunnel.destination);
-        address("local", tunnel.source);
+        set_address(L, "remote", tunnel.v6, tunnel.destination);
+        set_address(L, "local", tunnel.v6, tunnel.source);
         set_number(L, "tos", tunnel.tos);
         set_number(L, "ttl", tunnel.ttl);
         set_number(L, "label", tunnel.label);
@@ -125,6 +127,15 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
         }
         push_u64(L, result.redirect->flags);
         lua_setfield(L, -2, "flags");
+        if (const auto& hop = result.redirect->next_hop) {
+            set_address(L, "via", hop->v6, hop->address);
+            if (hop->mac) {
+                set_text(L, "mac", net::mac_text(*hop->mac));
+            }
+        }
+        if (result.redirect->peer) {
+            set_number(L, "peer", *result.redirect->peer);
+        }
         if (const auto& second = result.redirect->second) {
             lua_createtable(L, 0, 4);
             set_text(L, "program", second->program);

@@ -158,12 +158,22 @@ struct SecondRun {
     ByteVec packet; ///< as it left it
 };
 
+/// Whom a packet goes to on the way out of an interface (bpf_redirect_neigh).
+struct NextHop {
+    bool v6 = false;
+    std::array<uint8_t, 16> address{};              ///< in network order; of IPv4 the first four bytes
+    std::optional<std::array<uint8_t, 6>> mac = {}; ///< when the scripted world has the neighbour
+};
+
 struct Redirect {
-    std::string kind;   ///< "ifindex", or the map's type: "devmap", "devmap_hash", "cpumap", "xskmap"
+    /// "ifindex", "peer", "neigh", or the map's type: "devmap", "devmap_hash", "cpumap", "xskmap"
+    std::string kind;
     uint32_t index = 0; ///< interface, or key in the map
     uint64_t flags = 0;
     std::string map = {}; ///< empty for "ifindex"
     std::optional<SecondRun> second = {};
+    std::optional<NextHop> next_hop = {}; ///< that the program gave to bpf_redirect_neigh
+    std::optional<uint32_t> peer = {};    ///< of bpf_redirect_peer: index of the device at the other end
 };
 
 /// A copy of the packet that a program sent off while it ran on (bpf_clone_redirect).

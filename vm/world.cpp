@@ -82,6 +82,7 @@ class WorldReader {
             one.mtu = fields.number("mtu");
             one.mac = fields.mac("mac");
             one.forwarding = fields.boolean("forwarding").value_or(true);
+            one.peer = fields.number("peer", INT32_MAX);
             one.fields = read_kernel_fields(fields, problem_);
             std::vector<IpPrefix> addresses;
             if (fields.list("addresses", [&](const json& text, const std::string& at) {
@@ -111,7 +112,7 @@ class WorldReader {
         }
         constexpr uint32_t kLoopback = 1;
         if (std::ranges::find(all, kLoopback, &World::Interface::index) == all.end()) {
-            World::Interface lo{"lo", kLoopback, 65536, MacAddress{}, true, {}, "lo", {}};
+            World::Interface lo{"lo", kLoopback, 65536, MacAddress{}, true, {}, {}, "lo", {}};
             lo.addresses = {{*ip_from("127.0.0.1"), 8}, {*ip_from("::1"), 128}};
             all.push_back(std::move(lo));
         }

@@ -61,6 +61,7 @@ struct World {
         std::optional<uint32_t> mtu;
         std::optional<MacAddress> mac;
         bool forwarding = true;
+        std::optional<uint32_t> peer; ///< index of the device at the other end, in its own namespace
         std::optional<std::vector<IpPrefix>> addresses;
         std::string path;    ///< "world.interfaces[1]", for faults
         KernelFields fields; ///< of struct net_device

@@ -325,7 +325,8 @@ local function result_lines(result, with_packet)
     else
         lines[1] = ("%s (ret %d), %d bytes"):format(result.verdict or "?", result.ret, #result.bytes)
         if result.redirect then
-            lines[1] = lines[1] .. (", redirect to %s %d"):format(result.redirect.kind, result.redirect.index)
+            local to = result.redirect
+            lines[1] = ("%s, redirect to %s %d%s"):format(lines[1], to.kind, to.index, to.via and " via " .. to.via or "")
         end
     end
     for _, copy in ipairs(result.emitted) do

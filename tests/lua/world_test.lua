@@ -83,6 +83,62 @@ char LICENSE[] SEC("license") = "GPL";
     test.eq(bare.fault.cause, "the scripted world has no world.interfaces")
 end)
 
+test.case("the result names next hop and peer of a redirection", function()
+    local obj = assert(bpf.compile{ source = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct bpf_redir_neigh params;
+int size, device;
+SEC("tc") int filter(struct __sk_buff *skb)
+{
+    struct bpf_redir_neigh hop = params;
+
+    return size ? bpf_redirect_neigh(device, &hop, sizeof(hop), 0) : bpf_redirect_neigh(device, 0, 0, 0);
+}
+SEC("tc") int peer(struct __sk_buff *skb) { return bpf_redirect_peer(device, 0); }
+char LICENSE[] SEC("license") = "GPL";
+]] })
+    local world = {
+        interfaces = { { name = "eth0", index = 3, peer = 9 }, { name = "eth1", index = 4 } },
+        neighbours = { { ip = "10.0.0.2", dev = "eth0", mac = "02:aa:00:00:00:02" },
+                       { ip = "2001:db8::2", dev = "eth1", mac = "02:bb:00:00:00:02" } },
+    }
+    local inst = assert(obj:load("vm", { world = world }))
+    local function params(family, address)
+        local words = { address:byte(1, -1) }
+        local v = { nh_family = family, ipv6_nh = { 0, 0, 0, 0 } }
+        for i = 0, #address / 4 - 1 do
+            v.ipv6_nh[i + 1] = words[4 * i + 1] + words[4 * i + 2] * 2 ^ 8 + words[4 * i + 3] * 2 ^ 16 + words[4 * i + 4] * 2 ^ 24
+        end
+        return v
+    end
+    local V6 = "\32\1\13\184" .. ("\0"):rep(11) .. "\2"
+    local function to(index, family, address)
+        inst.vars.device, inst.vars.size = index, family and 1 or 0
+        if family then
+            inst.vars.params = params(family, address)
+        end
+        local result = assert(inst.progs.filter:run(PACKET))
+        local redirect = result.redirect
+        return { redirect.kind, redirect.index, redirect.via, redirect.mac }, result
+    end
+    test.eq(to(3, 2, "\10\0\0\2"), { "neigh", 3, "10.0.0.2", "02:aa:00:00:00:02" })
+    test.eq(to(4, 2, "\10\0\0\2"), { "neigh", 4, "10.0.0.2" }) -- not a neighbour there
+    test.eq(to(3, 2, "\10\0\0\3"), { "neigh", 3, "10.0.0.3" })
+    test.eq(to(4, 10, V6), { "neigh", 4, "2001:db8::2", "02:bb:00:00:00:02" })
+    test.eq(to(3), { "neigh", 3 })
+    local seen, result = to(3, 7, "\10\0\0\2")
+    test.eq({ seen, #result.warnings }, { { "neigh", 3 }, 1 })
+    assert(tostring(result.warnings[1]):find("family 7 is neither AF_INET nor AF_INET6", 1, true))
+    local _, shown = to(3, 2, "\10\0\0\2")
+    assert(tostring(shown):find("redirect to neigh 3 via 10.0.0.2", 1, true), tostring(shown))
+    for index, peer in pairs{ [3] = 9, [4] = false } do
+        inst.vars.device = index
+        local redirect = assert(inst.progs.peer:run(PACKET)).redirect
+        test.eq({ redirect.kind, redirect.index, redirect.peer or false }, { "peer", index, peer })
+    end
+end)
+
 both("a flow dissector leaves keys", function(load)
     local obj = assert(bpf.compile{ source = [[
 #include <linux/bpf.h>

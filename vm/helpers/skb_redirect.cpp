@@ -39,6 +39,30 @@ int64_t clone_refusal(Machine& machine, SkbCall& call, uint32_t interface, uint6
     return machine.skb.mac >= machine.skb.network || call.length() == 0 ? -ERANGE : 0;
 }
 
+/// The next hop of struct bpf_redir_neigh: family, then the address.
+std::optional<NextHop> next_hop_of(Machine& machine, const uint8_t* params, uint32_t interface) {
+    constexpr uint32_t kInet = 2, kInet6 = 10;
+    const auto family = mimicsh::load<uint32_t>(params);
+    if (family != kInet && family != kInet6) {
+        machine.warn("bpf_redirect_neigh: family " + std::to_string(family) +
+                     " is neither AF_INET nor AF_INET6: the kernel drops the packet");
+        return std::nullopt;
+    }
+    NextHop hop;
+    hop.v6 = family == kInet6;
+    IpAddress address;
+    address.v6 = hop.v6;
+    std::copy_n(params + 4, address.size(), address.bytes.begin());
+    hop.address = address.bytes;
+    static const std::vector<World::Neighbour> kNone;
+    for (const World::Neighbour& one : machine.world().neighbours ? *machine.world().neighbours : kNone) {
+        if (one.interface == interface && one.address == address) {
+            hop.mac = one.mac;
+        }
+    }
+    return hop;
+}
+
 } // namespace
 
 uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args) {
@@ -63,21 +87,30 @@ uint64_t helper_redirect_peer(Machine& machine, const uint64_t* args) {
         return abi::kTcShot;
     }
     machine.note_effect();
-    machine.redirect = Redirect{"peer", static_cast<uint32_t>(args[0]), 0};
+    const auto interface = static_cast<uint32_t>(args[0]);
+    machine.redirect = Redirect{"peer", interface, 0};
+    if (const World::Interface* device = machine.world().find_interface(interface)) {
+        machine.redirect->peer = device->peer;
+    }
     return abi::kTcRedirect;
 }
 
 uint64_t helper_redirect_neigh(Machine& machine, const uint64_t* args) {
     constexpr uint32_t kParams = 20; ///< struct bpf_redir_neigh
     const auto size = static_cast<int32_t>(args[2]);
-    if (machine.span(args[1], static_cast<uint32_t>(size), Access::Read, "parameters") == nullptr) {
+    const uint8_t* params = machine.span(args[1], static_cast<uint32_t>(size), Access::Read, "parameters");
+    if (params == nullptr) {
         return 0;
     }
     if ((size != 0 && size < static_cast<int32_t>(kParams)) || args[3] != 0) {
         return abi::kTcShot;
     }
     machine.note_effect();
-    machine.redirect = Redirect{"neigh", static_cast<uint32_t>(args[0]), 0};
+    const auto interface = static_cast<uint32_t>(args[0]);
+    machine.redirect = Redirect{"neigh", interface, 0};
+    if (size != 0) {
+        machine.redirect->next_hop = next_hop_of(machine, params, interface);
+    }
     return abi::kTcRedirect;
 }
 

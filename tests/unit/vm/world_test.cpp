@@ -227,6 +227,49 @@ SEC("xdp") int filter(struct xdp_md *ctx)
     EXPECT_EQ(ipsec(kState, "if_id"), "the scripted world has no world.xfrm_states[1].fields[\"if_id\"]");
 }
 
+TEST(World, RedirectionsNameNextHopAndPeer) {
+    const auto world = vm::parse_world(R"({
+        "interfaces": [{"name": "a", "index": 3, "peer": 9}, {"name": "b", "index": 4}],
+        "neighbours": [{"ip": "10.0.0.2", "dev": "a", "mac": "02:aa:00:00:00:02"},
+                       {"ip": "2001:db8::2", "dev": "b", "mac": "02:bb:00:00:00:02"}]})");
+    ASSERT_TRUE(world) << world.error().message();
+    vm::Options options;
+    options.world = *world;
+    const auto redirect = [&](const std::string& call, size_t warnings = 0) {
+        const auto object = compile_text(
+            std::string(kPrelude) +
+            "#define V4(a) { .nh_family = 2, .ipv4_nh = __builtin_bswap32(0x0a000000 + a) }\n"
+            "#define V6(a) { .nh_family = 10, .ipv6_nh = {0xb80d0120, 0, 0, __builtin_bswap32(a)} }\n"
+            "#define NEIGH(dev, ...) ({ struct bpf_redir_neigh hop = __VA_ARGS__; "
+            "bpf_redirect_neigh(dev, &hop, sizeof(hop), 0); })\n"
+            "SEC(\"tc\") int filter(struct __sk_buff *ctx) { return " +
+            call + "; }\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n");
+        auto instance = vm::make_target(options)->load(object, {});
+        EXPECT_TRUE(instance) << instance.error().message();
+        const auto result = (*instance)->find_program("filter")->run(packet_of(64), {});
+        EXPECT_TRUE(result && !result->fault && result->redirect);
+        EXPECT_EQ(result->warnings.size(), warnings);
+        return *result->redirect;
+    };
+    const auto mac = [](const NextHop& hop) { return hop.mac ? to_hex(ByteView(*hop.mac)) : "none"; };
+    const auto hop_of = [&](const std::string& call) {
+        const Redirect one = redirect(call);
+        EXPECT_EQ(one.kind, "neigh");
+        return one.next_hop ? to_hex(ByteView(one.next_hop->address).first(one.next_hop->v6 ? 16 : 4)) + " " +
+                                  mac(*one.next_hop)
+                            : "none";
+    };
+    EXPECT_EQ(hop_of("NEIGH(3, V4(2))"), "0a000002 02aa00000002");
+    EXPECT_EQ(hop_of("NEIGH(4, V4(2))"), "0a000002 none");
+    EXPECT_EQ(hop_of("NEIGH(3, V4(3))"), "0a000003 none");
+    EXPECT_EQ(hop_of("NEIGH(4, V6(2))"), "20010db8000000000000000000000002 02bb00000002");
+    EXPECT_EQ(hop_of("bpf_redirect_neigh(3, 0, 0, 0)"), "none");
+    EXPECT_FALSE(redirect("NEIGH(3, { .nh_family = 7 })", 1).next_hop);
+    EXPECT_EQ(redirect("bpf_redirect_peer(3, 0)").peer, 9u);
+    EXPECT_FALSE(redirect("bpf_redirect_peer(4, 0)").peer);
+    EXPECT_FALSE(redirect("bpf_redirect_peer(5, 0)").peer);
+}
+
 TEST(World, AnswersAreTheScriptedValues) {
     struct Case {
         const char* call;
