@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <string>
+#include <vector>
 
 #include "vm/helpers/helpers.h"
 #include "vm/kfuncs/kfuncs.h"
@@ -18,9 +20,12 @@ constexpr std::array kHelpers{
     HelperRow{1, helper_map_lookup_elem, "HelperParity.MapHelpers", ""},
     HelperRow{2, helper_map_update_elem, "HelperParity.MapHelpers", ""},
     HelperRow{3, helper_map_delete_elem, "HelperParity.MapHelpers", ""},
-    HelperRow{5, helper_ktime_get_ns, "Helpers.ClockIsVirtual", "virtual clock, moved by advance"},
-    HelperRow{6, helper_trace_printk, "Helpers.TracePrintkFormats", "lines go to the Result's log"},
-    HelperRow{7, helper_get_prandom_u32, "Helpers.RandomIsSeeded", "seeded generator"},
+    HelperRow{5, helper_ktime_get_ns, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "virtual clock, moved by advance"},
+    HelperRow{6, helper_trace_printk, "HelperParity.TracePrintkLengthsAndRefusals",
+              "lines go to the Result's log"},
+    HelperRow{7, helper_get_prandom_u32, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "seeded generator"},
     HelperRow{8, helper_get_smp_processor_id, "HelperParity.CpuId", "the scripted CPU"},
     HelperRow{9, helper_skb_store_bytes, "SkbHelpers.StoreBytes", ""},
     HelperRow{10, helper_l3_csum_replace, "SkbHelpers.Checksums", ""},
@@ -28,16 +33,17 @@ constexpr std::array kHelpers{
     HelperRow{12, nullptr, "HelperParity.TailCalls", "at most 33 per run"},
     HelperRow{13, helper_clone_redirect, "SkbSends.CloneRedirect",
               "copies are in the Result; world.interfaces"},
-    HelperRow{14, helper_get_current_pid_tgid, "WorldParity.Task", "world.task.pid, tgid"},
-    HelperRow{15, helper_get_current_uid_gid, "WorldParity.Task", "world.task.uid, gid"},
-    HelperRow{16, helper_get_current_comm, "WorldParity.Task", "world.task.comm"},
-    HelperRow{17, helper_get_cgroup_classid, "WorldParity.Task", "world.cgroup.classid"},
+    HelperRow{14, helper_get_current_pid_tgid, "WorldParity.Task", "world.task.pid, tgid", State::Scripted},
+    HelperRow{15, helper_get_current_uid_gid, "WorldParity.Task", "world.task.uid, gid", State::Scripted},
+    HelperRow{16, helper_get_current_comm, "WorldParity.Task", "world.task.comm", State::Scripted},
+    HelperRow{17, helper_get_cgroup_classid, "WorldParity.Task", "world.cgroup.classid", State::Scripted},
     HelperRow{18, helper_skb_vlan_push, "SkbHelpers.VlanTags", ""},
     HelperRow{19, helper_skb_vlan_pop, "SkbHelpers.VlanTags", ""},
     HelperRow{20, helper_skb_get_tunnel_key, "TunnelParity.Keys", "world.tunnel"},
     HelperRow{21, helper_skb_set_tunnel_key, "TunnelParity.Keys", "what was set is in the Result"},
     HelperRow{23, helper_redirect, "HelperParity.Redirect", ""},
-    HelperRow{24, helper_get_route_realm, "World.AnswersAreTheScriptedValues", "world.route_realm"},
+    HelperRow{24, helper_get_route_realm, "WorldParity.AnswersOfBuffers", "world.route_realm",
+              State::Scripted},
     HelperRow{25, helper_perf_event_output, "MapParity.PerfEvents", ""},
     HelperRow{26, helper_skb_load_bytes, "SkbHelpers.LoadBytes", ""},
     HelperRow{28, helper_csum_diff, "HelperParity.CsumDiff", ""},
@@ -45,35 +51,38 @@ constexpr std::array kHelpers{
     HelperRow{30, helper_skb_set_tunnel_opt, "TunnelParity.Options", ""},
     HelperRow{31, helper_skb_change_proto, "SkbHelpers.ChangeProto", ""},
     HelperRow{32, helper_skb_change_type, "SkbHelpers.ChangeType", ""},
-    HelperRow{33, helper_skb_under_cgroup, "CgroupParity.Under", "world.socket.cgroup"},
+    HelperRow{33, helper_skb_under_cgroup, "CgroupParity.Under", "world.socket.cgroup", State::Scripted},
     HelperRow{34, helper_get_hash_recalc, "SkbSends.HashRecalc",
               "a hash of our own over addresses, protocol and ports"},
-    HelperRow{35, helper_get_current_task, "WorldParity.ProbeRead", "world.task, world.task.fields"},
-    HelperRow{37, helper_current_task_under_cgroup, "CgroupParity.Under", "world.cgroup"},
+    HelperRow{35, helper_get_current_task, "WorldParity.ProbeRead", "world.task, world.task.fields",
+              State::Scripted},
+    HelperRow{37, helper_current_task_under_cgroup, "CgroupParity.Under", "world.cgroup", State::Scripted},
     HelperRow{38, helper_skb_change_tail, "SkbHelpers.ChangeTail", ""},
     HelperRow{39, helper_skb_pull_data, "SkbHelpers.PullData", ""},
     HelperRow{40, helper_csum_update, "SkbHelpers.ChecksumState", ""},
     HelperRow{41, helper_set_hash_invalid, "SkbHelpers.Hash", ""},
-    HelperRow{42, helper_get_numa_node_id, "WorldParity.Task", "world.numa_node"},
+    HelperRow{42, helper_get_numa_node_id, "WorldParity.Task", "world.numa_node", State::Scripted},
     HelperRow{43, helper_skb_change_head, "SkbHelpers.ChangeHead", ""},
     HelperRow{44, helper_xdp_adjust_head, "HelperParity.AdjustHead", ""},
-    HelperRow{46, helper_get_socket_cookie, "World.AnswersAreTheScriptedValues", "world.socket.cookie"},
-    HelperRow{47, helper_get_socket_uid, "World.AnswersAreTheScriptedValues", "world.socket.uid"},
+    HelperRow{46, helper_get_socket_cookie, "WorldParity.AnswersOfBuffers", "world.socket.cookie",
+              State::Scripted},
+    HelperRow{47, helper_get_socket_uid, "WorldParity.AnswersOfBuffers", "world.socket.uid", State::Scripted},
     HelperRow{48, helper_set_hash, "SkbHelpers.Hash", ""},
     HelperRow{50, helper_skb_adjust_room, "SkbHelpers.AdjustRoom", ""},
     HelperRow{51, helper_redirect_map, "MapParity.RedirectMaps", ""},
     HelperRow{54, helper_xdp_adjust_meta, "HelperParity.AdjustMeta", ""},
     HelperRow{65, helper_xdp_adjust_tail, "HelperParity.AdjustTail", ""},
-    HelperRow{66, helper_skb_get_xfrm_state, "TunnelParity.Xfrm", "world.xfrm"},
+    HelperRow{66, helper_skb_get_xfrm_state, "TunnelParity.Xfrm", "world.xfrm", State::Scripted},
     HelperRow{68, helper_skb_load_bytes_relative, "SkbHelpers.LoadBytes", ""},
     HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
-    HelperRow{73, helper_lwt_push_encap, "SkbSends.LwtPushEncap",
-              "IP headers; no segment routing; lwt_xmit is not run in the kernel"},
-    HelperRow{79, helper_skb_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup"},
-    HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id"},
+    HelperRow{
+        73, helper_lwt_push_encap, "SkbSends.LwtPushEncap",
+        "IP headers; types SEG6 and SEG6_INLINE of lwt_in are faults; lwt_xmit is not run in the kernel"},
+    HelperRow{79, helper_skb_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup", State::Scripted},
+    HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id", State::Scripted},
     HelperRow{81, helper_get_local_storage, "StorageParity.CgroupStorage",
               "a test run has a cgroup of its own"},
-    HelperRow{83, helper_skb_ancestor_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup"},
+    HelperRow{83, helper_skb_ancestor_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup", State::Scripted},
     HelperRow{84, helper_sk_lookup_tcp, "WorldParity.SocketLookup", "world.sockets"},
     HelperRow{85, helper_sk_lookup_udp, "WorldParity.SocketLookup", "world.sockets"},
     HelperRow{86, helper_sk_release, "WorldParity.SocketLookup", ""},
@@ -99,40 +108,50 @@ constexpr std::array kHelpers{
     HelperRow{113, helper_probe_read_kernel, "WorldParity.ProbeRead", "the emulated memory"},
     HelperRow{114, helper_probe_read_user_str, "WorldParity.ProbeRead", "there is no user memory: -EFAULT"},
     HelperRow{115, helper_probe_read_kernel_str, "WorldParity.ProbeRead", "the emulated memory"},
-    HelperRow{118, helper_jiffies64, "Helpers.ClockIsVirtual", "250 per second of the virtual clock"},
-    HelperRow{120, helper_get_ns_current_pid_tgid, "WorldParity.Task", "world.task.ns"},
-    HelperRow{122, helper_get_netns_cookie, "World.AnswersAreTheScriptedValues",
-              "world.netns_cookie, init_netns_cookie"},
-    HelperRow{123, helper_get_current_ancestor_cgroup_id, "WorldParity.Task", "world.cgroup.ancestors"},
+    HelperRow{118, helper_jiffies64, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "250 per second of the virtual clock"},
+    HelperRow{120, helper_get_ns_current_pid_tgid, "WorldParity.Task", "world.task.ns", State::Scripted},
+    HelperRow{122, helper_get_netns_cookie, "WorldParity.AnswersOfBuffers",
+              "world.netns_cookie, init_netns_cookie", State::Scripted},
+    HelperRow{123, helper_get_current_ancestor_cgroup_id, "WorldParity.Task", "world.cgroup.ancestors",
+              State::Scripted},
     HelperRow{124, helper_sk_assign, "WorldParity.BufferSocket", "in the Result; world.tc_ingress"},
-    HelperRow{125, helper_ktime_get_boot_ns, "Helpers.ClockIsVirtual", "virtual clock"},
-    HelperRow{128, helper_sk_cgroup_id, "CgroupParity.Ids", "world.sockets[n].cgroup"},
-    HelperRow{129, helper_sk_ancestor_cgroup_id, "CgroupParity.Ids", "world.sockets[n].cgroup"},
+    HelperRow{125, helper_ktime_get_boot_ns, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "virtual clock"},
+    HelperRow{128, helper_sk_cgroup_id, "CgroupParity.Ids", "world.sockets[n].cgroup", State::Scripted},
+    HelperRow{129, helper_sk_ancestor_cgroup_id, "CgroupParity.Ids", "world.sockets[n].cgroup",
+              State::Scripted},
     HelperRow{130, helper_ringbuf_output, "HelperParity.Ringbuf", ""},
     HelperRow{131, helper_ringbuf_reserve, "HelperParity.Ringbuf", ""},
     HelperRow{132, helper_ringbuf_submit, "HelperParity.Ringbuf", ""},
     HelperRow{133, helper_ringbuf_discard, "HelperParity.Ringbuf", ""},
     HelperRow{134, helper_ringbuf_query, "HelperParity.Ringbuf", ""},
     HelperRow{135, helper_csum_level, "SkbHelpers.ChecksumState", ""},
-    HelperRow{136, helper_skc_to_tcp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
-    HelperRow{137, helper_skc_to_tcp_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
+    HelperRow{136, helper_skc_to_tcp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields",
+              State::Scripted},
+    HelperRow{137, helper_skc_to_tcp_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields",
+              State::Scripted},
     HelperRow{138, helper_skc_to_tcp_timewait_sock, "WorldParitySockets.SocketStructs",
-              "world.sockets[n].fields"},
+              "world.sockets[n].fields", State::Scripted},
     HelperRow{139, helper_skc_to_tcp_request_sock, "WorldParitySockets.SocketStructs",
-              "world.sockets[n].fields"},
-    HelperRow{140, helper_skc_to_udp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields"},
-    HelperRow{141, helper_get_task_stack, "WorldParity.TaskStack", "world.task.stack, user_stack"},
+              "world.sockets[n].fields", State::Scripted},
+    HelperRow{140, helper_skc_to_udp6_sock, "WorldParitySockets.SocketStructs", "world.sockets[n].fields",
+              State::Scripted},
+    HelperRow{141, helper_get_task_stack, "WorldParity.TaskStack", "world.task.stack, user_stack",
+              State::Scripted},
     HelperRow{149, helper_snprintf_btf, "BtfText.StructsWithAllFlags",
               "types of the running kernel; pointers as a hash of our own"},
-    HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup"},
+    HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup", State::Scripted},
     HelperRow{152, helper_redirect_neigh, "SkbHelpers.Redirects", "next hop in the Result; world.neighbours"},
     HelperRow{153, helper_per_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
     HelperRow{154, helper_this_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", "in the Result; world.interfaces[n].peer"},
     HelperRow{156, helper_task_storage_get, "StorageParity.TaskStorage", "of the current task"},
     HelperRow{157, helper_task_storage_delete, "StorageParity.TaskStorage", ""},
-    HelperRow{158, helper_get_current_task, "StorageParity.TaskStorage", "world.task, world.task.fields"},
-    HelperRow{160, helper_ktime_get_coarse_ns, "Helpers.ClockIsVirtual", "virtual clock"},
+    HelperRow{158, helper_get_current_task, "StorageParity.TaskStorage", "world.task, world.task.fields",
+              State::Scripted},
+    HelperRow{160, helper_ktime_get_coarse_ns, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "virtual clock"},
     HelperRow{163, helper_check_mtu, "WorldParity.CheckMtu", "world.interfaces"},
     HelperRow{164, helper_for_each_map_elem, "MapParity.ForEach", ""},
     HelperRow{165, helper_snprintf, "HelperParity.Snprintf", ""},
@@ -140,10 +159,11 @@ constexpr std::array kHelpers{
     HelperRow{170, helper_timer_set_callback, "TimerParity.ReturnCodes", ""},
     HelperRow{171, helper_timer_start, "TimerParity.Firing", "fires when the clock is advanced"},
     HelperRow{172, helper_timer_cancel, "TimerParity.ReturnCodes", ""},
-    HelperRow{175, helper_task_pt_regs, "WorldParity.TaskRegisters", "world.task.regs"},
-    HelperRow{177, helper_trace_vprintk, "Helpers.TracePrintkFormats", "lines go to the Result's log"},
+    HelperRow{175, helper_task_pt_regs, "WorldParity.TaskRegisters", "world.task.regs", State::Scripted},
+    HelperRow{177, helper_trace_vprintk, "HelperParity.TracePrintkLengthsAndRefusals",
+              "lines go to the Result's log"},
     HelperRow{178, helper_skc_to_other_sock, "WorldParitySockets.SocketStructs",
-              "scripted sockets are TCP and UDP"},
+              "world.sockets are TCP and UDP", State::Scripted},
     HelperRow{181, helper_loop, "HelperParity.Loop", ""},
     HelperRow{182, helper_strncmp, "HelperParity.Strncmp", ""},
     HelperRow{188, helper_xdp_get_buff_len, "HelperParity.LoadStoreBytes", ""},
@@ -153,7 +173,7 @@ constexpr std::array kHelpers{
     HelperRow{194, helper_kptr_xchg, "ObjectParity.Pointers", "objects of the program"},
     HelperRow{195, helper_map_lookup_percpu_elem, "HelperParity.PercpuLookup", ""},
     HelperRow{196, helper_skc_to_other_sock, "WorldParitySockets.SocketStructs",
-              "scripted sockets are TCP and UDP"},
+              "world.sockets are TCP and UDP", State::Scripted},
     HelperRow{197, helper_dynptr_from_mem, "KfuncParity.DynptrOnMemory", ""},
     HelperRow{198, helper_ringbuf_reserve_dynptr, "KfuncParity.DynptrOnRecords", ""},
     HelperRow{199, helper_ringbuf_submit_dynptr, "KfuncParity.DynptrOnRecords", ""},
@@ -165,7 +185,8 @@ constexpr std::array kHelpers{
     HelperRow{205, helper_tcp_raw_gen_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{206, helper_tcp_raw_check_syncookie_ipv4, "WorldParity.SynCookies", "a hash of our own"},
     HelperRow{207, helper_tcp_raw_check_syncookie_ipv6, "WorldParity.SynCookies", "a hash of our own"},
-    HelperRow{208, helper_ktime_get_tai_ns, "Helpers.ClockIsVirtual", "virtual clock"},
+    HelperRow{208, helper_ktime_get_tai_ns, "HelperParity.TimeAndRandomnessShowTheSameShape",
+              "virtual clock"},
     HelperRow{209, helper_user_ringbuf_drain, "UserRingbuf.Drains", "samples come from Map::send"},
     HelperRow{210, helper_cgrp_storage_get, "StorageParity.CgroupOfTheTask", "of the current task's cgroup"},
     HelperRow{211, helper_cgrp_storage_delete, "StorageParity.CgroupOfTheTask", ""},
@@ -375,13 +396,44 @@ constexpr auto kFunctions = [] {
     return functions;
 }();
 
-std::string row(std::initializer_list<std::string> cells) {
+std::string row(const std::vector<std::string>& cells) {
     std::string line = "|";
     for (const std::string& cell : cells) {
         line += " " + cell + " |";
     }
     return line + "\n";
 }
+
+/// What is below the head of a table with that many columns.
+std::string rule(size_t columns) {
+    std::string line = "|";
+    for (size_t i = 0; i < columns; ++i) {
+        line += "---|";
+    }
+    return line + "\n";
+}
+
+/// A table of the page, and how many of its rows are in each state.
+class Table {
+  public:
+    explicit Table(const std::vector<std::string>& head) : text_(row(head) + rule(head.size())) {}
+    void add(State state, const std::vector<std::string>& cells) {
+        ++counts_[static_cast<size_t>(state)];
+        text_ += row(cells);
+    }
+    [[nodiscard]] const std::string& text() const { return text_; }
+    [[nodiscard]] std::string counts(const std::string& of) const {
+        std::vector<std::string> cells{of};
+        for (const size_t count : counts_) {
+            cells.push_back(std::to_string(count));
+        }
+        return row(cells);
+    }
+
+  private:
+    std::string text_;
+    std::array<size_t, 3> counts_{};
+};
 
 /// The emulated program types that can call a helper, as the page says them; sched_act is as sched_cls.
 std::string callers_of(uint32_t id) {
@@ -504,61 +556,137 @@ State insn_state(const InsnForm& form) {
     }
 }
 
-std::string support_page() {
-    std::string page =
-        "# What the emulator supports\n\n"
-        "Generated by `mimicsh --support`; a test compares this file with the table in `vm/support.cpp`.\n"
-        "Whatever is not emulated is refused at load, by name and with the source line. What `sched_cls` may "
-        "call,\n"
-        "`sched_act` may. \"Since\" says which of the kernels 6.1, 6.12 and 6.18 has it first (docs/vm.md, "
-        "`kernel`).\n\n"
-        "## Helpers\n\n";
-    page += row({"id", "helper", "state", "called from", "since", "note", "shown by"}) +
-            "|---|---|---|---|---|---|---|\n";
-    for (uint32_t id = 1; id < abi::kHelperCount; ++id) {
-        const HelperRow* found = nullptr;
-        for (const HelperRow& helper : kHelpers) {
-            found = helper.id == id ? &helper : found;
-        }
-        page += row({std::to_string(id), "bpf_" + std::string(abi::helper_name(id)),
-                     found != nullptr ? "emulated" : "refused", callers_of(id), since_of(id),
-                     std::string(found != nullptr ? found->note : helper_reason(id)),
-                     found != nullptr ? std::string(found->test) : ""});
+std::string_view insn_test(const InsnForm& form) {
+    if (insn_state(form) == State::Refused) {
+        return {};
     }
-    page += "\n## Map types\n\n" + row({"id", "type", "state", "since", "note", "shown by"}) +
-            "|---|---|---|---|---|---|\n";
+    switch (form.kind) {
+    case InsnKind::LoadAbs:
+    case InsnKind::LoadInd:
+        return "PacketLoads.OffsetsOfAllKinds";
+    case InsnKind::LoadImm64:
+        if (form.src == op::kMapFd) {
+            return "HelperParity.MapHelpers";
+        }
+        if (form.src == op::kMapValue) {
+            return "IsaParity.OneInstructionReachesTwoKindsOfMemory";
+        }
+        if (form.src == op::kFunc) {
+            return "HelperParity.Loop";
+        }
+        break;
+    case InsnKind::CallHelper:
+    case InsnKind::CallLocal:
+    case InsnKind::Exit:
+        return "PluginParity.VectorsReturnTheSameOnTheKernel";
+    case InsnKind::CallKfunc:
+        return "KfuncParity.IterNum";
+    case InsnKind::AddrCast:
+        return "ArenaParity.Casts";
+    default:
+        break;
+    }
+    return "IsaParity.FormsComputeWhatTheKernelComputes";
+}
+
+std::string_view field_test(HiddenField::Kind kind) {
+    using Kind = HiddenField::Kind;
+    switch (kind) {
+    case Kind::SpinLock:
+        return "MapParity.SpinLocks";
+    case Kind::ResSpinLock:
+        return "KfuncParity.ResilientLocks";
+    case Kind::Timer:
+        return "TimerParity.Firing";
+    case Kind::Workqueue:
+        return "TimerParity.Workqueues";
+    case Kind::Kptr:
+        return "ObjectParity.Pointers";
+    case Kind::PercpuKptr:
+        return "ObjectParity.PercpuObjects";
+    case Kind::ListHead:
+    case Kind::ListNode:
+        return "ObjectParity.Lists";
+    case Kind::RbRoot:
+    case Kind::RbNode:
+        return "ObjectParity.Trees";
+    case Kind::Refcount:
+        return "ObjectParity.References";
+    default:
+        return {};
+    }
+}
+
+std::string_view name(State state) {
+    constexpr std::array<std::string_view, 3> kNames{"emulated", "scripted", "refused"};
+    return kNames[static_cast<size_t>(state)];
+}
+
+std::string support_page() {
+    Table helpers({"id", "helper", "state", "called from", "since", "note", "shown by"});
+    for (uint32_t id = 1; id < abi::kHelperCount; ++id) {
+        const auto found = std::ranges::find(kHelpers, id, &HelperRow::id);
+        const bool has = found != kHelpers.end();
+        const State state = has ? found->state : State::Refused;
+        helpers.add(state,
+                    {std::to_string(id), "bpf_" + std::string(abi::helper_name(id)), std::string(name(state)),
+                     callers_of(id), since_of(id), std::string(has ? found->note : helper_reason(id)),
+                     std::string(has ? found->test : "")});
+    }
+    Table maps({"id", "type", "state", "since", "note", "shown by"});
     for (uint32_t id = 1; id <= static_cast<uint32_t>(abi::MapType::Arena); ++id) {
         const auto type = static_cast<abi::MapType>(id);
-        const MapRow* found = nullptr;
-        for (const MapRow& map : kMaps) {
-            found = map.type == type ? &map : found;
-        }
-        page += row({std::to_string(id), std::string(abi::name(type)),
-                     found != nullptr ? "emulated" : "refused", std::string(name(since_map(type))),
-                     std::string(found != nullptr ? found->note : map_reason(type)),
-                     found != nullptr ? std::string(found->test) : ""});
+        const auto found = std::ranges::find(kMaps, type, &MapRow::type);
+        const bool has = found != kMaps.end();
+        const State state = has ? State::Emulated : State::Refused;
+        maps.add(state,
+                 {std::to_string(id), std::string(abi::name(type)), std::string(name(state)),
+                  std::string(name(since_map(type))), std::string(has ? found->note : map_reason(type)),
+                  std::string(has ? found->test : "")});
     }
-    page += "\n## Kernel functions\n\n" + row({"kfunc", "state", "since", "note", "shown by"}) +
-            "|---|---|---|---|---|\n";
+    Table kfuncs({"kfunc", "state", "since", "note", "shown by"});
     for (const KfuncRow& kfunc : kfunc_rows()) {
-        page += row({std::string(kfunc.name), "emulated", std::string(name(since_kfunc(kfunc.name))),
-                     std::string(kfunc.note), std::string(kfunc.test)});
+        kfuncs.add(kfunc.state, {std::string(kfunc.name), std::string(name(kfunc.state)),
+                                 std::string(name(since_kfunc(kfunc.name))), std::string(kfunc.note),
+                                 std::string(kfunc.test)});
     }
     for (const KfuncReason& refused : kfunc_reasons()) {
-        page += row({std::string(refused.name), "refused", "", std::string(refused.text), ""});
+        kfuncs.add(State::Refused, {std::string(refused.name), std::string(name(State::Refused)), "",
+                                    std::string(refused.text), ""});
     }
-    page += "\n## Instructions\n\n" + row({"form", "opcode", "state", "since"}) + "|---|---|---|---|\n";
+    Table insns({"form", "opcode", "state", "since", "shown by"});
     for (const InsnForm& form : insn_forms()) {
-        page += row({std::string(form.mnemonic), "0x" + to_hex(ByteView(&form.code, 1)),
-                     insn_state(form) == State::Emulated ? "emulated" : "refused",
-                     since_insn(form) ? std::string(name(*since_insn(form))) : ""});
+        const State state = insn_state(form);
+        insns.add(state,
+                  {std::string(form.mnemonic), "0x" + to_hex(ByteView(&form.code, 1)),
+                   std::string(name(state)), since_insn(form) ? std::string(name(*since_insn(form))) : "",
+                   std::string(insn_test(form))});
     }
-    page += "\n## Kernel fields of map values\n\n" + row({"field", "since"}) + "|---|---|\n";
+    std::string page =
+        "# What the emulator supports\n\n"
+        "Generated by `mimicsh --support`; a test compares this file with the table in `vm/support.cpp`.\n\n"
+        "- emulated: does what the kernel does.\n"
+        "- scripted: answers what `world` says (docs/vm.md); a value that it asks for and that is not there "
+        "ends the run with\n"
+        "  a fault that names it.\n"
+        "- refused: refused at load, by name and with the source line.\n\n" +
+        row({"", "emulated", "scripted", "refused"}) + rule(4) + helpers.counts("helpers") +
+        maps.counts("map types") + kfuncs.counts("kernel functions") + insns.counts("instructions") +
+        "\nWhat `sched_cls` may call, `sched_act` may. \"Since\" says which of the kernels 6.1, 6.12 and "
+        "6.18 "
+        "has it first\n"
+        "(docs/vm.md, `kernel`). \"Shown by\" is the test that compares it with the running kernel "
+        "(tests/kernel).\n\n"
+        "## Helpers\n\n" +
+        helpers.text() + "\n## Map types\n\n" + maps.text() + "\n## Kernel functions\n\n" + kfuncs.text() +
+        "\n## Instructions\n\n" + insns.text();
+    page += "\n## Kernel fields of map values\n\n" + row({"field", "since", "shown by"}) + rule(3);
     for (const FieldVersion& field : field_versions()) {
-        page += row({std::string(field.name), std::string(name(field.since))});
+        page += row(
+            {std::string(field.name), std::string(name(field.since)), std::string(field_test(field.kind))});
     }
-    page += "\n## Flags that older kernels answer with -EINVAL\n\n" + row({"helper", "flags", "since"}) +
-            "|---|---|---|\n";
+    page +=
+        "\n## Flags that older kernels answer with -EINVAL\n\n" + row({"helper", "flags", "since"}) + rule(3);
     for (const LaterFlags& later : later_flags()) {
         page += row({"bpf_" + std::string(abi::helper_name(later.helper)), std::string(later.names),
                      std::string(name(later.since))});

@@ -15,14 +15,18 @@ namespace mimicsh::vm {
 
 enum class State : uint8_t {
     Emulated, ///< does what the kernel does
+    Scripted, ///< answers what the scripted world says; without a value the run ends with its name
     Refused,  ///< refused at load, by name
 };
+/// "emulated", "scripted" or "refused".
+[[nodiscard]] std::string_view name(State state);
 
 struct HelperRow {
     uint32_t id = 0;
     HelperFn function = nullptr; ///< null: the interpreter does it itself (tail_call)
     std::string_view test;       ///< GoogleTest name that compares it with the kernel
     std::string_view note;
+    State state = State::Emulated;
 };
 
 struct MapRow {
@@ -55,6 +59,10 @@ struct MapRow {
 [[nodiscard]] std::string_view map_reason(abi::MapType type);
 /// State of an instruction form.
 [[nodiscard]] State insn_state(const InsnForm& form);
+/// GoogleTest name that compares an instruction form with the kernel; empty when it is refused.
+[[nodiscard]] std::string_view insn_test(const InsnForm& form);
+/// The same for fields of map values that belong to the kernel.
+[[nodiscard]] std::string_view field_test(HiddenField::Kind kind);
 
 /// docs/support.md, generated.
 [[nodiscard]] std::string support_page();

@@ -32,6 +32,7 @@ const std::map<std::string, Exception>& exceptions() {
         {"tests/cases/parity/card.bpf.c", Exception::OneCardOnly},
         {"tests/cases/parity/conntrack.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/targets.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/parity/answers.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/cgroup.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/sends.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/socket_maps.bpf.c", Exception::NeedsWorld},

@@ -65,9 +65,10 @@ TEST_F(HelperParity, TimeAndRandomnessShowTheSameShape) {
     ASSERT_TRUE(ready());
     set_args({});
     run_both("moving", packet_of(64));
-    for (size_t i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < 5; ++i) {
         EXPECT_EQ(result(i), 1u) << i;
     }
+    EXPECT_EQ(result(5), 0u);
 }
 
 TEST_F(HelperParity, TracePrintkLengthsAndRefusals) {

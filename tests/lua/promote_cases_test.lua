@@ -34,6 +34,7 @@ local ASKS = {
     ["kernel_context.of_xdp"] = "world.interfaces with index 1", ["kernel_context.of_skb"] = "world.interfaces with index 1",
     ["kernel_context.of_kernel"] = 'world.kernel.sk_buff["end"]',
     ["kernel_context.of_shared_info"] = 'world.kernel.sk_buff["end"]',
+    ["answers.of_classifier"] = "world.socket.cookie", ["answers.of_sent"] = "world.socket.cookie",
     ["socket_maps.count"] = "world.sockets", ["socket_maps.structs"] = "world.sockets",
     ["socket_maps.update"] = "world.sockets", ["sockets.derived"] = "world.sockets",
 }

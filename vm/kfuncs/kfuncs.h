@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "vm/machine.h"
+#include "vm/support.h"
 
 namespace mimicsh::vm {
 
@@ -14,6 +15,7 @@ struct KfuncRow {
     HelperFn function = nullptr;
     std::string_view test; ///< GoogleTest name that compares it with the kernel
     std::string_view note;
+    State state = State::Emulated;
 };
 
 /// Why kfuncs that are not emulated have no place here.

@@ -71,7 +71,8 @@ int moving(struct xdp_md *ctx)
 	io.out[1] = bpf_ktime_get_boot_ns() != 0;
 	io.out[2] = bpf_ktime_get_coarse_ns() != 0;
 	io.out[3] = bpf_jiffies64() != 0;
-	io.out[4] = random >> 32;
+	io.out[4] = bpf_ktime_get_tai_ns() != 0;
+	io.out[5] = random >> 32;
 	return XDP_PASS;
 }
 

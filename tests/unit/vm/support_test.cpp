@@ -10,21 +10,15 @@
 #include "base/fd.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
+#include "vm/versions.h"
 
 namespace mimicsh::test {
 
 namespace {
 
-/// "Suite.Name" of every test of this binary and of the one that runs against the kernel.
-std::set<std::string> all_tests() {
+/// "Suite.Name" of every test that runs against the kernel.
+std::set<std::string> kernel_tests() {
     std::set<std::string> names;
-    const testing::UnitTest& unit = *testing::UnitTest::GetInstance();
-    for (int i = 0; i < unit.total_test_suite_count(); ++i) {
-        const testing::TestSuite& suite = *unit.GetTestSuite(i);
-        for (int k = 0; k < suite.total_test_count(); ++k) {
-            names.insert(std::string(suite.name()) + "." + suite.GetTestInfo(k)->name());
-        }
-    }
     FILE* pipe = popen(MIMICSH_BINARY_DIR "/tests/kernel/kernel_parity --gtest_list_tests", "r");
     std::string suite;
     char line[256];
@@ -43,8 +37,9 @@ std::set<std::string> all_tests() {
     return names;
 }
 
-TEST(Support, EveryRowNamesATestThatExists) {
-    const std::set<std::string> tests = all_tests();
+/// A row without such a test, or with one of the emulator alone, says nothing of the kernel.
+TEST(Support, EveryRowNamesATestAgainstTheKernel) {
+    const std::set<std::string> tests = kernel_tests();
     for (const vm::HelperRow& helper : vm::helper_rows()) {
         EXPECT_TRUE(tests.contains(std::string(helper.test)))
             << abi::helper_name(helper.id) << ": " << helper.test;
@@ -54,6 +49,34 @@ TEST(Support, EveryRowNamesATestThatExists) {
     }
     for (const vm::KfuncRow& kfunc : vm::kfunc_rows()) {
         EXPECT_TRUE(tests.contains(std::string(kfunc.test))) << kfunc.name << ": " << kfunc.test;
+    }
+    for (const InsnForm& form : insn_forms()) {
+        const std::string test(vm::insn_test(form));
+        EXPECT_EQ(tests.contains(test), vm::insn_state(form) != vm::State::Refused)
+            << form.mnemonic << ": " << test;
+    }
+    for (const vm::FieldVersion& field : vm::field_versions()) {
+        const std::string test(vm::field_test(field.kind));
+        EXPECT_TRUE(tests.contains(test)) << field.name << ": " << test;
+    }
+}
+
+/// What the scripted world answers, its rows say; nothing that is refused has a row.
+TEST(Support, ScriptedRowsNameTheirPartOfTheWorld) {
+    size_t scripted = 0;
+    const auto check = [&](std::string_view name, vm::State state, std::string_view note) {
+        EXPECT_NE(state, vm::State::Refused) << name;
+        if (state == vm::State::Scripted) {
+            EXPECT_NE(note.find("world"), std::string_view::npos) << name << ": " << note;
+            ++scripted;
+        }
+    };
+    for (const vm::HelperRow& helper : vm::helper_rows()) {
+        check(abi::helper_name(helper.id), helper.state, helper.note);
+    }
+    EXPECT_EQ(scripted, 31u);
+    for (const vm::KfuncRow& kfunc : vm::kfunc_rows()) {
+        check(kfunc.name, kfunc.state, kfunc.note);
     }
 }
 
