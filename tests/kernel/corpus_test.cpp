@@ -43,6 +43,7 @@ const std::map<std::string, Exception>& exceptions() {
         {"tests/cases/parity/kernel_context.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/world.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/xfrm_state.bpf.c", Exception::NeedsWorld},
+        {"tests/cases/programs/connection_gate.bpf.c", Exception::NeedsWorld},
         {"tests/cases/programs/fib_router.bpf.c", Exception::NeedsWorld},
         {"tests/data/bpf/core.bpf.c", Exception::NoProgram},
         {"tests/data/bpf/externs.bpf.c", Exception::NotEmulated}, // addresses of kernel symbols

@@ -243,8 +243,8 @@ local function recorded()
     return list
 end
 
--- What they do depends on the machine's routes: no packet can be compared, and that does not block.
-local ASKS = { fib_router = true }
+-- What they do depends on the machine's routes or connections: no packet can be compared, and that does not block.
+local ASKS = { connection_gate = true, fib_router = true }
 
 local HOOKS = { xdp = "xdp", sched_cls = "tc-ingress" }
 
