@@ -587,7 +587,7 @@ class Decoder {
         }
         if (options_.shared && name.starts_with("bpf_res_spin")) {
             return refuse(slot, ENOTSUP, "kernel function " + name + " does not exclude other emulated CPUs",
-                          "replay without workers");
+                          "run the program on one CPU");
         }
         if (options_.shared && name.starts_with("bpf_arena_")) {
             return refuse(slot, ENOTSUP,
@@ -597,7 +597,7 @@ class Decoder {
         if (options_.shared && (name.starts_with("bpf_ct_") || name.find("_ct_") != std::string::npos)) {
             return refuse(slot, ENOTSUP,
                           "kernel function " + name + " has a table that emulated CPUs do not share",
-                          "replay without workers");
+                          "run the program on one CPU");
         }
         if (function == nullptr && kfunc_function(name) != nullptr) {
             return refuse_later(slot, "kernel function " + name + " is", since_kfunc(name));

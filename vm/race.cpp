@@ -183,6 +183,15 @@ class Race {
         return finish();
     }
 
+    /// Whether the program calls only what CPUs can share.
+    [[nodiscard]] Status check() {
+        CpuGroup group([](Machine&) {});
+        machines_[0]->group = &group;
+        const auto code = program_.shared_code(*machines_[0]);
+        machines_[0]->group = nullptr;
+        return code ? Status{} : Status(code.error());
+    }
+
     [[nodiscard]] const Machine& machine() const { return *machines_[0]; }
     [[nodiscard]] const std::optional<Fault>& fault() const { return fault_; }
 
@@ -248,6 +257,9 @@ Expected<RaceReport> find_races(LoadedProgram& program, Machine& main, const Rac
     }
     const Error too_much{ENOTSUP, "race", "the runs change more than can be put back", {}, {}};
     Race race(program, main, options);
+    if (auto ok = race.check(); !ok) {
+        return ok.error();
+    }
     std::vector<Effects> serial;
     for (const int first : {0, 1}) {
         auto effects = race.in_order(first);

@@ -204,6 +204,46 @@ TEST(Workers, HelpersOfTheEmbedderStayOnTheirThread) {
     EXPECT_EQ(report.error().code, ENOTSUP);
 }
 
+/// Each emulated CPU would have a table of its own.
+TEST(Workers, NoProgramThatKeepsConnectionsIsShared) {
+    constexpr std::string_view kLookup = R"(
+struct nf_conn;
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size,
+                                         void *opts, __u32 opts_size) __ksym;
+extern void bpf_ct_release(struct nf_conn *ct) __ksym;
+SEC("xdp") int look(struct xdp_md *ctx) {
+    struct bpf_sock_tuple tuple = {};
+    __u64 options[2] = {};
+    struct nf_conn *ct = bpf_xdp_ct_lookup(ctx, &tuple, sizeof(tuple.ipv4), options, sizeof(options));
+    if (ct)
+        bpf_ct_release(ct);
+    return XDP_PASS;
+}
+)";
+    vm::Options options;
+    options.cpus = 2;
+    auto instance =
+        vm::make_target(options)->load(compile_text(std::string(kPrelude) + std::string(kLookup)), {});
+    ASSERT_TRUE(instance) << instance.error().message();
+    Program& program = *(*instance)->find_program("look");
+    const ByteVec packet = packet_of(64);
+    std::vector<BatchItem> items(1);
+    items[0].in = packet;
+    BatchOptions batch;
+    batch.workers = 2;
+    RaceOptions race;
+    race.packets = {packet, packet};
+    const auto done = program.run_batch(items, batch);
+    const auto report = program.race(race);
+    ASSERT_FALSE(done || report);
+    for (const Error& error : {done.error(), report.error()}) {
+        EXPECT_EQ(error.code, ENOTSUP);
+        EXPECT_NE(error.message().find("bpf_xdp_ct_lookup has a table that emulated CPUs do not share"),
+                  std::string::npos)
+            << error.message();
+    }
+}
+
 RaceReport race_of(const std::string& program) {
     auto instance = load_counters(2);
     const ByteVec packet = packet_of(64);
