@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- bpf.raw: objects of instructions as other tools save them, on both targets, and what is wrong with them.
-local bpf, pkt, test = require "bpf", require "pkt", require "test"
+local bpf, lab, pkt, test, xdp = require "bpf", require "lab", require "pkt", require "test", require "xdp"
 local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
 
 --- Bytes of instructions written in hex.
@@ -53,6 +53,28 @@ both("types and attach types by number", function(load)
         local obj = assert(bpf.raw{ insns = RETURN, type = type_, attach_type = attach })
         local inst = load(obj)
         test.eq(inst.progs.raw:run(pkt.eth{} / pkt.ip{} / ("x"):rep(20)).ret, 1)
+        inst:close()
+    end
+end)
+
+both("BPF_F_XDP_HAS_FRAGS makes a program for packets in fragments", function(load, target)
+    local LENGTH = code "85000000bc000000 9500000000000000" -- bpf_xdp_get_buff_len
+    local long = pkt.eth{} / pkt.ip{} / ("x"):rep(6000)
+    for flags, section in next, { [0] = "xdp", [32] = "xdp.frags" } do
+        local obj = assert(bpf.raw{ insns = LENGTH, flags = flags })
+        test.eq(obj.programs[1].section, section)
+        local inst = load(obj)
+        test.eq(assert(inst.progs.raw:run(long)).ret, #long:bytes())
+        if target == "kernel" then -- a device with packets longer than a page takes no other program
+            lab.scope(function(l)
+                local a, b = l:ns "a", l:ns "b"
+                l:veth(a, b, { mtu = 9000 })
+                b:run(function()
+                    local attached, err = xdp.attach(inst.progs.raw, "eth0", { mode = "native" })
+                    test.eq(attached ~= nil, flags == 32, tostring(err))
+                end)
+            end)
+        end
         inst:close()
     end
 end)
