@@ -9,6 +9,8 @@
 
 #include "kernel/capabilities.h"
 #include "kernel/errors.h"
+#include "object/core_relo.h"
+#include "object/kernel_btf.h"
 
 namespace mimicsh::kernel {
 
@@ -142,6 +144,12 @@ Error verifier_refusal(const LinkedProgram& program, int code, std::string log) 
         row = row_for(complaints[i - 1]);
         reason = row != nullptr ? complaints[i - 1] : reason;
     }
+    std::optional<UnresolvedAccess> access;
+    if (slot && *slot < program.insns.size() && is_unresolved(program, *slot)) {
+        const auto kernel = running_kernel_btf();
+        access = describe_unresolved(program, *slot, kernel ? kernel->get() : nullptr);
+        reason = access->text;
+    }
     if (!reason.empty()) {
         error.text = program.name + ": ";
         if (slot && *slot < program.insns.size()) {
@@ -152,7 +160,8 @@ Error verifier_refusal(const LinkedProgram& program, int code, std::string log) 
             error.text += "instruction " + std::to_string(*slot) + ": ";
         }
         error.text += reason;
-        error.hint = row != nullptr
+        error.hint = access ? access->hint
+                     : row != nullptr
                          ? row->hint
                          : "the kernel's verifier refused the program; err.log has its whole output";
     }

@@ -2,10 +2,13 @@
 // CO-RE relocations: from a matched path to a value, and from a value to a patched instruction.
 #include "object/core_relo.h"
 
+#include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <climits>
 #include <optional>
+#include <span>
 
 #include "object/core_spec.h"
 
@@ -193,6 +196,15 @@ Insn poisoned() {
     return Insn{op::kJmp | op::kCall, 0, 0, 0, kPoison};
 }
 
+bool is_poisoned(const Insn& insn) {
+    return insn.code == (op::kJmp | op::kCall) && insn.src == 0 && insn.imm == kPoison;
+}
+
+bool is_move_of_number(const Insn& insn) {
+    return insn.code == (op::kAlu | op::kMov) || insn.code == (op::kAlu64 | op::kMov) ||
+           (insn.code == op::kLddw && insn.src == 0);
+}
+
 void poison(std::span<Insn> insns, uint32_t at) {
     if (insns[at].code == op::kLddw) {
         insns[at + 1] = poisoned(); // a half load would confuse the verifier's message
@@ -303,6 +315,66 @@ std::string describe(const Btf& btf, const Function& function, const CoreRelocat
     return out + ": CO-RE access " + relo.access.substr(0, 64) + " of " + btf.type_name(relo.type_id);
 }
 
+// -- What could not be resolved --
+
+/// "inner.list[3].next", without the elements of an array that the pointer itself may lead to.
+std::string path_of(const Spec& spec) {
+    std::string out = spec.steps[0].index == 0 ? "" : "[" + std::to_string(spec.steps[0].index) + "]";
+    for (const Step& step : std::span(spec.steps).subspan(1)) {
+        if (step.name.empty()) {
+            out += "[" + std::to_string(step.index) + "]";
+        } else {
+            out.append(out.empty() ? "" : ".").append(step.name.substr(0, 128));
+        }
+    }
+    return out;
+}
+
+UnresolvedAccess explain(const Spec& local, const CoreRelocation& relo, const Decision& decision,
+                         bool has_type) {
+    const bool is_value = core::is_enumval(relo.kind);
+    const std::string what =
+        is_value ? "value " + std::string(essential_name(local.steps[0].name)) : "field " + path_of(local);
+    const std::string type(essential_name(local.btf->type_name(local.root)));
+    UnresolvedAccess out;
+    if (!has_type) {
+        out.text = "the kernel has no " + type + ", and so no " + what + " of it";
+    } else if (decision.bad_resize) {
+        out.text = what + " of the kernel's " + type + " has " + std::to_string(decision.new_size) +
+                   " bytes and not " + std::to_string(decision.old_size);
+    } else {
+        out.text = "the kernel's " + type + " has no " + what + (is_value ? "" : " that fits");
+    }
+    out.text += " (CO-RE access " + relo.access.substr(0, 64) + ")";
+    out.hint = decision.bad_resize ? "declare it with the kernel's type, or as an unsigned integer"
+               : is_value          ? "ask with bpf_core_enum_value_exists before it is used"
+                                   : "ask with bpf_core_field_exists before the access";
+    return out;
+}
+
+/// The relocation that an instruction was linked by, or null.
+const CoreRelocation* relocation_at(const LinkedProgram& program, uint32_t slot) {
+    const LinkedFunction& place = program.functions[program.function_at(slot)];
+    const Function& function = program.object->functions[place.index];
+    const uint32_t at = slot - place.insn;
+    const auto found = std::ranges::find_if(function.core_relocs, [&](const CoreRelocation& relo) {
+        const bool is_wide = function.insns[relo.insn].code == op::kLddw;
+        return relo.insn == at || (is_wide && relo.insn + 1 == at);
+    });
+    return found != function.core_relocs.end() ? &*found : nullptr;
+}
+
+/// Types that may be the one a program calls by this name and kind.
+std::vector<uint32_t> candidates_for(const Btf& kernel, const BtfType& root) {
+    std::vector<uint32_t> found;
+    for (const uint32_t id : kernel.find_flavors(essential_name(root.name))) {
+        if (core::same_kind(kernel.type(id).kind, root.kind)) {
+            found.push_back(id);
+        }
+    }
+    return found;
+}
+
 /// Tries every candidate; those that match must agree. Candidates that do not match are dropped for good.
 Expected<Decision> choose(const Spec& local, const Btf& kernel, std::vector<uint32_t>& candidates,
                           uint32_t kind) {
@@ -364,11 +436,7 @@ Status CoreRelocator::apply(const Function& function, std::span<Insn> insns) {
             }
             auto [it, is_new] = candidates_.try_emplace(relo.type_id);
             if (is_new) {
-                for (const uint32_t id : kernel_->find_flavors(essential_name(root.name))) {
-                    if (core::same_kind(kernel_->type(id).kind, root.kind)) {
-                        it->second.push_back(id);
-                    }
-                }
+                it->second = candidates_for(*kernel_, root);
             }
             auto chosen = choose(*local, *kernel_, it->second, relo.kind);
             if (!chosen) {
@@ -381,6 +449,41 @@ Status CoreRelocator::apply(const Function& function, std::span<Insn> insns) {
         }
     }
     return {};
+}
+
+// -- In a linked program --
+
+bool is_unresolved(const LinkedProgram& program, uint32_t slot) {
+    return is_poisoned(program.insns[slot]) && relocation_at(program, slot) != nullptr;
+}
+
+UnresolvedAccess describe_unresolved(const LinkedProgram& program, uint32_t slot, const Btf* kernel) {
+    const CoreRelocation& relo = *relocation_at(program, slot);
+    const Btf& types = *program.object->btf;
+    const auto local = core::parse_spec(types, relo.type_id, relo.access, relo.kind);
+    assert(local); // the linker has read it
+    std::vector<uint32_t> candidates;
+    Decision decision;
+    if (kernel != nullptr) {
+        candidates = candidates_for(*kernel, types.type(relo.type_id));
+        if (const auto chosen = choose(*local, *kernel, candidates, relo.kind)) {
+            decision = *chosen;
+        }
+    }
+    return explain(*local, relo, decision, kernel == nullptr || !candidates.empty());
+}
+
+std::vector<uint32_t> core_moves(const LinkedProgram& program) {
+    std::vector<uint32_t> slots;
+    for (const LinkedFunction& place : program.functions) {
+        for (const CoreRelocation& relo : program.object->functions[place.index].core_relocs) {
+            if (is_move_of_number(program.insns[place.insn + relo.insn])) {
+                slots.push_back(place.insn + relo.insn);
+            }
+        }
+    }
+    std::ranges::sort(slots);
+    return slots;
 }
 
 } // namespace mimicsh

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CO-RE: rewriting instructions that depend on the layout of kernel types. Used by the linker only.
+// CO-RE: rewriting instructions that depend on the layout of kernel types, and what is known of them then.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "object/linker.h"
 #include "object/object.h"
 
 namespace mimicsh {
@@ -28,5 +29,23 @@ class CoreRelocator {
     const Btf* kernel_;
     std::unordered_map<uint32_t, std::vector<uint32_t>> candidates_; ///< by local root type
 };
+
+// -- In a linked program --
+
+/// Whether an instruction stands for an access that CO-RE could not resolve. Both targets run a program that
+/// never comes there.
+[[nodiscard]] bool is_unresolved(const LinkedProgram& program, uint32_t slot);
+
+struct UnresolvedAccess {
+    std::string text; ///< "the kernel's struct xdp_md has no field gone that fits (CO-RE access 0:1)"
+    std::string hint; ///< the question that keeps a program from it
+};
+
+/// What the unresolved access at a slot was; `kernel` are the types that the program was linked against.
+[[nodiscard]] UnresolvedAccess describe_unresolved(const LinkedProgram& program, uint32_t slot,
+                                                   const Btf* kernel);
+
+/// Slots of moves whose number CO-RE has put in, sorted.
+[[nodiscard]] std::vector<uint32_t> core_moves(const LinkedProgram& program);
 
 } // namespace mimicsh

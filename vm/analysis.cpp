@@ -6,6 +6,7 @@
 #include <bit>
 #include <functional>
 
+#include "object/core_relo.h"
 #include "object/value_fields.h"
 #include "vm/analysis_flow.h"
 #include "vm/context/context.h"
@@ -33,7 +34,7 @@ constexpr bool may_lead(InsnKind kind) {
 
 Flow::Flow(const LinkedProgram& program, const UserHelpers& own, const ReadOnlyData& read_only)
     : program_(program), own_(own), insns_(program.insns), constants_(read_only),
-      context_(context_kind(program.spec.type)) {
+      core_moves_(core_moves(program)), context_(context_kind(program.spec.type)) {
     result_.slots.resize(insns_.size());
     refs_.resize(insns_.size());
     result_.forms.resize(insns_.size());
@@ -342,6 +343,11 @@ void Flow::walk(Block& block) {
             }
             break;
         }
+        case InsnKind::CallHelper:
+            if (is_unresolved(program_, slot)) {
+                return; // the run ends here, if it comes here
+            }
+            [[fallthrough]];
         default:
             step(slot, insn, *form, state);
             break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Constants of read-only data: number of each, arithmetic and comparisons.
+// Constants of read-only data and of CO-RE: number of each, arithmetic and comparisons.
 #include "vm/analysis_constants.h"
 
 #include <algorithm>

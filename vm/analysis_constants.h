@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Numbers that are known before a run because they come from read-only data, and what is computed from them.
+// Numbers that are known before a run because they come from read-only data or CO-RE, and what is computed of
+// them.
 #pragma once
 
 #include <optional>

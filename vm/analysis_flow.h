@@ -73,6 +73,7 @@ class Flow {
     void alu(uint32_t slot, const Insn& insn, State& state);
     void pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation, bool wide, Value& dst,
                             Value src);
+    [[nodiscard]] bool is_known_to_core(uint32_t slot) const;
     void load_immediate(uint32_t slot, const Insn& insn, Value& dst);
     static std::optional<uint32_t> stack_place(Value base, const Insn& insn);
     void note_target(uint32_t slot, Value base);
@@ -107,6 +108,7 @@ class Flow {
     const InsnForm* forms_ = insn_forms().data();
     const Uses* uses_ = all_uses();
     Constants constants_;
+    std::vector<uint32_t> core_moves_;
     const ContextKind* context_;
     std::vector<const LinkedRef*> refs_; ///< by slot
     std::vector<uint64_t> begins_;       ///< bits by slot: a block begins there

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Arithmetic and memory in the flow of kinds: what becomes of pointers, what is loaded and stored where.
+#include <algorithm>
 #include <string>
 
 #include "vm/analysis_flow.h"
@@ -31,12 +32,19 @@ const char* describe(Kind kind) {
     }
 }
 
+/// Whether the number that an instruction loads is CO-RE's answer.
+bool Flow::is_known_to_core(uint32_t slot) const {
+    return std::ranges::binary_search(core_moves_, slot);
+}
+
 // -- Arithmetic --
 
 void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
     Value& dst = state.regs[insn.dst];
     const bool by_register = (insn.code & op::kX) != 0;
-    const Value src = by_register ? state.regs[insn.src] : Value{Kind::Scalar, 0};
+    const Value src = by_register              ? state.regs[insn.src]
+                      : is_known_to_core(slot) ? constants_.scalar(static_cast<uint64_t>(int64_t{insn.imm}))
+                                               : Value{Kind::Scalar, kVaries};
     const uint8_t operation = insn.code & 0xf0;
     const bool wide = (insn.code & 7) == op::kAlu64;
     if (operation == op::kMov) {
@@ -131,6 +139,10 @@ void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
         set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
     } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
         set(dst, constants_.pointer(ref->target, ref->offset));
+    } else if (is_known_to_core(slot)) {
+        const auto low = static_cast<uint32_t>(insn.imm);
+        const auto high = static_cast<uint32_t>(insns_[slot + 1].imm);
+        set(dst, constants_.scalar(low | uint64_t{high} << 32));
     } else {
         // An extern that the emulator lacks is refused by name, not for what is done with it.
         set(dst, {insn.src == 0 && ref == nullptr ? Kind::Scalar : Kind::Unknown, 0});

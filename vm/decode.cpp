@@ -10,6 +10,7 @@
 
 #include "base/similar.h"
 #include "object/align.h"
+#include "object/core_relo.h"
 #include "vm/context/captured.h"
 #include "vm/context/context.h"
 #include "vm/fuse.h"
@@ -198,7 +199,14 @@ uint64_t call_without_later_flags(Machine& machine, const uint64_t* args) {
 /// Stands where the kernel would refuse an instruction if it did not know that nothing comes there.
 uint64_t dead_instruction(Machine& machine, const uint64_t* /*args*/) {
     return machine.fault(FaultKind::BadInstruction,
-                         "an instruction that read-only data leaves out was reached");
+                         "an instruction that read-only data or CO-RE leaves out was reached");
+}
+
+/// An access that CO-RE could not resolve: only one that is reached is wrong.
+uint64_t unresolved_access(Machine& machine, const uint64_t*) {
+    const UnresolvedAccess access = describe_unresolved(
+        machine.code->program->linked(), machine.code->slot_of(machine.at), machine.kernel_types());
+    return machine.fault(FaultKind::BadInstruction, access.text, access.hint);
 }
 
 /// A weak kernel function that is not there: only a call that is reached is wrong.
@@ -615,6 +623,10 @@ class Decoder {
 
     Status fill_helper(Draft& draft, const Insn& insn) {
         const uint32_t slot = draft.slot;
+        if (is_unresolved(program_, slot)) {
+            put_call(draft, unresolved_access);
+            return {};
+        }
         const auto id = static_cast<uint32_t>(insn.imm);
         const auto name = [&] {
             return abi::helper_name(id).empty() ? "helper " + std::to_string(insn.imm)
