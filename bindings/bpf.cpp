@@ -11,6 +11,7 @@
 #include "bindings/modules.h"
 #include "kernel/target.h"
 #include "object/asm.h"
+#include "object/autoload.h"
 #include "object/clang.h"
 #include "object/disasm.h"
 #include "object/kernel_btf.h"
@@ -320,6 +321,21 @@ std::map<std::string, std::string> pop_texts(lua_State* L) {
     return texts;
 }
 
+/// The list of texts on top of the stack, which is popped.
+std::vector<std::string> pop_list(lua_State* L, const char* what) {
+    std::vector<std::string> texts;
+    if (lua_istable(L, -1)) {
+        const int table = lua_gettop(L);
+        for (int i = 1; i <= static_cast<int>(lua_objlen(L, table)); ++i) {
+            lua_rawgeti(L, table, i);
+            texts.emplace_back(check_string(L, lua_gettop(L), what));
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    return texts;
+}
+
 /// Maps by name of the table on top of the stack, which is popped.
 std::map<std::string, const Map*> pop_maps(lua_State* L) {
     std::map<std::string, const Map*> maps;
@@ -359,7 +375,7 @@ KconfigValues pop_kconfig(lua_State* L) {
 }
 
 /// object_load(object, target, options) -> instance | nil, err. options.data = {[section] = bytes},
-/// options.kconfig = {[option] = value}.
+/// options.kconfig = {[option] = value}, options.autoload = {names}.
 int object_load(lua_State* L) {
     const auto object = check_object(L, 1);
     const std::string target_name(check_string(L, 2, "target"));
@@ -380,6 +396,8 @@ int object_load(lua_State* L) {
     load.kconfig = pop_kconfig(L);
     options.push("maps");
     load.maps = pop_maps(L);
+    options.push("autoload");
+    const std::vector<std::string> autoload = pop_list(L, "autoload");
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
         auto vm = vm_options(L, options);
@@ -398,7 +416,11 @@ int object_load(lua_State* L) {
         fail(L, "bad argument 'target': expected \"vm\" or \"kernel\", got \"" + target_name + "\"");
     }
     options.finish();
-    auto instance = owner->target->load(object, load);
+    auto chosen = with_autoload(object, autoload);
+    if (!chosen) {
+        return push_failure(L, chosen.error());
+    }
+    auto instance = owner->target->load(std::move(*chosen), load);
     if (!instance) {
         return push_failure(L, instance.error());
     }

@@ -9,6 +9,7 @@
 #include "kernel/bpf_ids.h"
 #include "net/field_text.h"
 #include "vm/context/captured.h"
+#include "vm/prog_types.h"
 
 namespace mimicsh::lua {
 
@@ -273,6 +274,9 @@ int program_info(lua_State* L) {
     set_number(L, "insns", static_cast<double>(linked.insns.size()));
     const ProgramRef& ref = check<ProgramRef>(L, 1, "program");
     set_text(L, "target", ref.owner->instance->target());
+    if (ref.owner->instance->target() == "vm") {
+        set_text(L, "unsupported", vm::prog_type_reason(program.type()));
+    }
     if (const auto facts = kernel::program_facts(*ref.program)) {
         set_number(L, "id", facts->id);
         set_text(L, "tag", facts->tag);

@@ -13,6 +13,7 @@ extern "C" {
 #include "kernel/errors.h"
 #include "kernel/map.h"
 #include "kernel/program.h"
+#include "object/autoload.h"
 
 namespace mimicsh::kernel {
 
@@ -80,7 +81,7 @@ class KernelInstance final : public Instance {
     }
 
     Status load_programs(const LinkOptions& options) {
-        for (uint32_t index : object_->programs()) {
+        for (uint32_t index : autoloaded_programs(*object_)) {
             auto linked = link(object_, index, options);
             if (!linked) {
                 return linked.error();

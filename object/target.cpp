@@ -152,11 +152,16 @@ Status fill_slot(Instance& instance, const std::vector<Map*>& maps, size_t map, 
     if (program == nullptr) {
         return Error{EINVAL,
                      "load",
-                     object.maps[map].name + ": slot " + std::to_string(slot.index) + " names no program",
-                     {},
+                     object.maps[map].name + ": slot " + std::to_string(slot.index) +
+                         " names no program that is loaded",
+                     object.functions[slot.target].section.starts_with('?')
+                         ? "autoload it: SEC(\"?...\") leaves it out"
+                         : "",
                      {}};
     }
-    return maps[map]->put_program(slot.index, *program);
+    auto done = maps[map]->put_program(slot.index, *program);
+    // A program that the target cannot run is left out: nothing that runs there could jump to it.
+    return !done && done.error().code == ENOTSUP ? Status{} : done;
 }
 
 } // namespace

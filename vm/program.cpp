@@ -9,6 +9,7 @@
 #include "vm/decode.h"
 #include "vm/interp.h"
 #include "vm/maps/prog_array.h"
+#include "vm/prog_types.h"
 #include "vm/race.h"
 #include "vm/report.h"
 #include "vm/trace.h"
@@ -82,6 +83,9 @@ LoadedProgram::~LoadedProgram() = default;
 Status LoadedProgram::prepare() {
     if (auto ok = claim_maps(); !ok && machine_.options.mode == Mode::Strict) {
         return ok;
+    }
+    if (context_ == nullptr && machine_.options.mode == Mode::Strict) {
+        return {}; // it never runs
     }
     for (Code& other : others_) {
         other = {};
@@ -246,9 +250,8 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     if (context_ == nullptr) {
         return Error{ENOTSUP,
                      "run",
-                     linked_.name + ": the vm has no context for " +
-                         std::string(abi::name(linked_.spec.type)) + " programs",
-                     {},
+                     linked_.name + ": " + prog_type_reason(linked_.spec.type),
+                     "load(\"kernel\") runs it for real",
                      {}};
     }
     if (runs_in_map()) {

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "vm/context/context.h"
 #include "vm/helpers/helpers.h"
 #include "vm/kfuncs/kfuncs.h"
+#include "vm/prog_types.h"
 #include "vm/versions.h"
 
 namespace mimicsh::vm {
@@ -540,6 +542,10 @@ std::string_view helper_reason(uint32_t id) {
     const bool callable =
         std::ranges::any_of(kCallable, [&](const Callable& one) { return helper_allowed(one.type, id); });
     return callable ? std::string_view{} : "no program on packets can call it";
+}
+
+std::string prog_type_reason(abi::ProgType type) {
+    return context_kind(type) != nullptr ? "" : std::string(abi::name(type)) + " programs are not emulated";
 }
 
 State insn_state(const InsnForm& form) {

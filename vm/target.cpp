@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/cpus.h"
+#include "object/autoload.h"
 #include "vm/machine.h"
 #include "vm/program.h"
 #include "vm/versions.h"
@@ -166,18 +167,7 @@ class VmInstance final : public Instance {
     Status load_programs(const LinkOptions& options) {
         constexpr uint64_t kBytesPerInsn = 64; // linked, analysed and decoded
         uint64_t bytes = 0;
-        for (uint32_t index : object_->programs()) {
-            const Function& function = object_->functions[index];
-            const abi::ProgType type = function.spec->type;
-            const bool is_known = type == abi::ProgType::Unspec || context_kind(type) != nullptr;
-            if (!is_known && machine_.options.mode == Mode::Strict) {
-                return Error{ENOTSUP,
-                             "load",
-                             function.name + ": " + std::string(abi::name(type)) +
-                                 " programs are not emulated",
-                             "load(\"kernel\") runs it for real",
-                             {}};
-            }
+        for (uint32_t index : autoloaded_programs(*object_)) {
             auto linked = link(object_, index, options);
             if (!linked) {
                 return linked.error();
@@ -186,7 +176,8 @@ class VmInstance final : public Instance {
             if (bytes > machine_.options.memory_limit) {
                 return Error{ENOMEM,
                              "load",
-                             function.name + ": the programs of the object do not fit the memory limit of " +
+                             object_->functions[index].name +
+                                 ": the programs of the object do not fit the memory limit of " +
                                  std::to_string(machine_.options.memory_limit >> 20) + " MiB",
                              "load fewer of them or raise the memory limit of the vm",
                              {}};

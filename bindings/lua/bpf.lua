@@ -83,7 +83,7 @@ local function patch_sections(obj, vars)
     return data
 end
 
-local LOAD_OPTIONS = "kconfig maps pinned seed cpus cpu budget mode kernel sanitize vars world helpers"
+local LOAD_OPTIONS = "kconfig maps pinned autoload seed cpus cpu budget mode kernel sanitize vars world helpers"
 
 local make_instance
 
@@ -96,7 +96,8 @@ function object_methods.load(obj, target, options)
     end
     options = check_options(options, "load", LOAD_OPTIONS)
     local passed = { data = options.vars and patch_sections(obj, options.vars) or nil,
-                     kconfig = options.kconfig, maps = options.maps, pinned = target == "kernel" and options.pinned or nil }
+                     kconfig = options.kconfig, maps = options.maps, autoload = options.autoload,
+                     pinned = target == "kernel" and options.pinned or nil }
     if target == "vm" then
         passed.seed = options.seed or config.seed
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "kernel", "sanitize" } do
@@ -147,15 +148,28 @@ local Instance = core.metatable "instance"
 local instance_methods = Instance.__index
 local parts = setmetatable({}, { __mode = "k" }) -- instance -> {target=, progs=, maps=, vars=, object=}
 
-local function named(list, what)
+--- left_out, if there is one, says more of a name that is not there.
+local function named(list, what, left_out)
     return setmetatable(list, { __index = function(_, name)
         local known = {}
         for k in next, list do
             known[#known + 1] = k
         end
         table.sort(known)
-        core.fail(("no %s '%s' (known: %s)"):format(what, tostring(name), table.concat(known, ", ")))
+        core.fail(("no %s '%s' (known: %s)%s"):format(what, tostring(name), table.concat(known, ", "),
+            left_out and left_out(name) or ""))
     end })
+end
+
+--- Whether a program of the object was left out at the load.
+local function without_autoload(info)
+    return function(name)
+        for _, program in ipairs(info.programs) do
+            if program.name == name and program.section:sub(1, 1) == "?" then
+                return (': %s is loaded by autoload = {"%s"}'):format(program.section, name)
+            end
+        end
+    end
 end
 
 --- inst.maps: an assignment backs the vm's map of that name by a map of the kernel.
@@ -190,7 +204,8 @@ function make_instance(inst, more)
             by_name[info.maps[i].name] = map
         end
     end
-    parts[inst] = { target = target, progs = named(progs, "program"), maps = assignable(named(by_name, "map")),
+    parts[inst] = { target = target, progs = named(progs, "program", without_autoload(info)),
+                    maps = assignable(named(by_name, "map")),
                     vars = maps.variables(sections), object = object }
     for name, value in pairs(more or {}) do
         parts[inst][name] = value
@@ -554,7 +569,7 @@ function program_methods.race(prog, first, second, options)
     return setmetatable(report, RaceReport)
 end
 
-local PROGRAM_PROPERTIES = { name = true, type = true, insns = true, target = true }
+local PROGRAM_PROPERTIES = { name = true, type = true, insns = true, target = true, unsupported = true }
 
 function Program.__index(prog, name)
     local method = program_methods[name]
@@ -569,13 +584,17 @@ function Program.__index(prog, name)
 end
 
 core.completions.program = {
-    methods = program_methods, fields = { name = true, type = true, insns = true, target = true, info = true },
+    methods = program_methods, fields = { name = true, type = true, insns = true, target = true, unsupported = true,
+                                         info = true },
 }
 
 function Program.__tostring(prog)
     local ok, info = pcall(raw.program_info, prog)
-    return ok and ("program %s (%s, %d instructions) on %s"):format(info.name, info.type, info.insns, info.target) or
-        "program (closed)"
+    if not ok then
+        return "program (closed)"
+    end
+    return ("program %s (%s, %d instructions) on %s%s"):format(info.name, info.type, info.insns, info.target,
+        info.unsupported and ": " .. info.unsupported or "")
 end
 
 -- -- Making objects --
@@ -724,7 +743,7 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars=, maps=, kconfig=, pinned=, seed=, cpus=, mode=, kernel=, world=, ...}]) -> inst | nil, err
+obj:load("vm" | "kernel" [, {vars=, maps=, kconfig=, pinned=, autoload=, seed=, cpus=, mode=, kernel=, world=, ...}]) -> inst | nil, err
 Makes an instance; vars sets globals, maps shares maps of the kernel (inst.maps.x = m too), the rest: docs/bpf.md, docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[
