@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Call chains before a run: depth, stack and recursion (kernel/bpf/verifier.c, check_max_stack_depth).
+// Call chains before a run: depth, stack and recursion (kernel/bpf/verifier.c, check_max_stack_depth), and
+// what functions that may end the program return.
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <vector>
 
 #include "vm/analysis.h"
@@ -13,6 +15,11 @@ namespace {
 
 /// What a frame is rounded up to where programs are compiled (round_up_stack_depth in kernel/bpf/verifier.c).
 constexpr uint32_t kStackUnit = 16;
+
+/// Stack of all callers from which on a subprogram may not tail call: what it jumps to begins on top of it.
+constexpr uint32_t kMaxBeforeTailCall = 256;
+
+constexpr int32_t kTailCall = 12;
 
 constexpr uint32_t bit_of(InsnKind kind) {
     return 1u << static_cast<uint32_t>(kind);
@@ -46,6 +53,12 @@ class Chains {
                                     : "call chain deeper than 8 frames");
         }
         Function& here = functions_[function];
+        if (function != 0 && here.tail_call && stack >= kMaxBeforeTailCall) {
+            return load_refusal(program_, *here.tail_call, EACCES,
+                                "bpf_tail_call below functions that use " + std::to_string(stack) +
+                                    " bytes of stack together, fewer than " +
+                                    std::to_string(kMaxBeforeTailCall) + " are allowed");
+        }
         const uint32_t own = round_up(here.depth, kStackUnit);
         if (stack + own > abi::kStackSize) {
             return load_refusal(program_, call_slot, EACCES,
@@ -67,20 +80,51 @@ class Chains {
         return {};
     }
 
+    /// A function below the program that may end it gives its result to the program's caller, so the kernel
+    /// wants to know its type (check_btf_func in kernel/bpf/verifier.c).
+    [[nodiscard]] Status check_results() const {
+        // The kernel is told the types of all functions or of none.
+        const bool typed = std::ranges::count(program_.functions, 0u, &LinkedFunction::btf_id) == 0;
+        for (size_t i = 1; i < functions_.size(); ++i) {
+            const Function& here = functions_[i];
+            const auto ends = here.packet_load && typed ? here.packet_load : here.tail_call;
+            if (ends && !(typed && returns_number(program_.functions[i].btf_id))) {
+                return load_refusal(program_, *ends, EINVAL,
+                                    std::string(ends == here.tail_call ? "bpf_tail_call" : "packet loads") +
+                                        " in function " + program_.functions[i].name + ", which " +
+                                        (typed ? "does not return a number" : "has no BTF"));
+            }
+        }
+        return {};
+    }
+
   private:
     struct Function {
         std::vector<std::pair<uint32_t, uint32_t>> calls; ///< slot and function called
+        std::optional<uint32_t> tail_call;                ///< slot of the first
+        std::optional<uint32_t> packet_load;              ///< the same of BPF_LD_ABS and BPF_LD_IND
         uint32_t depth = 0;                               ///< bytes of its frame
         uint32_t seen_stack = 0;                          ///< most bytes in use when it was walked
         uint32_t seen_frames = 0;
     };
 
+    [[nodiscard]] bool returns_number(uint32_t function) const {
+        const Btf& btf = *program_.object->btf;
+        const BtfType& result = btf.type(btf.resolve(btf.type(btf.type(function).type).type));
+        return result.kind == BtfKind::Enum || result.kind == BtfKind::Enum64 ||
+               (result.kind == BtfKind::Int && result.size <= 8);
+    }
+
     /// Of a wide load, the second half too: it has no registers and no code. Most instructions are neither.
     void note(Function& here, uint32_t slot, const Insn& insn) const {
         const bool on_stack = (insn.dst == 10) | (insn.src == 10);
-        const bool may_call = (insn.code == (op::kJmp | op::kCall)) | (insn.code == op::kLddw);
+        const bool may_call = (insn.code == (op::kJmp | op::kCall)) | ((insn.code & 7) == op::kLd);
         if (!(on_stack | may_call)) [[likely]] {
             return;
+        }
+        const uint8_t mode = insn.code & 0xe0;
+        if ((insn.code & 7) == op::kLd && (mode == op::kAbs || mode == op::kInd) && !here.packet_load) {
+            here.packet_load = slot;
         }
         if (on_stack) {
             note_stack(here, slot, insn);
@@ -90,6 +134,10 @@ class Chains {
     }
 
     void note_call(Function& here, uint32_t slot, const Insn& insn) const {
+        if (insn.code == (op::kJmp | op::kCall) && insn.src == 0 && insn.imm == kTailCall &&
+            !here.tail_call) {
+            here.tail_call = slot;
+        }
         const bool local = insn.code == (op::kJmp | op::kCall) && insn.src == op::kCallLocal;
         if (local || (insn.code == op::kLddw && insn.src == op::kFunc)) {
             const auto target = static_cast<uint32_t>(int64_t{slot} + 1 + insn.imm);
@@ -135,7 +183,8 @@ class Chains {
 
 Status check_stack(const LinkedProgram& program, const Analysis& analysis) {
     Chains chains(program, analysis);
-    Status ok = chains.walk(0, 1, 0, 0);
+    Status ok = chains.check_results();
+    ok = ok ? chains.walk(0, 1, 0, 0) : ok;
     for (size_t i = 0; ok && i < analysis.async_callbacks.size(); ++i) {
         const uint32_t slot = analysis.async_callbacks[i];
         ok = chains.walk(program.function_at(slot), 1, 0, slot);

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "vm/interp.h"
+#include "vm/maps/prog_array.h"
 #include "vm/maps/redirect_map.h"
 #include "vm/program.h"
 #include "vm/report.h"
@@ -17,6 +18,19 @@ bool has_targets(abi::MapType type) {
     return type == abi::MapType::Devmap || type == abi::MapType::DevmapHash || type == abi::MapType::Cpumap;
 }
 
+/// Of the maps whose programs have to be alike (map_type_contains_progs; the kernel leaves devmap_hash out).
+MapOwner* owner_of(VmMap& map) {
+    switch (map.type()) {
+    case abi::MapType::ProgArray:
+        return &static_cast<ProgArray&>(map).owner;
+    case abi::MapType::Devmap:
+    case abi::MapType::Cpumap:
+        return &static_cast<RedirectMap&>(map).owner;
+    default:
+        return nullptr;
+    }
+}
+
 } // namespace
 
 Status LoadedProgram::claim_maps() {
@@ -25,14 +39,13 @@ Status LoadedProgram::claim_maps() {
             continue;
         }
         VmMap& map = *machine_.maps()[ref.target];
-        // The kernel leaves devmap_hash out.
-        const bool checked = map.type() == abi::MapType::Devmap || map.type() == abi::MapType::Cpumap;
-        if (checked && !static_cast<RedirectMap&>(map).claim(*this)) {
+        MapOwner* owner = owner_of(map);
+        const std::string why = owner != nullptr ? owner->claim(linked_) : std::string();
+        if (!why.empty()) {
             return Error{EINVAL,
                          "load",
-                         linked_.name + ": uses map " + map.info().name +
-                             " together with programs of which some take fragments and some do not",
-                         "give all of them SEC(\"xdp.frags\") or none",
+                         linked_.name + ": uses map " + map.info().name + ", but " + why,
+                         "give programs that differ in this a map each",
                          {}};
         }
     }

@@ -743,7 +743,7 @@ Makes an object of instructions as the kernel takes them; maps says by number of
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[
-obj:load("vm" | "kernel" [, {vars=, maps=, kconfig=, pinned=, autoload=, seed=, cpus=, mode=, kernel=, world=, ...}]) -> inst | nil, err
+obj:load("vm" | "kernel" [, {vars=, maps=, kconfig=, pinned=, autoload=, seed=, mode=, kernel=, world=, ...}]) -> inst | nil, err
 Makes an instance; vars sets globals, maps shares maps of the kernel (inst.maps.x = m too), the rest: docs/bpf.md, docs/vm.md.
 print(assert(obj:load "vm").target) --> vm]])
 core.doc("object:disasm", object_methods.disasm, [[

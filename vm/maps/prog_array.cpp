@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "vm/maps/prog_array.h"
+#include "vm/prog_types.h"
 
 namespace mimicsh::vm {
 
@@ -11,12 +12,12 @@ Status ProgArray::put_program(uint32_t index, Program& program) {
         return error(E2BIG, "put program",
                      "index " + std::to_string(index) + " of " + std::to_string(info_.max_entries));
     }
-    if (owner_type_ != abi::ProgType::Unspec && owner_type_ != program.type()) {
-        return error(EINVAL, "put program",
-                     "holds " + std::string(abi::name(owner_type_)) + " programs, not " +
-                         std::string(abi::name(program.type())));
+    if (const std::string why = owner.claim(program.linked()); !why.empty()) {
+        return error(EINVAL, "put program", program.name() + ": " + why);
     }
-    owner_type_ = program.type();
+    if (const std::string why = prog_type_reason(program.type()); !why.empty()) {
+        return error(ENOTSUP, "put program", program.name() + ": " + why);
+    }
     programs_[index] = &program;
     return {};
 }

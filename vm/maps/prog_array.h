@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "vm/maps/map.h"
+#include "vm/maps/map_owner.h"
 
 namespace mimicsh::vm {
 
 class ProgArray final : public VmMap {
   public:
-    explicit ProgArray(MapInfo info) : VmMap(std::move(info)), programs_(info_.max_entries) {}
+    explicit ProgArray(MapInfo info)
+        : VmMap(std::move(info)), owner(info_.type), programs_(info_.max_entries) {}
 
     [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
     [[nodiscard]] Status erase(ByteView key) override;
@@ -22,9 +24,10 @@ class ProgArray final : public VmMap {
         return index < programs_.size() ? programs_[index] : nullptr;
     }
 
+    MapOwner owner;
+
   private:
     std::vector<Program*> programs_;
-    abi::ProgType owner_type_ = abi::ProgType::Unspec; ///< set by the first program, as the kernel does
 };
 
 } // namespace mimicsh::vm

@@ -14,7 +14,7 @@ constexpr uint32_t kMaxQueue = 16384;
 } // namespace
 
 RedirectMap::RedirectMap(MapInfo info, ZeroedBytes storage, std::shared_ptr<const World> world)
-    : VmMap(std::move(info)), storage_(std::move(storage)), world_(std::move(world)) {
+    : VmMap(std::move(info)), owner(info_.type), storage_(std::move(storage)), world_(std::move(world)) {
     values_ = storage_.data();
     host_stride_ = round_up(info_.value_size, 8u);
     elements_ = slots_ = info_.max_entries;
@@ -99,18 +99,6 @@ bool RedirectMap::holds_programs() const {
     return false;
 }
 
-bool RedirectMap::claim(const Program& program) {
-    constexpr uint32_t kHasFragments = 1 << 5; // BPF_F_XDP_HAS_FRAGS
-    const bool takes = (program.linked().spec.flags & kHasFragments) != 0;
-    if (program.type() != abi::ProgType::Xdp) {
-        return false;
-    }
-    if (!takes_fragments_) {
-        takes_fragments_ = takes;
-    }
-    return *takes_fragments_ == takes;
-}
-
 Status RedirectMap::put_target(ByteView key, uint32_t target, Program& program, uint64_t flags) {
     using abi::AttachType;
     constexpr uint32_t kWithProgram = 8;
@@ -130,7 +118,7 @@ Status RedirectMap::put_target(ByteView key, uint32_t target, Program& program, 
     }
     const AttachType wanted = is_cpu ? AttachType::XdpCpumap : AttachType::XdpDevmap;
     if (program.type() != abi::ProgType::Xdp || program.linked().spec.attach_type != wanted ||
-        !claim(program)) {
+        !owner.claim(program.linked()).empty()) {
         return error(is_cpu ? ENOMEM : EINVAL, "put target",
                      program.name() + " is no program for this map (SEC(\"xdp/" +
                          (is_cpu ? "cpumap" : "devmap") + "\"), with fragments as those that use the map)");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vm/maps/map.h"
+#include "vm/maps/map_owner.h"
 #include "vm/world.h"
 
 namespace mimicsh::vm {
@@ -30,9 +31,8 @@ class RedirectMap final : public VmMap {
     /// Program for a key; null without one.
     [[nodiscard]] Program* program(uint32_t key) const;
     [[nodiscard]] bool holds_programs() const;
-    /// A program that uses the map, or is put into it, fixes whether all of them take fragments
-    /// (bpf_prog_map_compatible). False: it is not like those before it.
-    [[nodiscard]] bool claim(const Program& program);
+
+    MapOwner owner;
 
   protected:
     uint32_t host_find(ByteView key) override { return slot_of(load<uint32_t>(key.data())); }
@@ -49,8 +49,7 @@ class RedirectMap final : public VmMap {
     std::shared_ptr<const World> world_;
     std::vector<uint32_t> keys_; ///< by slot
     std::vector<bool> is_set_;
-    std::vector<Program*> programs_; ///< by slot
-    std::optional<bool> takes_fragments_;
+    std::vector<Program*> programs_;             ///< by slot
     std::vector<uint32_t> free_;                 ///< devmap_hash: slots that were given back
     uint32_t fresh_ = 0;                         ///< devmap_hash: slots from here on were never used
     std::vector<std::vector<uint32_t>> buckets_; ///< devmap_hash: slots, newest first
