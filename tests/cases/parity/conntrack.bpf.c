@@ -219,14 +219,3 @@ TRANSLATE(translate_tc_ip6, "tc", __sk_buff, bpf_skb_ct_alloc, 36)
 SHOW(show_xdp, "xdp", xdp_md, bpf_xdp_ct_lookup, 12)
 SHOW(show_tc, "tc", __sk_buff, bpf_skb_ct_lookup, 12)
 SHOW(show_tc_ip6, "tc", __sk_buff, bpf_skb_ct_lookup, 36)
-
-SEC("xdp")
-int look_without_tuple(struct xdp_md *ctx)
-{
-	struct nf_conn *ct = bpf_xdp_ct_lookup(ctx, NULL, 0, &options, 16);
-
-	io.out[0] = ct != NULL;
-	if (ct)
-		bpf_ct_release(ct);
-	return 1;
-}

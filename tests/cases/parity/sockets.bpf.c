@@ -34,7 +34,8 @@ static __always_inline void show_full(struct bpf_sock *sk, int at)
 	io.out[at + 18] = sk->mark;
 	io.out[at + 19] = sk->priority;
 	if (sk->state != 1 || sk->protocol != 6) /* of a connection it is whatever its last packet had */
-		io.out[at + 20] = (__u32)sk->rx_queue_mapping;
+		/* of no queue, kernels differ in the upper half of the register */
+		*(volatile __u32 *)&io.out[at + 20] = sk->rx_queue_mapping;
 }
 
 #define LOOK_UP(name, section, context, size) \
