@@ -207,6 +207,7 @@ TEST(Workers, HelpersOfTheEmbedderStayOnTheirThread) {
 /// Each emulated CPU would have a table of its own.
 TEST(Workers, NoProgramThatKeepsConnectionsIsShared) {
     constexpr std::string_view kLookup = R"(
+char LICENSE[] SEC("license") = "GPL";
 struct nf_conn;
 extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size,
                                          void *opts, __u32 opts_size) __ksym;
