@@ -75,6 +75,12 @@ LibbpfObject load_with_libbpf(ByteView bytes) {
         out.map_order.emplace_back(name);
         out.maps[name] = {bpf_map__type(map),        bpf_map__key_size(map),  bpf_map__value_size(map),
                           bpf_map__max_entries(map), bpf_map__map_flags(map), bpf_map__map_extra(map)};
+        // An arena has to be at an address before programs are loaded; libbpf before 1.5 maps it nowhere.
+        constexpr uint32_t kArena = 33;
+        constexpr uint64_t kAddress = uint64_t{1} << 44;
+        if (bpf_map__type(map) == kArena && bpf_map__map_extra(map) == 0) {
+            bpf_map__set_map_extra(map, kAddress);
+        }
     }
     if (const int error = bpf_object__load(object); error != 0) {
         out.error = "load: " + std::string(strerror(-error)) + "\n" + out.log;
