@@ -470,7 +470,7 @@ class ArenaPages : public ArenaParity {
         }
         set_value(*vm_, ".bss.script", script);
         set_value(*kernel_, ".bss.script", script);
-        set_args({0});
+        set_args({1});
         run_both_apart_from_maps("pages", packet_of(64));
         const auto advanced = vm_->advance(0);
         ASSERT_TRUE(advanced) << advanced.error().message();

@@ -198,6 +198,7 @@ static int run(void *map, int *key, void *value)
 	return 0;
 }
 
+/* arg: whether to start. */
 SEC("tc") int pages(struct __sk_buff *skb)
 {
 	__u32 key = 0;
@@ -207,6 +208,7 @@ SEC("tc") int pages(struct __sk_buff *skb)
 		return 1;
 	io.out[0] = bpf_wq_init(&found->work, &works, 0);
 	io.out[1] = bpf_wq_set_callback_impl(&found->work, run, 0, NULL);
-	io.out[2] = bpf_wq_start(&found->work, 0);
+	if (io.arg[0])
+		io.out[2] = bpf_wq_start(&found->work, 0);
 	return 0;
 }
