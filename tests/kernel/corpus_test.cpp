@@ -29,7 +29,6 @@ enum class Exception {
 const std::map<std::string, Exception>& exceptions() {
     static const std::map<std::string, Exception> kExceptions{
         {"examples/first_fault/first_fault.bpf.c", Exception::KernelRefuses},
-        {"tests/cases/parity/arena.bpf.c", Exception::NeedsWorld}, // work queues run when the kernel likes
         {"tests/cases/parity/card.bpf.c", Exception::OneCardOnly},
         {"tests/cases/parity/conntrack.bpf.c", Exception::NeedsWorld},
         {"tests/cases/parity/targets.bpf.c", Exception::NeedsWorld},
