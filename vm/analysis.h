@@ -22,12 +22,12 @@ struct SlotFacts {
         Context, ///< value = byte offset of the field
         Stack,   ///< value = byte offset in the frame, 0 .. 511
         Packet,  ///< loads and stores: through a packet pointer
-        Map,     ///< helper calls: r1 is the map with index `value`
+        Map,     ///< helper calls: r1 is the map with index `value`; other instructions: it is their arena
     };
     Target target = Target::Unknown;
     bool reached = false;
     bool entered = false; ///< something jumps here, or a function begins
-    bool dead = false;    ///< reached only past a branch that read-only data decides the other way
+    bool dead = false;    ///< reached only past a branch that read-only data or CO-RE decides the other way
     /// What has to be so here and is only known when the program runs.
     enum class Guard : uint8_t {
         None,

@@ -18,8 +18,8 @@ namespace mimicsh::vm {
 [[nodiscard]] Error load_refusal(const LinkedProgram& program, uint32_t slot, int code,
                                  const std::string& why, std::string hint = {});
 
-/// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, and no recursion. Functions
-/// that run later (first slots) have chains of their own.
+/// The kernel's limits on call chains: 8 frames and 512 bytes of stack together, less than 256 below a tail
+/// call, and no recursion. Functions that run later (first slots) have chains of their own.
 [[nodiscard]] Status check_stack(const LinkedProgram& program, const Analysis& analysis);
 
 struct DecodeOptions {

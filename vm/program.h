@@ -71,7 +71,8 @@ class LoadedProgram final : public Program {
 
   private:
     [[nodiscard]] Expected<RunResult> run_checked(ByteView packet, const RunOptions& options);
-    /// Fixes with the device and CPU maps that it uses whether their programs take fragments.
+    /// Makes the program the owner of the prog arrays, device and CPU maps that it uses and that have none;
+    /// an error when they are for programs of another kind.
     [[nodiscard]] Status claim_maps();
     /// Whether a run whose state is still there sends the packet to a target.
     [[nodiscard]] bool is_redirected(const Machine& machine, const BatchItem& item) const;
