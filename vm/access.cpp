@@ -654,7 +654,7 @@ void Machine::out_of_bounds(const Region& region, uint64_t addr, uint64_t size, 
             const std::string bytes = std::to_string(last);
             hint =
                 last <= limit + packet.paged
-                    ? "they are in pages: bpf_skb_pull_data(skb, " + bytes + "), then compare with data_end"
+                    ? "the bytes are in pages: bpf_skb_pull_data(skb, " + bytes + "), then compare data_end"
                     : "before this line: if (data + " + bytes + " > data_end) return ...;";
         }
         break;
