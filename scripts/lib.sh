@@ -155,6 +155,8 @@ build_tree() {
         find_cache
         export CCACHE_DIR="${CCACHE_DIR:-$cache/ccache}"
     fi
+    # Trees of the same sources share what was compiled, wherever they are.
+    export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
     # The compiler says itself what it read: a file that is not in the cache is not read twice.
     export CCACHE_DEPEND=1
     # ccache keeps what was compiled with precompiled headers only when told so.
