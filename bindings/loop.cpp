@@ -157,6 +157,14 @@ std::shared_ptr<Task> Loop::spawn(lua_State* L, int arguments, std::string name)
     return task;
 }
 
+void Loop::withdraw(Task& task) {
+    if (task.state == Task::State::Ready && lua_status(task.co) != LUA_YIELD) {
+        lua_settop(task.co, 0);
+        task.arguments = 0;
+        task.state = Task::State::Done; // which resume() leaves alone
+    }
+}
+
 Wake Loop::prepare_block(lua_State* L, const char* op) {
     if (current_ == nullptr || lua_isyieldable(L) == 0) {
         fail(L, std::string(op) + ": would block: call it from a task");

@@ -78,6 +78,9 @@ class Loop {
     /// Makes a task of the function and its `arguments` on top of L's stack (popped).
     std::shared_ptr<Task> spawn(lua_State* L, int arguments, std::string name);
 
+    /// A task that has not begun never does; it ends without results. Others go on.
+    void withdraw(Task& task);
+
     /// First half of blocking: who will have to be woken. Raises "would block" where yielding is impossible.
     [[nodiscard]] Wake prepare_block(lua_State* L, const char* op);
     /// Second half: `return loop.block(L);` from the bound function. Its results are the values given to

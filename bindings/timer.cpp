@@ -91,6 +91,9 @@ int timer_stop(lua_State* L) {
     auto& timer = check<Timer>(L, 1, "timer");
     const auto keep = timer.self;
     timer.stop();
+    if (timer.running != nullptr) {
+        Loop::of(L).withdraw(*timer.running); // it was due, and has not had its turn
+    }
     return 0;
 }
 
@@ -118,7 +121,7 @@ constexpr Function kTimer[] = {
 
 constexpr Function kTimerMethods[] = {
     {"stop", &guard<&timer_stop>,
-     "t:stop()\nEnds the timer; does nothing when it has ended.\n"
+     "t:stop()\nEnds the timer: no call begins any more. Does nothing when it has ended.\n"
      "timer.after(10, print):stop()"},
 };
 

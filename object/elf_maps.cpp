@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Maps of an object file: BTF-defined ones in .maps, their initial slots, and data sections.
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "object/elf_parts.h"
@@ -160,6 +161,15 @@ Status MapParser::field(const BtfMember& member, MapDef& map, bool is_inner, boo
     return number_field(member, map);
 }
 
+/// Bytes of a ring whose size somebody asked for: the next power of two of at least a page, as loaders round
+/// it up (bpf_object__create_map, libbpf). Nothing, and what 32 bits cannot hold, is left to the target to
+/// refuse.
+uint32_t ring_size(uint32_t asked) {
+    constexpr uint32_t kPage = 4096;
+    const uint32_t most = uint32_t{1} << 31;
+    return asked == 0 || asked > most ? asked : std::bit_ceil(std::max(asked, kPage));
+}
+
 Status MapParser::parse(uint32_t struct_id, MapDef& map, bool is_inner) {
     const auto& members = btf_.type(struct_id).members;
     for (size_t i = 0; i < members.size(); ++i) {
@@ -169,6 +179,9 @@ Status MapParser::parse(uint32_t struct_id, MapDef& map, bool is_inner) {
     }
     if (map.type == abi::MapType::Unspec) {
         return bad("has no type");
+    }
+    if (map.type == abi::MapType::Ringbuf || map.type == abi::MapType::UserRingbuf) {
+        map.max_entries = ring_size(map.max_entries);
     }
     return {};
 }
@@ -236,7 +249,8 @@ Status read_slot(Build& build, const Reloc& reloc, const BtfSecVar& entry, MapDe
         return bad("relocation at offset " + std::to_string(reloc.offset) + " is outside its values");
     }
     const uint64_t index = (within - *start) / 8;
-    if (map.max_entries != 0 && index >= map.max_entries) {
+    const bool is_hash = map.type == abi::MapType::HashOfMaps; // whose keys are any numbers
+    if (!is_hash && map.max_entries != 0 && index >= map.max_entries) {
         return bad("value " + std::to_string(index) + " is beyond max_entries");
     }
     if (symbol.section == kUndef || symbol.section >= kLoReserve) {
@@ -322,20 +336,8 @@ Status read_data_sections(Build& build) {
                                   E2BIG);
         }
         total += section.size;
-        auto relocs = build.file.relocs(i);
-        if (!relocs) {
-            return relocs.error();
-        }
-        if (!relocs->empty()) {
-            Error error = build.file.bad(
-                section.name,
-                "holds an address at offset " + std::to_string(relocs->front().offset) + " (of '" +
-                    std::string(build.file.symbols()[relocs->front().symbol].name.substr(0, 128)) +
-                    "'); maps cannot hold addresses",
-                ENOTSUP);
-            error.hint = "use arrays instead of pointers in initialised data";
-            return error;
-        }
+        // Initialised pointers stay what the file has in their place: maps hold no addresses, and loaders
+        // leave such relocations alone (bpf_object__collect_relos, libbpf).
         MapDef map;
         map.name = section.name;
         map.type = abi::MapType::Array;

@@ -63,6 +63,8 @@ class Session {
     int unwind();
     void task_failed(Task& task);
     int finish(int code);
+    bool push_test_function(const char* function);
+    bool has_failed_case();
     void run_asked_prompt();
     void run_rc_file();
     static int open_repl(lua_State* L);
@@ -131,10 +133,37 @@ int Session::unwind() {
     return loop.timed_out() ? kExitTimedOut : kExitInterrupted;
 }
 
-/// Runs the loop until the program is over: the main chunk failed, or nothing is left to wait for.
+/// Pushes `function` of the module test and answers true, when it was used.
+bool Session::push_test_function(const char* function) {
+    lua_getglobal(L_, "package");
+    lua_getfield(L_, -1, "loaded");
+    lua_getfield(L_, -1, "test");
+    if (lua_istable(L_, -1)) {
+        lua_getfield(L_, -1, function);
+        lua_replace(L_, -4);
+        lua_pop(L_, 2);
+        return true;
+    }
+    lua_pop(L_, 3);
+    return false;
+}
+
+bool Session::has_failed_case() {
+    if (!push_test_function("has_failed")) {
+        return false;
+    }
+    const bool failed = lua_pcall(L_, 0, 1, 0) == 0 && lua_toboolean(L_, -1) != 0;
+    lua_pop(L_, 1);
+    return failed;
+}
+
+/// Runs the loop until the program is over: the main chunk failed, or has ended after a failed case, or
+/// nothing is left to wait for.
 int Session::wait_for(const std::shared_ptr<Task>& main) {
     main->is_watched = true;
-    const auto is_over = [&] { return main->state == Task::State::Failed || interrupted_; };
+    const auto is_over = [&] {
+        return main->state == Task::State::Failed || interrupted_ || (main->ended() && has_failed_case());
+    };
     auto outcome = Loop::Outcome::Done;
     do {
         run_asked_prompt();
@@ -281,14 +310,9 @@ int Session::finish(int code) {
         code = kExitError;
     }
     lua_settop(L_, 0);
-    lua_getglobal(L_, "package");
-    lua_getfield(L_, -1, "loaded");
-    lua_getfield(L_, -1, "test");
-    if (lua_istable(L_, -1)) {
-        lua_getfield(L_, -1, "finish");
-        if (lua_pcall(L_, 0, 1, 0) == 0 && lua_isnumber(L_, -1) && code == kExitOk) {
-            code = static_cast<int>(lua_tointeger(L_, -1));
-        }
+    if (push_test_function("finish") && lua_pcall(L_, 0, 1, 0) == 0 && lua_isnumber(L_, -1) &&
+        code == kExitOk) {
+        code = static_cast<int>(lua_tointeger(L_, -1));
     }
     if (std::fflush(stdout) != 0 && code == kExitOk) {
         std::fprintf(stderr, "mimicsh: write to standard output: %s\n", std::strerror(errno));

@@ -262,6 +262,11 @@ test.xdp{object=, program=, {name=, input=, verdict= [, output=, maps=, after=, 
 Runs each case afresh on both targets (a fault: the kernel refuses to load); skips with the reason where it cannot run.
 print(pcall(test.xdp, {}) == false) --> true]])
 
+--- Asked by the shell when the main chunk has ended: a failed case may have left timers armed, and nobody waits for them.
+function M.has_failed()
+    return counts.failed > 0
+end
+
 --- Called by the shell at the end: prints the summary, returns the exit code (nil when there were no cases).
 function M.finish()
     if counts.number == 0 then

@@ -102,6 +102,7 @@ test.case("exit codes say how it went", function()
         { "-e ''", 0 }, { "-e 'error(1)'", 1 }, { "--nonsense", 2 }, { "--color sometimes", 2 }, { "--seed x", 2 },
         { "/nonexistent.lua", 1 }, { "--version", 0 }, { "--help", 0 }, { "-e 'x='", 1 },
         { "-e 'test.case(\"a\", function() error() end)'", 3 },
+        { "--timeout 60 -e 'timer.every(1, print); test.case(\"a\", function() error() end)'", 3 },
         { "-e 'test.case(\"a\", function() test.skip(1) end)'", 77 },
         { "-e 'test.case(\"a\", function() end)'", 0 },
         { "-e 'timer.after(0, function() error(\"x\") end)'", 1 },

@@ -102,6 +102,19 @@ test.case("a stopped timer does not fire", function()
     test.eq(fired, false)
 end)
 
+test.case("a timer that was due is stopped before its turn", function()
+    local fired = {}
+    local every
+    timer.after("1ms", function() every:stop() end)
+    every = timer.every("1ms", function() fired[#fired + 1] = "every" end)
+    local once = timer.after("2ms", function() fired[#fired + 1] = "once" end)
+    timer.after("1ms", function() once:stop() end)
+    local begin = os.clock()
+    while os.clock() - begin < 0.02 do end -- all are due when the loop runs next
+    timer.sleep(0.02)
+    test.eq(fired, {})
+end)
+
 test.case("timer.every leaves out beats while its function still runs", function()
     local running, most, beats = 0, 0, 0
     local t = timer.every(0.001, function()

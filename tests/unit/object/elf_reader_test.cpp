@@ -137,7 +137,6 @@ TEST(ElfReader, RefusesSourcesItCannotServeByName) {
         {"struct { int *key; } m __attribute__((section(\".maps\")));", "", EINVAL, "has no type"},
         {"struct { int (*type)[1]; } m __attribute__((section(\".maps\")));", "-g0", EINVAL,
          "no BTF describes it"},
-        {"int a = 1; int *p = &a;", "", ENOTSUP, "section .data: holds an address at offset 8"},
         {"int g(void); __attribute__((section(\"xdp\"))) int f(void) { return g(); }", "", EINVAL,
          "undefined symbol 'g'"},
         {"char big[100 << 20];", "", E2BIG, "section .bss: 104857600 bytes"},
