@@ -50,19 +50,56 @@ void set_address(lua_State* L, const char* name, bool v6, const std::array<uint8
     set_text(L, name, inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), text, sizeof text));
 }
 
+void set_second(lua_State* L, const SecondRun& second) {
+    lua_createtable(L, 0, 4);
+    set_text(L, "program", second.program);
+    set_text(L, "verdict", verdict_name(abi::ProgType::Xdp, second.ret));
+    set_number(L, "ret", second.ret);
+    push_bytes(L, second.packet);
+    lua_setfield(L, -2, "bytes");
+    lua_setfield(L, -2, "second");
+}
+
+/// Pushes where one packet goes: of a copy kind, index, flags and bytes; with `details` all that is known.
+void push_emitted(lua_State* L, const Emitted& one, bool details) {
+    lua_createtable(L, 0, 4);
+    set_text(L, "kind", one.kind);
+    if (!details || one.interface != 0) {
+        set_number(L, "index", one.interface);
+    }
+    push_u64(L, one.flags);
+    lua_setfield(L, -2, "flags");
+    push_bytes(L, one.packet);
+    lua_setfield(L, -2, "bytes");
+    if (!details) {
+        return;
+    }
+    set_text(L, "name", one.name);
+    set_text(L, "map", one.map);
+    if (!one.map.empty()) {
+        set_number(L, "key", one.key);
+    }
+    if (one.second) {
+        set_second(L, *one.second);
+    }
+    set_text(L, "dropped", one.dropped);
+}
+
 void push_sent(lua_State* L, const RunResult& result) {
     lua_createtable(L, static_cast<int>(result.emitted.size()), 0);
-    for (size_t i = 0; i < result.emitted.size(); i++) {
-        const Emitted& copy = result.emitted[i];
-        lua_createtable(L, 0, 4);
-        set_text(L, "kind", copy.kind);
-        set_number(L, "index", copy.interface);
-        push_u64(L, copy.flags);
-        lua_setfield(L, -2, "flags");
-        push_bytes(L, copy.packet);
-        lua_setfield(L, -2, "bytes");
-        lua_rawseti(L, -2, static_cast<int>(i + 1));
+    lua_createtable(L, static_cast<int>(result.emitted.size() + result.egress.size()), 0);
+    int count = 0;
+    for (const Emitted& copy : result.emitted) {
+        push_emitted(L, copy, false);
+        lua_rawseti(L, -3, ++count);
+        push_emitted(L, copy, true);
+        lua_rawseti(L, -2, count);
     }
+    for (const Emitted& one : result.egress) {
+        push_emitted(L, one, true);
+        lua_rawseti(L, -2, ++count);
+    }
+    lua_setfield(L, -3, "egress");
     lua_setfield(L, -2, "emitted");
     if (result.tunnel) {
         const Tunnel& tunnel = *result.tunnel;
@@ -138,13 +175,7 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
             set_number(L, "peer", *result.redirect->peer);
         }
         if (const auto& second = result.redirect->second) {
-            lua_createtable(L, 0, 4);
-            set_text(L, "program", second->program);
-            set_text(L, "verdict", verdict_name(abi::ProgType::Xdp, second->ret));
-            set_number(L, "ret", second->ret);
-            push_bytes(L, second->packet);
-            lua_setfield(L, -2, "bytes");
-            lua_setfield(L, -2, "second");
+            set_second(L, *second);
         }
         lua_setfield(L, -2, "redirect");
     }
@@ -221,7 +252,9 @@ std::shared_ptr<vm::Replay> check_calls(lua_State* L, int index) {
     return std::make_shared<vm::Replay>(std::move(calls));
 }
 
-/// run(program, bytes, {times=, trace=, cpu=, context=, calls=}) -> result | nil, err.
+/// run(program, bytes, {times=, trace=, cpu=, context=, calls=, headroom=, tailroom=, linear=, l2=, sock=,
+/// keys=})
+/// -> result | nil, err.
 int program_run(lua_State* L) {
     Program& program = check_program(L, 1);
     const ByteView packet = as_bytes(check_string(L, 2, "packet"));
@@ -232,10 +265,23 @@ int program_run(lua_State* L) {
     if (const auto cpu = options.number("cpu", 0, 65535)) {
         run.cpu = static_cast<uint32_t>(*cpu);
     }
-    if (const auto context = options.string("context")) {
-        const ByteView bytes = as_bytes(*context);
-        run.context.assign(bytes.begin(), bytes.end());
-    }
+    const auto take = [&](const char* name, ByteVec& into) {
+        if (const auto text = options.string(name)) {
+            const ByteView bytes = as_bytes(*text);
+            into.assign(bytes.begin(), bytes.end());
+        }
+    };
+    take("context", run.context);
+    take("sock", run.socket);
+    take("keys", run.flow_keys);
+    const auto room = [&](const char* name) {
+        const auto bytes = options.number(name, 0, UINT32_MAX);
+        return bytes ? std::optional(static_cast<uint32_t>(*bytes)) : std::nullopt;
+    };
+    run.headroom = room("headroom");
+    run.tailroom = room("tailroom");
+    run.linearise = options.boolean("linear").value_or(false);
+    run.link_layer = options.boolean("l2").value_or(false);
     options.push("calls");
     const auto replay = check_calls(L, lua_gettop(L));
     lua_pop(L, 1);

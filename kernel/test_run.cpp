@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // BPF_PROG_TEST_RUN (net/bpf/test_run.c): one packet, many packets.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -108,6 +109,61 @@ Expected<ByteVec> context_in(const LinkedProgram& program, ByteView packet, cons
     return context;
 }
 
+/// Whether a program can notice how much room is around its packet: by moving its ends, or by going on to
+/// programs or kernel functions that might.
+bool sees_room(const LinkedProgram& program) {
+    constexpr uint8_t kCall = 0x85;
+    static constexpr std::array<int32_t, 4> kHelpers{12, 44, 54,
+                                                     65}; // tail_call, xdp_adjust_head, _meta, _tail
+    constexpr uint8_t kKfunc = 2;
+    return std::ranges::any_of(program.insns, [](const Insn& insn) {
+        return insn.code == kCall &&
+               (insn.src == kKfunc ||
+                (insn.src == 0 && std::ranges::find(kHelpers, insn.imm) != kHelpers.end()));
+    });
+}
+
+/// What a test run makes itself and cannot be given; nothing = it makes it as the options want it.
+std::optional<std::string> cannot_be_given(const LinkedProgram& program, ByteView packet,
+                                           const RunOptions& options) {
+    constexpr uint32_t kHeadroom = 256, kLinear = 3520;
+    if (!options.socket.empty()) {
+        return "sock: a test run makes the socket of its packet itself";
+    }
+    if (options.link_layer) {
+        return "l2: a test run shows socket filters the network layer";
+    }
+    const bool is_long = packet.size() > kLinear;
+    if ((options.linearise || options.headroom || options.tailroom) && is_long) {
+        return "a test run puts what is behind " + std::to_string(kLinear) + " bytes into fragments";
+    }
+    const uint32_t tailroom = kLinear - static_cast<uint32_t>(std::min<size_t>(packet.size(), kLinear));
+    if (options.headroom.value_or(kHeadroom) != kHeadroom && sees_room(program)) {
+        return "headroom: a test run has " + std::to_string(kHeadroom) + " bytes, not " +
+               std::to_string(*options.headroom);
+    }
+    if (options.tailroom.value_or(tailroom) != tailroom && sees_room(program)) {
+        return "tailroom: a test run has " + std::to_string(tailroom) + " bytes behind this packet, not " +
+               std::to_string(*options.tailroom);
+    }
+    return std::nullopt;
+}
+
+/// Flow keys of a test run, or nothing when they are others (bpf_flow_dissect).
+std::optional<ByteVec> usual_keys(ByteView packet, ByteView keys) {
+    constexpr size_t kProtocol = 10, kFlags = 48;
+    if (keys.size() != kFlowKeysSize || packet.size() < kMinPacket) {
+        return std::nullopt;
+    }
+    ByteVec usual(kFlowKeysSize), context(kFlowKeysSize);
+    store(usual.data(), static_cast<uint16_t>(kMinPacket));
+    store(usual.data() + 2, static_cast<uint16_t>(kMinPacket));
+    std::copy_n(packet.begin() + kMinPacket - 2, 2, usual.begin() + kProtocol);
+    std::copy_n(keys.begin() + kFlags, 4, usual.begin() + kFlags);
+    std::copy_n(keys.begin() + kFlags, 4, context.begin() + kFlags);
+    return std::ranges::equal(usual, keys) ? std::optional(context) : std::nullopt;
+}
+
 Error run_error(int code, const std::string& name, ByteView packet) {
     Error error = bpf_error(code, "run", name);
     if (code == EINVAL) {
@@ -127,9 +183,25 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
                      "load(\"vm\") can",
                      {}};
     }
+    if (const auto why = cannot_be_given(linked_, packet, options)) {
+        return Error{ENOTSUP, "run", linked_.name + ": " + *why, "load(\"vm\") takes it", {}};
+    }
     auto context = context_in(linked_, packet, options);
     if (!context) {
         return context.error();
+    }
+    if (!options.flow_keys.empty()) {
+        const auto keys = usual_keys(packet, options.flow_keys);
+        if (!keys) {
+            return Error{ENOTSUP,
+                         "run",
+                         linked_.name +
+                             ": keys: a test run makes them itself (nhoff and thoff 14, n_proto the "
+                             "packet's, flags as given)",
+                         "load(\"vm\") takes others",
+                         {}};
+        }
+        context = *keys;
     }
     PinnedCpu pinned(options.cpu);
     if (!pinned.ok()) {

@@ -76,6 +76,9 @@ class Tally {
         }
         if (item.second && !item.faulted) {
             ++report_.second[std::string(verdict_name(abi::ProgType::Xdp, *item.second))];
+            for (const uint32_t ret : item.others) {
+                ++report_.second[std::string(verdict_name(abi::ProgType::Xdp, ret))];
+            }
         }
         ++report_.packets;
         report_.bytes += item.in.size();
@@ -239,6 +242,7 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
             item.ret = 0;
             item.faulted = false;
             item.second.reset();
+            item.others.clear();
             item.out = {};
         }
         if (options.packet_clock && source.times().size() != packets.size()) {

@@ -176,12 +176,18 @@ struct Redirect {
     std::optional<uint32_t> peer = {};    ///< of bpf_redirect_peer: index of the device at the other end
 };
 
-/// A copy of the packet that a program sent off while it ran on (bpf_clone_redirect).
+/// A packet on its way to an interface, CPU or socket: a copy that a program sent off while it ran on
+/// (bpf_clone_redirect), or what its verdict sends.
 struct Emitted {
-    std::string kind;       ///< "clone"
-    uint32_t interface = 0; ///< index
-    uint64_t flags = 0;     ///< BPF_F_INGRESS (1): received there, not sent
-    ByteVec packet;         ///< from the link-layer header on, a VLAN tag put in
+    std::string kind;                     ///< "clone", "tx", or the kind of a Redirect
+    uint32_t interface = 0;               ///< index; 0 of a CPU or socket
+    uint64_t flags = 0;                   ///< BPF_F_INGRESS (1): received there, not sent
+    ByteVec packet;                       ///< from the link-layer header on, a VLAN tag put in
+    std::string name = {};                ///< of the interface, when the scripted world has it
+    std::string map = {};                 ///< that the target is in
+    uint32_t key = 0;                     ///< there
+    std::optional<SecondRun> second = {}; ///< of the map's program; `packet` is as that left it
+    std::string dropped = {};             ///< why the packet goes nowhere after all; empty = it goes
 };
 
 /// Metadata of a tunnel (struct ip_tunnel_key): of the one that a packet came out of, or is to go into.
@@ -210,10 +216,17 @@ struct RunOptions {
     /// Runs in a row on the same packet buffer, as BPF_PROG_TEST_RUN repeats them; the result is the last
     /// one's.
     uint32_t repeat = 1;
-    ByteVec context;                         ///< in kernel layout (struct xdp_md); empty = defaults
-    std::optional<uint32_t> cpu;             ///< CPU to run on; the vm's scripted one else
-    bool trace = false;                      ///< vm: one line per executed instruction in RunResult::trace
-    bool record_inputs = false;              ///< vm: fills RunResult::inputs
+    ByteVec context;             ///< in kernel layout (struct xdp_md); empty = defaults
+    std::optional<uint32_t> cpu; ///< CPU to run on; the vm's scripted one else
+    bool trace = false;          ///< vm: one line per executed instruction in RunResult::trace
+    bool record_inputs = false;  ///< vm: fills RunResult::inputs
+    /// XDP: bytes in front of the packet, metadata included, and behind it that helpers can make part of it.
+    /// With any of them the whole packet is linear. Not given = a test run's.
+    std::optional<uint32_t> headroom, tailroom;
+    bool linearise = false;  ///< XDP: no fragments, as long as the packet may be
+    bool link_layer = false; ///< socket filters: begin at the link-layer header, as on a packet socket
+    ByteVec socket; ///< struct bpf_sock that the socket buffer belongs to; empty = a test run's or scripted
+    ByteVec flow_keys; ///< struct bpf_flow_keys that a flow dissector begins with; empty = a test run's
     const std::atomic<bool>* stop = nullptr; ///< set from outside to interrupt; polled
 };
 
@@ -228,7 +241,8 @@ struct RunResult {
     std::vector<Warning> warnings;
     std::vector<std::string> log;     ///< trace_printk lines; vm only
     std::optional<Redirect> redirect; ///< vm only
-    std::vector<Emitted> emitted;     ///< in order; vm only
+    std::vector<Emitted> emitted;     ///< copies, in order; vm only
+    std::vector<Emitted> egress;      ///< the packet itself, to where its verdict sends it; vm only
     std::optional<Tunnel> tunnel;     ///< what the program set; vm only
     std::optional<uint32_t> assigned; ///< scripted socket that bpf_sk_assign took, from 0; vm only
     std::string trace;
@@ -241,6 +255,7 @@ struct BatchItem {
     uint32_t ret = 0;
     bool faulted = false;
     std::optional<uint32_t> second = {}; ///< what the program returned that a map of targets ran; vm only
+    std::vector<uint32_t> others = {};   ///< the same of a broadcast's further targets
     ByteView out;                        ///< when asked for; valid until the next call
 };
 

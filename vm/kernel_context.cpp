@@ -7,6 +7,7 @@
 
 #include "object/kernel_btf.h"
 #include "vm/context/sk_buff.h"
+#include "vm/helpers/helpers.h"
 #include "vm/kernel_struct.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
@@ -80,10 +81,13 @@ std::optional<ByteVec> of_sk_buff(Machine& machine, std::string_view path) {
     if (is("dev")) {
         return bytes_of_number(run_kernel_struct(machine, KernelStruct::NetDevice, machine.device_index()));
     }
-    const World::BufferSocket& socket = machine.world().socket;
-    if (is("sk") && (socket.none || socket.position)) {
-        return bytes_of_number(
-            socket.none ? 0 : run_kernel_struct(machine, KernelStruct::Sock, *socket.position));
+    if (is("sk")) {
+        const auto index = buffer_socket(machine);
+        // What a test run makes is no struct that anything is known of.
+        const bool known = !index || *index + 1 < machine.sockets.size() || has_run_socket(machine);
+        return known ? std::optional(bytes_of_number(
+                           index ? run_kernel_struct(machine, KernelStruct::Sock, *index) : 0))
+                     : std::nullopt;
     }
     return std::nullopt;
 }

@@ -165,6 +165,21 @@ void Machine::release_field(const HiddenField& field, uint8_t* bytes, Journal* r
 
 // -- A run --
 
+void Machine::set_xdp_packet(ByteView bytes, std::optional<uint32_t> headroom,
+                             std::optional<uint32_t> tailroom) {
+    packet.start = headroom.value_or(kXdpHeadroom);
+    packet.meta = packet.start - packet.metadata;
+    packet.end = packet.meta + static_cast<uint32_t>(bytes.size());
+    const uint32_t usual = std::max(packet.end, packet.start + kXdpMaxLinear) - packet.end;
+    packet.room_end = packet.end + tailroom.value_or(usual);
+    packet.buffer.resize(std::max<size_t>(packet.buffer.size(), packet.room_end));
+    packet.paged = packet.pulled = 0;
+    packet.fragments.clear();
+    packet.lowest = std::min(packet.meta, kXdpHeadroom);
+    std::fill_n(packet.buffer.begin(), packet.meta, uint8_t{0});
+    std::copy(bytes.begin(), bytes.end(), packet.buffer.begin() + packet.meta);
+}
+
 void Machine::forget_last_run() {
     touched = false;
     random_at_start_ = random_state_;

@@ -89,6 +89,7 @@ struct PacketState {
     uint32_t lowest = kXdpHeadroom;     ///< bytes from here on may be other than 0: what earlier runs reached
     uint32_t linear_limit = UINT32_MAX; ///< bytes of an input that may be linear (XDP)
     uint32_t metadata = 0;              ///< bytes of metadata that every input starts with (XDP)
+    uint32_t room_end = kXdpBuffer;     ///< where tailroom ends (XDP); headroom begins where the buffer does
     bool writable = true;               ///< by stores
 
     /// Where direct accesses and what looks at the linear part only find nothing more.
@@ -203,6 +204,8 @@ class Machine {
             packet.fragments.assign(bytes.begin() + static_cast<ptrdiff_t>(linear), bytes.end());
         }
     }
+    /// The same with room of another size around it, all of it linear.
+    void set_xdp_packet(ByteView bytes, std::optional<uint32_t> headroom, std::optional<uint32_t> tailroom);
     /// Resets everything else that belongs to a run. The packet stays as the last run left it, as in a
     /// repeated BPF_PROG_TEST_RUN.
     void begin_run(const Code& entry) {
@@ -420,15 +423,18 @@ class Machine {
     uint32_t cpu = 0;
     uint64_t clock_ns = 0;
     std::vector<std::string> log;
+    const RunOptions* given_run = nullptr; ///< of a single run; null: nothing beside packet and context
     std::optional<Redirect> redirect;
     std::vector<Emitted> emitted;
     std::optional<Tunnel> tunnel;     ///< the buffer's metadata
     std::optional<uint32_t> assigned; ///< scripted socket, from 0
     std::optional<PendingFault> pending;
     std::vector<uint32_t>
-        open_references;              ///< handles of records and sockets that the program has to give back
-    std::vector<SocketState> sockets; ///< by index in the world; the last is what a test run makes
-    ConntrackTable connections;       ///< what programs insert stays for later runs
+        open_references; ///< handles of records and sockets that the program has to give back
+    std::vector<SocketState>
+        sockets;                ///< by index in the world; the last is a run's own or what a test run makes
+    World::Socket run_socket;   ///< what `given_run` says of the last, as scripted sockets are
+    ConntrackTable connections; ///< what programs insert stays for later runs
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before

@@ -266,6 +266,9 @@ Expected<RunResult> LoadedProgram::run(ByteView packet, const RunOptions& option
     if (auto ok = context_->check(linked_.name, packet, options.context); !ok) {
         return ok.error();
     }
+    if (auto ok = check_given(options); !ok) {
+        return ok.error();
+    }
     if (options.cpu && *options.cpu >= machine_.options.cpus) {
         return Error{ENXIO,
                      "run",
@@ -291,6 +294,7 @@ Expected<RunResult> LoadedProgram::run_checked(ByteView packet, const RunOptions
     RunResult& result = *outcome;
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t repeat = std::max(options.repeat, 1u);
+    machine_.given_run = &options;
     context_->set_context(machine_, options.context);
     context_->set_packet(machine_, packet);
     machine_.begin_call();
@@ -342,10 +346,9 @@ Expected<RunResult> LoadedProgram::run_checked(ByteView packet, const RunOptions
     }
     machine_.end_run();
     machine_.tracer = nullptr;
-    if (result.redirect && !result.fault && result.ret == abi::kXdpRedirect) {
-        run_second(result);
-    }
+    send(result);
     machine_.stop = nullptr;
+    machine_.given_run = nullptr;
     return outcome;
 }
 

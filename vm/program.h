@@ -70,21 +70,33 @@ class LoadedProgram final : public Program {
     [[nodiscard]] Replay* replay() const { return replay_.get(); }
 
   private:
+    /// Refuses options of a run that programs of the type have no use for.
+    [[nodiscard]] Status check_given(const RunOptions& options) const;
     [[nodiscard]] Expected<RunResult> run_checked(ByteView packet, const RunOptions& options);
     /// Makes the program the owner of the prog arrays, device and CPU maps that it uses and that have none;
     /// an error when they are for programs of another kind.
     [[nodiscard]] Status claim_maps();
     /// Whether a run whose state is still there sends the packet to a target.
     [[nodiscard]] bool is_redirected(const Machine& machine, const BatchItem& item) const;
-    struct Second;
-    /// The program that the map of a redirect has for the target; nothing = the packet goes there as it is.
-    [[nodiscard]] static std::optional<Second> second_for(const Machine& machine, const Redirect& redirect);
-    /// Runs it on the packet as it lies there. The machine's state stays readable until its end_run; context
-    /// and CPU are then no longer the first program's.
-    static void run_second(Machine& machine, const Second& second, const Code& entry);
-    void run_second(RunResult& result);
+    /// A target of a redirect, and the program that the map has for it.
+    struct Exit;
+    [[nodiscard]] static std::vector<Exit> exits_of(const Machine& machine, const Redirect& redirect);
+    /// Code of a target's program; null: a fault is pending.
+    using CodeOf = std::function<const Code*(LoadedProgram& program)>;
+    /// Called when such a program has run, while the machine's state is readable. False: no more of them.
+    using AfterExit = std::function<bool(const Exit& exit)>;
+    /// Sends the packet as it lies there where a redirect leads to: runs the targets' programs, each on the
+    /// packet as it came, and goes on where one on a CPU redirects to. Context and CPU are then no longer the
+    /// first program's. `egress`, when given, grows by the targets. False: `after` said so.
+    bool follow(Machine& machine, Redirect redirect, const CodeOf& code_of, const AfterExit& after,
+                std::vector<Emitted>* egress);
+    static void run_second(Machine& machine, const Exit& exit, const Code& entry);
+    /// Fills `egress` after a run, whose packet still lies there, and what programs of targets add.
+    void send(RunResult& result);
+    void send_redirected(RunResult& result);
     /// The same for one of many packets, after a run that redirects, whose state is still there; puts default
-    /// context and CPU back. Fills the item's `second` and `faulted`, and `fault`. False: interrupted.
+    /// context and CPU back. Fills the item's `second`, `others` and `faulted`, and `fault`. False:
+    /// interrupted.
     [[nodiscard]] bool run_second_of(Machine& machine, BatchItem& item, std::optional<Fault>& fault,
                                      std::vector<Warning>* warnings);
     /// ENOTSUP when programs would run on CPUs that have workers of their own.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Programs that device and CPU maps hold for their targets (kernel/bpf/devmap.c, cpumap.c). The kernel runs
-// them on live packets only; here they run on whatever a run redirects.
+// Where packets go after a run, and the programs that device and CPU maps hold for their targets
+// (kernel/bpf/devmap.c, cpumap.c). The kernel does both with live packets only; here every run does.
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
+#include "vm/helpers/helpers.h"
 #include "vm/interp.h"
 #include "vm/maps/prog_array.h"
 #include "vm/maps/redirect_map.h"
@@ -31,6 +33,12 @@ MapOwner* owner_of(VmMap& map) {
     }
 }
 
+/// Of programs on socket buffers, those whose verdict can send the packet elsewhere.
+bool sends_by_verdict(abi::ProgType type) {
+    using abi::ProgType;
+    return type == ProgType::SchedCls || type == ProgType::SchedAct || type == ProgType::LwtXmit;
+}
+
 } // namespace
 
 Status LoadedProgram::claim_maps() {
@@ -52,92 +60,229 @@ Status LoadedProgram::claim_maps() {
     return {};
 }
 
-/// A program that waits where a redirect leads to.
-struct LoadedProgram::Second {
-    LoadedProgram& program;
-    uint32_t interface = 0;      ///< that it sends to; 0 of a CPU
-    std::optional<uint32_t> cpu; ///< that it runs on, if it is another
+/// Bounds chains of CPU maps whose programs send packets on to each other.
+constexpr uint32_t kMaxHops = 8;
+constexpr uint64_t kBroadcast = 8, kExcludeIngress = 16; ///< flags of bpf_redirect_map
+
+struct LoadedProgram::Exit {
+    uint32_t key = 0;                 ///< in the map
+    uint32_t interface = 0;           ///< index; 0 of a CPU or socket
+    bool is_cpu = false;              ///< the key is that of the CPU that goes on with the packet
+    LoadedProgram* program = nullptr; ///< of the map's entry
+    std::string_view dropped;         ///< why nothing gets there; empty = it does
 };
 
-std::optional<LoadedProgram::Second> LoadedProgram::second_for(const Machine& machine,
-                                                               const Redirect& redirect) {
-    constexpr uint64_t kBroadcast = 8;
-    const auto found = std::ranges::find_if(machine.maps(), [&](const auto& one) {
-        return has_targets(one->type()) && one->info().name == redirect.map;
-    });
-    if (found == machine.maps().end() || (redirect.flags & kBroadcast) != 0) {
-        return std::nullopt;
+namespace {
+
+/// What keeps an XDP packet from leaving by an interface (xdp_ok_fwd_dev), as far as the world says.
+std::string_view exit_refusal(const Machine& machine, uint32_t interface) {
+    constexpr uint32_t kLoopback = 1, kHeaders = 14 + 4; // of Ethernet and a VLAN
+    const World::Interface* device = machine.world().find_interface(interface);
+    if (device == nullptr) {
+        const bool is_known = !machine.world().interfaces || interface == kLoopback;
+        return is_known ? "" : "there is no such interface";
     }
-    const auto& map = static_cast<const RedirectMap&>(**found);
-    auto* program = static_cast<LoadedProgram*>(map.program(redirect.index));
-    if (program == nullptr) {
-        return std::nullopt;
-    }
-    return map.type() == abi::MapType::Cpumap ? Second{*program, 0, redirect.index}
-                                              : Second{*program, map.target(redirect.index), {}};
+    const bool fits = !device->mtu || packet_length(machine.packet) <= uint64_t{*device->mtu} + kHeaders;
+    return fits ? "" : "longer than the MTU of the interface allows";
 }
 
-void LoadedProgram::run_second(Machine& machine, const Second& second, const Code& entry) {
+} // namespace
+
+std::vector<LoadedProgram::Exit> LoadedProgram::exits_of(const Machine& machine, const Redirect& redirect) {
+    if (redirect.map.empty()) {
+        return {{0, redirect.index, false, nullptr, exit_refusal(machine, redirect.index)}};
+    }
+    const auto found = std::ranges::find_if(machine.maps(), [&](const auto& one) {
+        return one->info().name == redirect.map &&
+               (has_targets(one->type()) || one->type() == abi::MapType::Xskmap);
+    });
+    if (found == machine.maps().end()) {
+        return {};
+    }
+    const auto& map = static_cast<const RedirectMap&>(**found);
+    const bool is_device = has_targets(map.type()) && map.type() != abi::MapType::Cpumap;
+    const auto at = [&](uint32_t key) {
+        Exit exit{key, is_device ? map.target(key) : 0, map.type() == abi::MapType::Cpumap, nullptr, {}};
+        exit.program = has_targets(map.type()) ? static_cast<LoadedProgram*>(map.program(key)) : nullptr;
+        exit.dropped = is_device ? exit_refusal(machine, exit.interface) : "";
+        return exit;
+    };
+    if ((redirect.flags & kBroadcast) == 0) {
+        return {at(redirect.index)};
+    }
+    const auto ingress =
+        mimicsh::load<uint32_t>(machine.context_image.data() + offsetof(abi::XdpMd, ingress_ifindex));
+    std::vector<Exit> exits;
+    for (const uint32_t key : map.keys_in_order()) {
+        if ((redirect.flags & kExcludeIngress) == 0 || map.target(key) != ingress) {
+            exits.push_back(at(key));
+        }
+    }
+    return exits;
+}
+
+void LoadedProgram::run_second(Machine& machine, const Exit& exit, const Code& entry) {
     // The receiving interface stays, its queue is not known any more.
     uint8_t* md = machine.context_image.data();
     store(md + offsetof(abi::XdpMd, rx_queue_index), uint32_t{0});
-    store(md + offsetof(abi::XdpMd, egress_ifindex), second.interface);
-    machine.cpu = second.cpu.value_or(machine.cpu);
-    second.program.start_run(machine, entry);
+    store(md + offsetof(abi::XdpMd, egress_ifindex), exit.interface);
+    machine.cpu = exit.is_cpu ? exit.key : machine.cpu;
+    exit.program->start_run(machine, entry);
     (void)machine.execute(machine, entry, 0);
     finish_run(machine);
 }
 
-void LoadedProgram::run_second(RunResult& result) {
-    Redirect& redirect = *result.redirect;
-    const auto second = second_for(machine_, redirect);
-    if (!second) {
+bool LoadedProgram::follow(Machine& machine, Redirect redirect, const CodeOf& code_of, const AfterExit& after,
+                           std::vector<Emitted>* egress) {
+    for (uint32_t hop = 0; hop < kMaxHops; ++hop) {
+        const std::vector<Exit> exits = exits_of(machine, redirect);
+        const bool runs = std::ranges::any_of(exits, [](const Exit& one) { return one.program != nullptr; });
+        if (!runs && egress == nullptr) {
+            return true;
+        }
+        machine.redirect.reset(); // of a program that ran before
+        // A broadcast gives each target a copy of its own (dev_map_enqueue_multi).
+        const PacketState packet = exits.size() > 1 ? machine.packet : PacketState{};
+        const auto image = machine.context_image;
+        std::vector<Emitted> sent(egress != nullptr ? exits.size() : 0);
+        bool goes_on = true;
+        // The queues of devices are emptied in the reverse of the order in which they were filled.
+        for (size_t i = exits.size(); i-- > 0 && goes_on;) {
+            const Exit& exit = exits[i];
+            if (i + 1 < exits.size()) {
+                const uint32_t handle = machine.packet.handle;
+                machine.packet = packet;
+                machine.packet.handle = handle;
+                machine.context_image = image;
+            }
+            const bool ran = exit.program != nullptr && exit.dropped.empty();
+            if (ran) {
+                machine.end_run();
+                if (const Code* entry = code_of(*exit.program); entry != nullptr) {
+                    run_second(machine, exit, *entry);
+                }
+            }
+            if (egress != nullptr) {
+                Emitted& one = sent[i];
+                one = {redirect.kind,
+                       exit.interface,
+                       redirect.flags,
+                       {},
+                       machine.world().interface_name(exit.interface)};
+                one.map = redirect.map;
+                one.key = exit.key;
+                one.dropped = exit.dropped;
+                context_->packet_after(machine, one.packet);
+                if (ran) {
+                    const auto ret = static_cast<uint32_t>(machine.regs[0]);
+                    one.second = SecondRun{exit.program->name(), ret, one.packet};
+                    if (ret != abi::kXdpPass &&
+                        !(exit.is_cpu && ret == abi::kXdpRedirect && machine.redirect)) {
+                        one.dropped = exit.program->name() + " returned " +
+                                      std::string(verdict_name(abi::ProgType::Xdp, ret));
+                    }
+                }
+            }
+            goes_on = !ran || after(exit);
+        }
+        if (egress != nullptr && goes_on) {
+            std::ranges::move(sent, std::back_inserter(*egress));
+        }
+        const bool onward = goes_on && exits.size() == 1 && exits[0].is_cpu && runs && machine.redirect &&
+                            static_cast<uint32_t>(machine.regs[0]) == abi::kXdpRedirect;
+        if (!onward) {
+            return goes_on;
+        }
+        redirect = *machine.redirect;
+    }
+    return true;
+}
+
+void LoadedProgram::send_redirected(RunResult& result) {
+    machine_.execute = execute;
+    bool is_first = (result.redirect->flags & kBroadcast) == 0;
+    const auto after = [&](const Exit& exit) {
+        if (is_first) {
+            result.redirect->second =
+                SecondRun{exit.program->name(), static_cast<uint32_t>(machine_.regs[0]), {}};
+            context_->packet_after(machine_, result.redirect->second->packet);
+            is_first = false;
+        }
+        result.log.insert(result.log.end(), machine_.log.begin(), machine_.log.end());
+        result.warnings.insert(result.warnings.end(), machine_.warnings.begin(), machine_.warnings.end());
+        if (machine_.pending) {
+            result.fault = make_fault(machine_, *machine_.pending, nullptr);
+        }
+        return !machine_.pending;
+    };
+    (void)follow(
+        machine_, *result.redirect, [](LoadedProgram& program) { return &program.code(false); }, after,
+        &result.egress);
+    machine_.end_run();
+}
+
+void LoadedProgram::send(RunResult& result) {
+    if (result.fault) {
         return;
     }
-    machine_.execute = execute;
-    run_second(machine_, *second, second->program.code(false));
-    redirect.second = SecondRun{second->program.name(), static_cast<uint32_t>(machine_.regs[0]), {}};
-    context_->packet_after(machine_, redirect.second->packet);
-    result.log.insert(result.log.end(), machine_.log.begin(), machine_.log.end());
-    result.warnings.insert(result.warnings.end(), machine_.warnings.begin(), machine_.warnings.end());
-    if (machine_.pending) {
-        result.fault = make_fault(machine_, *machine_.pending, nullptr);
+    using abi::ProgType;
+    const ProgType type = linked_.spec.type;
+    if (type == ProgType::Xdp && result.ret == abi::kXdpTx) {
+        const auto interface =
+            mimicsh::load<uint32_t>(machine_.context_image.data() + offsetof(abi::XdpMd, ingress_ifindex));
+        result.egress.push_back(
+            {"tx", interface, 0, result.packet, machine_.world().interface_name(interface)});
+    } else if (type == ProgType::Xdp && result.ret == abi::kXdpRedirect && result.redirect) {
+        send_redirected(result);
+    } else if (sends_by_verdict(type) && result.ret == abi::kTcRedirect && result.redirect) {
+        const Redirect& to = *result.redirect;
+        Emitted& one = result.egress.emplace_back(Emitted{
+            to.kind, to.index, to.flags, leaving_frame(machine_), machine_.world().interface_name(to.index)});
+        const bool is_known = !one.name.empty() || !machine_.world().interfaces;
+        one.dropped = is_known ? "" : "there is no such interface";
     }
-    machine_.end_run();
 }
 
 bool LoadedProgram::run_second_of(Machine& machine, BatchItem& item, std::optional<Fault>& fault,
                                   std::vector<Warning>* warnings) {
-    const auto second = second_for(machine, *machine.redirect);
-    if (!second) {
-        return true;
+    if (machine.redirect->map.empty()) {
+        return true; // an interface, which has no program
     }
-    machine.end_run();
     const uint32_t cpu = machine.cpu;
-    const Code* entry = nullptr;
-    if (machine.concurrent) {
-        const auto shared = second->program.shared_code(machine);
+    bool ran = false;
+    const auto code_of = [&](LoadedProgram& program) -> const Code* {
+        if (!machine.concurrent) {
+            return &program.code(false);
+        }
+        const auto shared = program.shared_code(machine);
         if (!shared) {
             machine.fault(FaultKind::BadCall, shared.error().message());
-        } else {
-            entry = *shared;
         }
-    } else {
-        entry = &second->program.code(false);
+        return shared ? *shared : nullptr;
+    };
+    const auto after = [&](const Exit&) {
+        const auto ret = static_cast<uint32_t>(machine.regs[0]);
+        if (ran) {
+            item.others.push_back(ret);
+        } else {
+            item.second = ret;
+        }
+        ran = true;
+        item.faulted = machine.pending.has_value();
+        if (item.faulted) {
+            fault = make_fault(machine, *machine.pending, nullptr);
+        }
+        if (warnings != nullptr) {
+            add_warnings(*warnings, machine.warnings);
+        }
+        return !item.faulted;
+    };
+    (void)follow(machine, *machine.redirect, code_of, after, nullptr);
+    if (!ran) {
+        return true;
     }
-    if (entry != nullptr) {
-        run_second(machine, *second, *entry);
-    }
-    item.second = static_cast<uint32_t>(machine.regs[0]);
     machine.cpu = cpu;
     context_->set_context(machine, {}); // for the packets that follow
-    item.faulted = machine.pending.has_value();
-    if (item.faulted) {
-        fault = make_fault(machine, *machine.pending, nullptr);
-    }
-    if (warnings != nullptr) {
-        add_warnings(*warnings, machine.warnings);
-    }
     return !item.faulted || machine.pending->kind != FaultKind::Interrupted;
 }
 

@@ -397,6 +397,12 @@ const World::Interface* World::find_interface(uint32_t index) const {
     return found == interfaces->end() ? nullptr : &*found;
 }
 
+std::string World::interface_name(uint32_t index) const {
+    constexpr uint32_t kLoopback = 1;
+    const Interface* device = find_interface(index);
+    return device != nullptr ? device->name : index == kLoopback ? "lo" : "";
+}
+
 const TcpField* find_tcp_field(std::string_view name) {
     const auto found = std::ranges::find(kTcpFields, name, &TcpField::name);
     return found == kTcpFields.end() ? nullptr : &*found;

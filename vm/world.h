@@ -100,7 +100,8 @@ struct World {
 
     struct Socket {
         bool tcp = true;
-        uint8_t state = 0; ///< TCP_* of include/net/tcp_states.h, for UDP too
+        bool other = false; ///< neither TCP nor UDP
+        uint8_t state = 0;  ///< TCP_* of include/net/tcp_states.h, for UDP too
         Endpoint local;
         std::optional<Endpoint> peer;
         uint32_t interface = 0; ///< bound to; 0 = any
@@ -218,6 +219,8 @@ struct World {
     std::optional<uint32_t> cpu;
 
     [[nodiscard]] const Interface* find_interface(uint32_t index) const;
+    /// Empty when it is not known; 1 is lo in any case.
+    [[nodiscard]] std::string interface_name(uint32_t index) const;
 };
 
 /// Reads a world from JSON. A word or value that has no meaning is refused with its path; lists count from 1:

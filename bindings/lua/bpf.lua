@@ -301,7 +301,10 @@ function Emitted.__index(copy, name)
 end
 
 function Emitted.__tojson(copy)
-    return { kind = copy.kind, index = copy.index, flags = copy.flags, packet = hex(copy.bytes) }
+    local second = copy.second
+    return { kind = copy.kind, index = copy.index, flags = copy.flags, packet = hex(copy.bytes), name = copy.name,
+             map = copy.map, key = copy.key, dropped = copy.dropped,
+             second = second and { program = second.program, verdict = second.verdict, ret = second.ret } }
 end
 
 -- inst:advance(ns) -> {callbacks=, faults=, warnings=, log=}: moves the clock and runs timers that are due.
@@ -347,6 +350,13 @@ local function result_lines(result, with_packet)
     for _, copy in ipairs(result.emitted) do
         lines[#lines + 1] = ("sent: %s to %d, %d bytes"):format(copy.kind, copy.index, #copy.bytes)
     end
+    for i = #result.emitted + 1, #result.egress do -- the verdict's: one is in the first line
+        local to = result.egress[i]
+        if to.dropped or #result.egress > #result.emitted + 1 then
+            lines[#lines + 1] = ("%s: %s to %s, %d bytes%s"):format(to.dropped and "dropped" or "sent", to.kind,
+                to.name or to.index or to.key, #to.bytes, to.dropped and ": " .. to.dropped or "")
+        end
+    end
     for _, warning in ipairs(result.warnings) do
         lines[#lines + 1] = "warning: " .. tostring(warning)
     end
@@ -372,7 +382,7 @@ end
 function Result.__tojson(result)
     local out = { verdict = result.verdict, ret = result.ret, packet = hex(result.bytes), fault = result.fault,
                   ns = result.ns, insns = result.insns, redirect = result.redirect, assigned = result.assigned }
-    out.emitted = require("json").array(result.emitted)
+    out.emitted, out.egress = require("json").array(result.emitted), require("json").array(result.egress)
     if result.tunnel then
         out.tunnel = {}
         for name, value in pairs(result.tunnel) do
@@ -393,17 +403,18 @@ local Program = core.metatable "program"
 local program_methods = Program.__index
 
 function program_methods.run(prog, packet, options)
-    options = check_options(options, "run", "ctx times trace cpu")
+    options = check_options(options, "run", "ctx times trace cpu headroom tailroom linear l2 sock keys")
     local passed = { times = options.times, trace = options.trace, cpu = options.cpu }
     local prog_type = raw.program_info(prog).type
-    local ctx = options.ctx
+    local ctx, input = options.ctx, nil
     if type(packet) == "table" and (getmetatable(packet) or {}).__name == "context" then
-        local input, err = packet:input(prog_type)
-        if not input then
+        local given, err = packet:input(prog_type)
+        if not given then
             return nil, err
         end
-        packet, ctx, passed.calls = input.packet, ctx or input.ctx, input.calls
+        input, packet, ctx, passed.calls = given, given.packet, ctx or given.ctx, given.calls
     end
+    contexts.give(passed, options, input)
     local bytes = packet_bytes(packet)
     if ctx then
         passed.context, bytes = contexts.encode(prog_type, ctx, bytes)
@@ -418,8 +429,10 @@ function program_methods.run(prog, packet, options)
     for _, warning in ipairs(result.warnings) do
         setmetatable(warning, Warning)
     end
-    for _, copy in ipairs(result.emitted) do
-        setmetatable(copy, Emitted)
+    for _, list in ipairs{ result.emitted, result.egress } do
+        for _, sent in ipairs(list) do
+            setmetatable(sent, Emitted)
+        end
     end
     if prog_type == "flow_dissector" then
         result.keys = contexts.decode_keys(result.bytes)
@@ -767,8 +780,8 @@ inst:close()
 Ends the instance with its programs and maps; does nothing when closed.
 assert(obj:load "vm"):close()]])
 core.doc("program:run", program_methods.run, [[
-prog:run(packet | bytes | context [, {ctx={ingress_ifindex=, rx_queue_index=, meta=}, times=, trace=, cpu=}]) -> result | nil, err
-Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, tunnel, trace; or fault.
+prog:run(packet | bytes | context [, {ctx=, times=, trace=, cpu=, headroom=, tailroom=, linear=, ...}]) -> result | nil, err
+Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, egress, tunnel, trace; or fault.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=, clock=]} -> report | nil, err

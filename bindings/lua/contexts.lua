@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contexts of runs as Lua tables: struct xdp_md, and struct __sk_buff for programs on socket buffers.
 local core = require "mimicsh.core"
-local types = require "mimicsh.types"
+local addresses, types = require "mimicsh.addresses", require "mimicsh.types"
 
 local M = {}
 
@@ -74,6 +74,15 @@ local function decode_skb(bytes)
     return ctx
 end
 
+--- Bytes of an address as text, nil without one.
+local function address_bytes(text, where)
+    if text == nil then
+        return nil
+    end
+    local bytes = type(text) == "string" and (addresses.parse_ip4(text) or addresses.parse_ip6(text))
+    return bytes or core.fail(("%s: not an address: '%s'"):format(where, tostring(text)))
+end
+
 --- struct bpf_flow_keys: names, places and types, and what is in network order.
 local KEYS_FLAGS = 48
 local BYTE, HALF = unsigned(1), unsigned(2)
@@ -110,6 +119,83 @@ function M.decode_keys(bytes)
         end
     end
     return keys
+end
+
+--- All of struct bpf_flow_keys from a table as decode_keys gives it, or its bytes as they are.
+local function encode_all_keys(keys)
+    if type(keys) == "string" then
+        return keys
+    end
+    core.check_options(keys, "keys", "nhoff thoff addr_proto is_frag is_first_frag is_encap ip_proto n_proto sport dport "
+        .. "src dst flags flow_label")
+    local parts = {}
+    for _, field in ipairs(KEYS) do
+        local name, at, type_, swapped = field[1], field[2], field[3], field[4]
+        local bytes = types.encode(type_, keys[name] or 0, "keys." .. name)
+        parts[#parts + 1] = { at = at, bytes = swapped and bytes:reverse() or bytes }
+    end
+    for i, name in ipairs{ "src", "dst" } do
+        local bytes = address_bytes(keys[name], "keys." .. name)
+        if bytes then
+            parts[#parts + 1] = { at = 16 + (i - 1) * #bytes, bytes = bytes }
+        end
+    end
+    return lay_out(parts, KEYS_FLAGS + 8)
+end
+
+--- struct bpf_sock: numbers as programs load them (dst_port in network order), addresses as text.
+local SOCK_SIZE = 80
+local SOCK = {
+    { "bound_dev_if", 0 }, { "family", 4 }, { "type", 8 }, { "protocol", 12 }, { "mark", 16 }, { "priority", 20 },
+    { "src_port", 44 }, { "dst_port", 48 }, { "state", 72 }, { "rx_queue_mapping", 76 },
+}
+local SOCK_ADDRESSES = { { "src_ip4", 24, 4 }, { "src_ip6", 28, 16 }, { "dst_ip4", 52, 4 }, { "dst_ip6", 56, 16 } }
+local INET, INET6, CLOSED, NO_QUEUE = 2, 10, 7, 0xffffffff
+
+local function encode_sock(sock)
+    if type(sock) == "string" then
+        return sock
+    end
+    core.check_options(sock, "sock", "bound_dev_if family type protocol mark priority src_ip4 src_ip6 src_port dst_port "
+        .. "dst_ip4 dst_ip6 state rx_queue_mapping")
+    local parts, family = {}, 0
+    for _, field in ipairs(SOCK_ADDRESSES) do
+        local name, at, size = field[1], field[2], field[3]
+        local bytes = address_bytes(sock[name], "sock." .. name)
+        if bytes and #bytes ~= size then
+            core.fail(("sock.%s: an address of the other family: '%s'"):format(name, sock[name]))
+        elseif bytes then
+            parts[#parts + 1] = { at = at, bytes = bytes }
+            family = size == 16 and INET6 or math.max(family, INET)
+        end
+    end
+    local usual = { family = family, state = CLOSED, rx_queue_mapping = NO_QUEUE }
+    for _, field in ipairs(SOCK) do
+        local name, at = field[1], field[2]
+        local value = sock[name] or usual[name] or 0
+        if name == "rx_queue_mapping" and value == -1 then
+            value = NO_QUEUE
+        end
+        local type_ = name == "dst_port" and HALF or WORD
+        parts[#parts + 1] = { at = at, bytes = types.encode(type_, value, "sock." .. name) }
+    end
+    return lay_out(parts, SOCK_SIZE)
+end
+
+--- Puts what a run gets beside packet and context into `passed`: of its options, else of a context of a file.
+function M.give(passed, options, input)
+    local function of(name)
+        if options[name] == nil then
+            return input and input[name]
+        end
+        return options[name]
+    end
+    for _, name in ipairs{ "headroom", "tailroom", "linear", "l2" } do
+        passed[name] = of(name)
+    end
+    local sock, keys = of "sock", of "keys"
+    passed.sock = sock and encode_sock(sock)
+    passed.keys = keys and encode_all_keys(keys)
 end
 
 local ENCODERS = { xdp = encode_xdp, flow_dissector = encode_keys }

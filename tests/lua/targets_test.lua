@@ -175,3 +175,147 @@ test.case("a fault in an entry's program is the run's", function()
         test.eq({ report.verdicts, report.second, report.fault.program }, { { fault = 2 }, {}, "wrong" })
     end
 end)
+
+-- -- Where packets go: the list of all of them --
+
+local WORLD = { interfaces = { { name = "up", index = 5, mtu = 1500 }, { name = "down", index = 6, mtu = 100 },
+                               { name = "side", index = 7 } } }
+
+local SENDS = [[
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+char LICENSE[] SEC("license") = "GPL";
+
+struct { __uint(type, BPF_MAP_TYPE_DEVMAP); __uint(max_entries, 4); __type(key, __u32);
+         __type(value, struct bpf_devmap_val); } ports SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_CPUMAP); __uint(max_entries, 2); __type(key, __u32);
+         __type(value, struct bpf_cpumap_val); } cpus SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_XSKMAP); __uint(max_entries, 2); __type(key, __u32); __type(value, __u32); } xsks SEC(".maps");
+
+int flags;
+__u32 turn;
+
+SEC("xdp") int bounce(struct xdp_md *ctx) { return XDP_TX; }
+SEC("xdp") int plain(struct xdp_md *ctx) { return bpf_redirect(flags, 0); }
+SEC("xdp") int spread(struct xdp_md *ctx) { return bpf_redirect_map(&ports, 0, flags); }
+SEC("xdp") int to_cpu(struct xdp_md *ctx) { return bpf_redirect_map(&cpus, 1, XDP_DROP); }
+SEC("xdp") int to_socket(struct xdp_md *ctx) { return bpf_redirect_map(&xsks, 1, XDP_DROP); }
+SEC("xdp") int not_sent(struct xdp_md *ctx) { bpf_redirect(5, 0); return XDP_PASS; }
+SEC("xdp/devmap") int mark(struct xdp_md *ctx)
+{
+	__u8 *data = (void *)(long)ctx->data;
+
+	if (data + 14 > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	data[0] += ++turn;
+	return ctx->egress_ifindex == 7 ? XDP_DROP : XDP_PASS;
+}
+SEC("xdp/cpumap") int onward(struct xdp_md *ctx) { return bpf_redirect_map(&ports, 2, XDP_DROP); }
+SEC("tc") int three(struct __sk_buff *skb)
+{
+	struct bpf_redir_neigh to = { .nh_family = 2, .ipv4_nh = 0x0200000a };
+
+	bpf_clone_redirect(skb, 7, 0);
+	if (flags == 1)
+		return bpf_redirect_peer(5, 0);
+	if (flags == 2)
+		return bpf_redirect_neigh(5, &to, sizeof(to), 0);
+	if (flags == 3) {
+		bpf_redirect(5, 0);
+		return TC_ACT_OK;
+	}
+	return bpf_redirect(flags == 4 ? 99 : 5, BPF_F_INGRESS);
+}
+]]
+local senders = assert(bpf.compile{ source = SENDS })
+local LONG = udp(1, ("z"):rep(80)) -- 122 bytes: more than one of the interfaces takes
+
+local function sender(target)
+    return assert(senders:load(target or "vm", { cpus = 2, world = target ~= "kernel" and WORLD or nil }))
+end
+
+--- What the list says, one line for each packet.
+local function egress(result)
+    local lines = {}
+    for i, one in ipairs(result.egress) do
+        lines[i] = table.concat({ one.kind, tostring(one.index), one.name or "-", one.map or "-", tostring(one.key),
+            one.second and one.second.verdict or "-", one.dropped or "goes" }, " ")
+    end
+    return lines
+end
+
+test.case("TX and redirects list the packet with its interface", function()
+    local inst = sender()
+    local result = inst.progs.bounce:run(LIVING, { ctx = { ingress_ifindex = 6 } })
+    test.eq(egress(result), { "tx 6 down - nil - goes" })
+    test.eq({ result.egress[1].bytes == LIVING:bytes(), result.egress[1].pkt.ip.ttl, #result.emitted }, { true, 9, 0 })
+    test.eq(egress(inst.progs.bounce:run(LIVING)), { "tx 1 lo - nil - goes" })
+    inst.vars.flags = 5
+    test.eq(egress(inst.progs.plain:run(LIVING)), { "ifindex 5 up - nil - goes" })
+    inst.vars.flags = 6
+    result = inst.progs.plain:run(LONG)
+    test.eq(egress(result), { "ifindex 6 down - nil - longer than the MTU of the interface allows" })
+    assert(tostring(result):find("dropped: ifindex to down, 122 bytes: longer than", 1, true), tostring(result))
+    inst.vars.flags = 9
+    test.eq(egress(inst.progs.plain:run(LIVING)), { "ifindex 9 - - nil - there is no such interface" })
+    test.eq(egress(inst.progs.not_sent:run(LIVING)), {})
+    inst.maps.xsks[1] = 3
+    test.eq(egress(inst.progs.to_socket:run(LIVING)), { "xskmap nil - xsks 1 - goes" })
+    test.eq(require("json").decode(require("json").encode(result)).egress[1].dropped, result.egress[1].dropped)
+end)
+
+test.case("a broadcast lists each target, with what its program did to a packet of its own", function()
+    local inst = sender()
+    for key, index in pairs{ [0] = 6, 5, 7 } do
+        assert(inst.maps.ports:put(key, { ifindex = index, prog = inst.progs.mark }))
+    end
+    inst.vars.flags = 8
+    local first = LIVING:bytes():byte(1)
+    local result = inst.progs.spread:run(LIVING)
+    test.eq(egress(result), { "devmap 6 down ports 0 PASS goes", "devmap 5 up ports 1 PASS goes",
+                              "devmap 7 side ports 2 DROP mark returned DROP" })
+    -- The last entry's queue is emptied first.
+    for i, one in ipairs(result.egress) do
+        test.eq({ one.bytes:byte(1), one.bytes:sub(2) == LIVING:bytes():sub(2) }, { first + 4 - i, true })
+    end
+    test.eq({ result.redirect.second, result.bytes == LIVING:bytes() }, { nil, true })
+    assert(tostring(result):find("sent: devmap to up", 1, true), tostring(result))
+    inst.vars.flags = 8 + 16
+    test.eq(egress(inst.progs.spread:run(LIVING, { ctx = { ingress_ifindex = 5 } })),
+        { "devmap 6 down ports 0 PASS goes", "devmap 7 side ports 2 DROP mark returned DROP" })
+    test.eq(egress(inst.progs.spread:run(LONG))[1], "devmap 6 down ports 0 - longer than the MTU of the interface allows")
+    -- Replays run them too.
+    inst.vars.turn, inst.vars.flags = 0, 8
+    for workers = 1, 2 do
+        test.eq(inst.progs.spread:replay{ packets = { LIVING, LIVING, LONG }, workers = workers }.second, { PASS = 5, DROP = 3 })
+        test.eq(tonumber(inst.vars.turn), 8 * workers)
+    end
+end)
+
+test.case("where a CPU's program redirects to is followed", function()
+    local inst = sender()
+    assert(inst.maps.cpus:put(1, { qsize = 8, prog = inst.progs.onward }))
+    assert(inst.maps.ports:put(2, { ifindex = 5, prog = inst.progs.mark }))
+    local result = inst.progs.to_cpu:run(LIVING)
+    test.eq(egress(result), { "cpumap nil - cpus 1 REDIRECT goes", "devmap 5 up ports 2 PASS goes" })
+    test.eq({ result.redirect.second.verdict, result.egress[2].bytes:byte(1) }, { "REDIRECT", LIVING:bytes():byte(1) + 1 })
+    test.eq(inst.progs.to_cpu:replay{ packets = { LIVING, LIVING } }.second, { REDIRECT = 2, PASS = 2 })
+    inst.maps.ports[2] = nil
+    test.eq(egress(inst.progs.to_cpu:run(LIVING)), { "cpumap nil - cpus 1 DROP onward returned DROP" })
+end)
+
+test.case("copies of tc programs come first, then where the verdict sends the packet", function()
+    local inst = sender()
+    local expected = { [0] = "ifindex 5 up - nil - goes", "peer 5 up - nil - goes", "neigh 5 up - nil - goes", nil,
+                       "ifindex 99 - - nil - there is no such interface" }
+    for flags = 0, 4 do
+        inst.vars.flags = flags
+        local result = inst.progs.three:run(LIVING)
+        test.eq(egress(result), { "clone 7 side - nil - goes", expected[flags] })
+        test.eq({ #result.emitted, result.emitted[1].kind, result.emitted[1].name }, { 1, "clone", nil })
+        for _, one in ipairs(result.egress) do
+            test.eq(one.bytes, LIVING:bytes())
+        end
+    end
+end)

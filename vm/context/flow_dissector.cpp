@@ -61,10 +61,18 @@ void set_packet(Machine& machine, ByteView packet) {
     store(machine.context_image.data() + kSkbFlowKeys, make_addr(kFlowKeysHandle, 0));
 }
 
+bool has_keys(const Machine& machine) {
+    return machine.given_run != nullptr && !machine.given_run->flow_keys.empty();
+}
+
 /// Each run begins with keys that say where the network header is.
 void begin(Machine& machine) {
     const ByteView given = machine.context_given;
     uint8_t* keys = machine.flow_keys.data();
+    if (has_keys(machine)) {
+        std::ranges::copy(machine.given_run->flow_keys, keys);
+        return;
+    }
     machine.flow_keys.fill(0);
     store(keys + kNetwork, static_cast<uint16_t>(kEthHeader));
     store(keys + kTransport, static_cast<uint16_t>(kEthHeader));
@@ -79,7 +87,9 @@ ByteVec context_after(const Machine& machine) {
 void packet_after(const Machine& machine, ByteVec& out) {
     std::array<uint8_t, kFlowKeysSize> keys = machine.flow_keys;
     const auto length = static_cast<uint16_t>(machine.packet.end - machine.packet.start);
-    const auto least = std::min(static_cast<uint16_t>(kEthHeader), length);
+    const uint16_t first = has_keys(machine) ? load<uint16_t>(machine.given_run->flow_keys.data() + kNetwork)
+                                             : static_cast<uint16_t>(kEthHeader);
+    const auto least = std::min(first, length);
     const auto network = std::clamp(load<uint16_t>(keys.data() + kNetwork), least, length);
     store(keys.data() + kNetwork, network);
     store(keys.data() + kTransport, std::clamp(load<uint16_t>(keys.data() + kTransport), network, length));

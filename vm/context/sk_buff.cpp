@@ -163,6 +163,7 @@ uint16_t protocol_of(ByteView packet) {
 }
 
 void set_packet(Machine& machine, ByteView packet, bool l2) {
+    l2 = l2 || (machine.given_run != nullptr && machine.given_run->link_layer);
     auto& image = machine.context_image;
     const ByteView given = machine.context_given;
     image.fill(0);

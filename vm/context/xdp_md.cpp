@@ -72,6 +72,7 @@ void set_context(Machine& machine, ByteView context) {
     abi::XdpMd md = read(context);
     machine.packet.metadata = md.data;
     machine.packet.linear_limit = md.data_end != 0 ? md.data_end : UINT32_MAX;
+    machine.packet.room_end = kXdpBuffer;
     md.data = md.data_end = 0;
     md.ingress_ifindex = md.ingress_ifindex != 0 ? md.ingress_ifindex : kLoopback;
     std::memcpy(machine.context_image.data(), &md, sizeof md);
@@ -79,7 +80,12 @@ void set_context(Machine& machine, ByteView context) {
 }
 
 void set_packet(Machine& machine, ByteView packet) {
-    machine.set_xdp_packet(packet);
+    const RunOptions* run = machine.given_run;
+    if (run != nullptr && (run->headroom || run->tailroom || run->linearise)) {
+        machine.set_xdp_packet(packet, run->headroom, run->tailroom);
+    } else {
+        machine.set_xdp_packet(packet);
+    }
 }
 
 ByteVec context_after(const Machine& machine) {

@@ -36,14 +36,14 @@ Place buffer_cgroup(Machine& machine, uint64_t context, const char* helper) {
         machine.fault(FaultKind::BadCall, std::string(helper) + ": the first argument is not the context");
         return {};
     }
-    const World::BufferSocket& socket = machine.world().socket;
-    if (socket.none) {
+    const auto index = buffer_socket(machine);
+    if (!index) {
         return {};
     }
-    if (socket.cgroup) {
-        return {&*socket.cgroup, "world.socket.cgroup"};
+    if (const auto& cgroup = machine.world().socket.cgroup) {
+        return {&*cgroup, "world.socket.cgroup"};
     }
-    return socket.position ? socket_cgroup(machine, *socket.position) : task_cgroup(machine);
+    return socket_cgroup(machine, *index);
 }
 
 uint64_t id_of(Machine& machine, const Place& place) {

@@ -133,6 +133,13 @@ uint64_t helper_check_mtu(Machine& machine, const uint64_t* args);
 void fill_sockets(Machine& machine);
 /// The region of a socket buffer's socket, once `fill_sockets` has run.
 [[nodiscard]] Region buffer_socket_region(Machine& machine);
+/// Index in Machine::sockets of the one that the socket buffer belongs to: the run's own, a scripted one, or
+/// the one a test run makes; nothing = none.
+[[nodiscard]] std::optional<uint32_t> buffer_socket(const Machine& machine);
+/// Whether a run was given it.
+[[nodiscard]] bool has_run_socket(const Machine& machine);
+/// The socket buffer as it leaves: with the tag that is kept beside it.
+[[nodiscard]] ByteVec leaving_frame(Machine& machine);
 /// Gives a test run's socket what the context shows of it; address of the buffer's socket, 0 without one.
 [[nodiscard]] uint64_t set_buffer_socket(Machine& machine);
 /// Whether struct bpf_sock can be read like that; `full` is false for a struct sock_common.

@@ -10,18 +10,6 @@ namespace mimicsh::vm {
 
 namespace {
 
-/// The packet as it leaves: with the tag that is kept beside it.
-ByteVec frame_of(SkbCall& call) {
-    ByteVec bytes(call.data(), call.data() + call.length());
-    if (call.get(kSkbVlanPresent) != 0 && bytes.size() >= kMacs) {
-        std::array<uint8_t, kVlanTag> tag{};
-        store_be(tag.data(), swapped(call.get(kSkbVlanProto)));
-        store_be(tag.data() + 2, static_cast<uint16_t>(call.get(kSkbVlanTci)));
-        bytes.insert(bytes.begin() + kMacs, tag.begin(), tag.end());
-    }
-    return bytes;
-}
-
 /// What keeps a copy from leaving by an interface, 0 when nothing does.
 int64_t clone_refusal(Machine& machine, SkbCall& call, uint32_t interface, uint64_t flags) {
     constexpr uint64_t kIngress = 1;
@@ -65,6 +53,18 @@ std::optional<NextHop> next_hop_of(Machine& machine, const uint8_t* params, uint
 
 } // namespace
 
+ByteVec leaving_frame(Machine& machine) {
+    SkbCall buffer(machine, "");
+    ByteVec bytes(buffer.data(), buffer.data() + buffer.length());
+    if (machine.skb.l2 && buffer.get(kSkbVlanPresent) != 0 && bytes.size() >= kMacs) {
+        std::array<uint8_t, kVlanTag> tag{};
+        store_be(tag.data(), swapped(buffer.get(kSkbVlanProto)));
+        store_be(tag.data() + 2, static_cast<uint16_t>(buffer.get(kSkbVlanTci)));
+        bytes.insert(bytes.begin() + kMacs, tag.begin(), tag.end());
+    }
+    return bytes;
+}
+
 uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args) {
     SkbCall call(machine, args, "bpf_clone_redirect");
     if (!call.good()) {
@@ -76,7 +76,8 @@ uint64_t helper_clone_redirect(Machine& machine, const uint64_t* args) {
         return 0;
     }
     if (refusal == 0) {
-        machine.emitted.push_back({"clone", interface, args[2], frame_of(call)});
+        machine.emitted.push_back(
+            {"clone", interface, args[2], leaving_frame(machine), machine.world().interface_name(interface)});
         machine.note_effect(machine.emitted.back().packet.size() + kUsualEffect);
     }
     return call.changed(refusal);

@@ -191,6 +191,53 @@ uint64_t derive(Machine& machine, uint64_t addr, RegionKind kind, const char* he
     return add_pointer(machine, kind, index, reference);
 }
 
+/// A test run's socket has a family and addresses from the packet, and never was more than made.
+const World::Socket kTestRun = [] {
+    constexpr uint8_t kClose = 7;
+    World::Socket socket;
+    socket.tcp = false;
+    socket.other = true;
+    socket.state = kClose;
+    return socket;
+}();
+
+SocketState test_run_socket() {
+    SocketState state;
+    state.scripted = &kTestRun;
+    mimicsh::store<uint32_t>(state.sock.data() + kState, kTestRun.state);
+    mimicsh::store<uint32_t>(state.sock.data() + kRxQueue, UINT32_MAX);
+    return state;
+}
+
+/// Struct bpf_sock as a scripted socket.
+World::Socket scripted_by(const std::array<uint8_t, SocketState::kSockSize>& sock) {
+    constexpr uint32_t kInet6 = 10, kTcp = 6, kUdp = 17;
+    const auto number = [&](uint32_t offset) { return mimicsh::load<uint32_t>(sock.data() + offset); };
+    const auto end = [&](uint32_t ip4, uint32_t ip6, uint16_t port) {
+        World::Endpoint one;
+        one.address.v6 = number(kFamily) == kInet6;
+        std::copy_n(sock.begin() + (one.address.v6 ? ip6 : ip4), one.address.size(),
+                    one.address.bytes.begin());
+        one.port = port;
+        return one;
+    };
+    World::Socket socket;
+    socket.tcp = number(kProtocol) == kTcp;
+    socket.other = !socket.tcp && number(kProtocol) != kUdp;
+    socket.state = static_cast<uint8_t>(number(kState));
+    socket.local = end(kSourceIp4, kSourceIp6, static_cast<uint16_t>(number(kSourcePort)));
+    const World::Endpoint peer = end(kPeerIp4, kPeerIp6, mimicsh::load_be<uint16_t>(sock.data() + kPeerPort));
+    if (peer.port != 0 || !peer.address.is_any()) {
+        socket.peer = peer;
+    }
+    socket.interface = number(kBoundDev);
+    socket.mark = number(kMark);
+    socket.priority = number(kPriority);
+    socket.rx_queue = number(kRxQueue);
+    socket.path = "the run's sock";
+    return socket;
+}
+
 } // namespace
 
 void fill_sockets(Machine& machine) {
@@ -225,43 +272,70 @@ void fill_sockets(Machine& machine) {
         }
         machine.sockets.push_back(state);
     }
-    // A test run's socket has a family and addresses from the packet, and never was more than made.
-    static const World::Socket kTestRun = [] {
-        constexpr uint8_t kClose = 7;
-        World::Socket socket;
-        socket.tcp = false;
-        socket.state = kClose;
-        return socket;
-    }();
-    SocketState state;
-    state.scripted = &kTestRun;
-    mimicsh::store<uint32_t>(state.sock.data() + kState, kTestRun.state);
-    mimicsh::store<uint32_t>(state.sock.data() + kRxQueue, UINT32_MAX);
-    machine.sockets.push_back(state);
+    machine.sockets.push_back(test_run_socket());
 }
 
 Region buffer_socket_region(Machine& machine) {
-    const uint32_t last = static_cast<uint32_t>(machine.sockets.size()) - 1;
     Region region;
     region.kind = RegionKind::SocketCommon;
-    region.owner = machine.world().socket.position.value_or(last);
+    region.owner = buffer_socket(machine).value_or(static_cast<uint32_t>(machine.sockets.size()) - 1);
     region.host = machine.sockets[region.owner].sock.data();
     region.size = SocketState::kSockSize;
     region.readable = true;
     return region;
 }
 
+bool has_run_socket(const Machine& machine) {
+    return machine.given_run != nullptr && !machine.given_run->socket.empty();
+}
+
+std::optional<uint32_t> buffer_socket(const Machine& machine) {
+    const uint32_t last = static_cast<uint32_t>(machine.sockets.size()) - 1;
+    const World::BufferSocket& scripted = machine.world().socket;
+    if (has_run_socket(machine)) {
+        return last;
+    }
+    return scripted.none ? std::nullopt : std::optional(scripted.position.value_or(last));
+}
+
 uint64_t set_buffer_socket(Machine& machine) {
-    if (machine.world().socket.none) {
+    SocketState& last = machine.sockets.back();
+    if (has_run_socket(machine)) {
+        std::ranges::copy(machine.given_run->socket, last.sock.begin());
+        machine.run_socket = scripted_by(last.sock);
+        last.scripted = &machine.run_socket;
+        last.last_cookie_ns = 0;
+    } else if (last.scripted == &machine.run_socket) {
+        last = test_run_socket();
+    }
+    const auto index = buffer_socket(machine);
+    if (!index) {
         return 0;
     }
-    const auto image = machine.context_image.begin();
-    auto& sock = machine.sockets.back().sock;
-    std::copy_n(image + kSkbFamily, 4, sock.begin() + kFamily);
-    std::copy_n(image + kSkbLocalIp4, 4, sock.begin() + kSourceIp4);
-    std::copy_n(image + kSkbRemoteIp4, 4, sock.begin() + kPeerIp4);
-    std::copy_n(image + kSkbLocalIp6, 16, sock.begin() + kSourceIp6);
-    std::copy_n(image + kSkbRemoteIp6, 16, sock.begin() + kPeerIp6);
+    uint8_t* const image = machine.context_image.data();
+    auto& sock = machine.sockets[*index].sock;
+    constexpr std::array<std::array<uint32_t, 3>, 5> kShared{{{kSkbFamily, kFamily, 4},
+                                                              {kSkbLocalIp4, kSourceIp4, 4},
+                                                              {kSkbRemoteIp4, kPeerIp4, 4},
+                                                              {kSkbLocalIp6, kSourceIp6, 16},
+                                                              {kSkbRemoteIp6, kPeerIp6, 16}}};
+    const bool from_packet = last.scripted == &kTestRun && *index + 1 == machine.sockets.size();
+    for (const auto& [in_image, in_sock, size] : kShared) {
+        if (from_packet) {
+            std::copy_n(image + in_image, size, sock.begin() + in_sock);
+        } else {
+            std::copy_n(sock.begin() + in_sock, size, image + in_image);
+        }
+    }
+    if (!from_packet) {
+        // What is loaded of the peer's port has its two bytes in the upper half (bpf_convert_ctx_access).
+        mimicsh::store(image + kSkbRemotePort,
+                       uint32_t{mimicsh::load<uint16_t>(sock.data() + kPeerPort)} << 16);
+        std::copy_n(sock.begin() + kSourcePort, 4, image + kSkbLocalPort);
+    }
+    Region& region = machine.regions.at(kBufferSocketHandle);
+    region.owner = *index;
+    region.host = sock.data();
     return make_addr(kBufferSocketHandle, 0);
 }
 
@@ -276,7 +350,9 @@ uint64_t helper_sk_assign(Machine& machine, const uint64_t* args) {
     if (args[2] != 0) {
         return errno_result(-EINVAL);
     }
-    const bool in_table = *index + 1 < machine.sockets.size();
+    const World::Socket& socket = *machine.sockets[*index].scripted;
+    const bool in_table =
+        *index + 1 < machine.sockets.size() || (&socket == &machine.run_socket && !socket.other);
     if (!machine.world().tc_ingress || !in_table) {
         return errno_result(-EOPNOTSUPP);
     }
@@ -393,7 +469,7 @@ uint64_t helper_skc_to_tcp_request_sock(Machine& machine, const uint64_t* args) 
 }
 
 uint64_t helper_skc_to_udp6_sock(Machine& machine, const uint64_t* args) {
-    const auto fits = [](const World::Socket& one) { return !one.tcp && one.local.address.v6; };
+    const auto fits = [](const World::Socket& one) { return !one.tcp && !one.other && one.local.address.v6; };
     return as_struct(machine, args[0], KernelStruct::Udp6Sock, fits, "bpf_skc_to_udp6_sock");
 }
 

@@ -162,7 +162,7 @@ uint64_t helper_get_route_realm(Machine& machine, const uint64_t*) {
 
 uint64_t helper_get_socket_cookie(Machine& machine, const uint64_t*) {
     const World::BufferSocket& socket = machine.world().socket;
-    if (socket.none) {
+    if (!buffer_socket(machine)) {
         return 0;
     }
     return machine.given(socket.cookie, "world.socket.cookie") ? *socket.cookie : 0;
@@ -171,16 +171,17 @@ uint64_t helper_get_socket_cookie(Machine& machine, const uint64_t*) {
 uint64_t helper_get_socket_uid(Machine& machine, const uint64_t*) {
     constexpr uint32_t kOverflowUid = 65534; // kernel.overflowuid
     constexpr uint8_t kTimeWait = 6;         // a socket that has no owner any more
-    const World::BufferSocket& socket = machine.world().socket;
-    if (socket.none || (socket.position && (*machine.world().sockets)[*socket.position].state == kTimeWait)) {
+    const auto index = buffer_socket(machine);
+    if (!index || machine.sockets[*index].scripted->state == kTimeWait) {
         return kOverflowUid;
     }
+    const World::BufferSocket& socket = machine.world().socket;
     return machine.given(socket.uid, "world.socket.uid") ? *socket.uid : 0;
 }
 
 uint64_t helper_get_netns_cookie(Machine& machine, const uint64_t* args) {
     const World& world = machine.world();
-    if (args[0] == 0 || world.socket.none) { // of the namespace that was there first
+    if (args[0] == 0 || !buffer_socket(machine)) { // of the namespace that was there first
         return machine.given(world.init_netns_cookie, "world.init_netns_cookie") ? *world.init_netns_cookie
                                                                                  : 0;
     }

@@ -67,7 +67,7 @@ uint64_t move_bytes(Machine& machine, const uint64_t* args, bool to_packet, cons
 
 int64_t adjust_linear_tail(PacketState& packet, int64_t delta) {
     const int64_t end = int64_t{packet.end} + delta;
-    if (end > kXdpBuffer || end < int64_t{packet.start} + kMinPacket) {
+    if (end > packet.room_end || end < int64_t{packet.start} + kMinPacket) {
         return -EINVAL;
     }
     if (delta > 0) {

@@ -32,7 +32,7 @@ int64_t pull(PacketState& packet, uint32_t wanted) {
     }
     // In permissive mode helpers of other types may have put the packet elsewhere.
     const uint32_t headroom = packet.meta - std::min(kXdpFrameSize, packet.meta);
-    const uint32_t tailroom = kXdpBuffer - std::min(kXdpBuffer, packet.end);
+    const uint32_t tailroom = packet.room_end - std::min(packet.room_end, packet.end);
     const uint32_t more = wanted - linear;
     if (more > headroom + tailroom) {
         return -EINVAL;

@@ -85,6 +85,21 @@ Status RedirectMap::update(ByteView key, ByteView value, uint64_t flags) {
     return put_entry(key, target, nullptr, flags);
 }
 
+std::vector<uint32_t> RedirectMap::keys_in_order() const {
+    std::vector<uint32_t> keys;
+    for (uint32_t key = 0; !is_hash() && key < info_.max_entries; ++key) {
+        if (is_set_[key]) {
+            keys.push_back(key);
+        }
+    }
+    for (const auto& bucket : buckets_) {
+        for (const uint32_t slot : bucket) {
+            keys.push_back(keys_[slot]);
+        }
+    }
+    return keys;
+}
+
 Program* RedirectMap::program(uint32_t key) const {
     const uint32_t slot = slot_of(key);
     return slot == kNoElement ? nullptr : programs_[slot];

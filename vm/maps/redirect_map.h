@@ -28,6 +28,8 @@ class RedirectMap final : public VmMap {
 
     /// Interface or length of queue in a slot that is set.
     [[nodiscard]] uint32_t target(uint32_t key) const { return load<uint32_t>(value(slot_of(key))); }
+    /// Keys with a target, in the order in which a broadcast goes through them.
+    [[nodiscard]] std::vector<uint32_t> keys_in_order() const;
     /// Program for a key; null without one.
     [[nodiscard]] Program* program(uint32_t key) const;
     [[nodiscard]] bool holds_programs() const;
