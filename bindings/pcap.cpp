@@ -111,7 +111,7 @@ bool refill(lua_State* L, Reader& reader) {
     return !reader.batch.empty();
 }
 
-/// Iterator function of r:packets(): the next packet, or nothing.
+/// Iterator function of r:packets(): the next packet and its link type, or nothing.
 int next_packet(lua_State* L) {
     Reader& reader = check_reader(L, 1);
     while (refill(L, reader)) {
@@ -127,7 +127,8 @@ int next_packet(lua_State* L) {
             }
         }
         push_captured(L, record, link_type);
-        return 1;
+        lua_pushnumber(L, link_type);
+        return 2;
     }
     return 0;
 }
@@ -312,7 +313,8 @@ constexpr Function kLive[] = {
 
 constexpr Function kReader[] = {
     {"packets", &guard<&packets>,
-     "for p in r:packets() do ... end\nThe packets in order, each with time (ns, u64), orig_len and comment; "
+     "for p [, link] in r:packets() do ... end\nThe packets in order, each with time (ns, u64), orig_len and "
+     "comment, and its link type (LINKTYPE_*); "
      "a "
      "damaged file raises.\nlocal path = os.tmpname()\npcap.create(path):write(pkt.udp{}):close()\n"
      "for p in pcap.open(path):packets() do print(p.len) end --> 8"},

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Module context: files of contexts (packet and what surrounds it), as the Go emulator and its debugger keep them.
 local core = require "mimicsh.core"
+local addresses = require "mimicsh.addresses"
 local json = require "json"
+local ffi = require "ffi"
 
 local context = {}
 
@@ -106,14 +108,70 @@ local function xdp_ctx(ingress, queue, egress, meta)
     return { ingress_ifindex = ingress, rx_queue_index = queue, egress_ifindex = egress, meta = meta }
 end
 
+local function given(body, name, place)
+    return not is_null(body[name]) and number(body, name, place) or nil
+end
+
 local function decode_xdp(body, place)
     local packet = bytes_field(body, "packet", place)
     local ctx = xdp_ctx(number(body, "ingress_ifidx", place), number(body, "rx_queue_idx", place),
         number(body, "egress_ifidx", place))
+    local headroom, tailroom = given(body, "headroom", place), given(body, "tailroom", place)
     return function(prog_type)
         check_type(prog_type, prog_type == "xdp", place)
-        return { packet = packet, ctx = ctx }
+        return { packet = packet, ctx = ctx, headroom = headroom, tailroom = tailroom }
     end
+end
+
+--- Names of a context's socket and what program:run calls them. Both have dstPort in network order.
+local SOCK = { boundDevIF = "bound_dev_if", family = "family", sockType = "type", protocol = "protocol", mark = "mark",
+               priority = "priority", srcIP4 = "src_ip4", srcIP6 = "src_ip6", dstIP4 = "dst_ip4", dstIP6 = "dst_ip6",
+               srcPort = "src_port", dstPort = "dst_port", state = "state", rxQueueMapping = "rx_queue_mapping" }
+
+--- The same of its flow keys, and the bytes of those that program:run has in the other order.
+local KEYS = { nhoff = "nhoff", thoff = "thoff", addrProto = "addr_proto", isFrag = "is_frag",
+               isFirstFrag = "is_first_frag", isEncap = "is_encap", ipProto = "ip_proto", nProto = "n_proto",
+               sport = "sport", dport = "dport", ip = "src", flags = "flags", flowLabel = "flow_label" }
+local SWAPPED = { nProto = 2, sport = 2, dport = 2, flowLabel = 4 }
+local LIMIT = { nhoff = 2, thoff = 2, addrProto = 2, isFrag = 1, isFirstFrag = 1, isEncap = 1, ipProto = 1, nProto = 2,
+                sport = 2, dport = 2, srcPort = 2, dstPort = 2 }
+
+local function swap(value, size)
+    local out = 0
+    for _ = 1, size do
+        out = out * 256 + value % 256
+        value = math.floor(value / 256)
+    end
+    return out
+end
+
+--- An object of a file with the names that program:run has for its fields; nil without one.
+local function renamed(body, name, names, place)
+    if is_null(body[name]) then
+        return nil
+    end
+    local out, object = {}, field(body, name, "table", place)
+    place = ("%s: %s"):format(place, name)
+    for key, value in next, object do
+        local own = names[key] or refuse(("%s: unknown field '%s'"):format(place, tostring(key)))
+        if key == "ip" or key:find "IP[46]$" then
+            out[own] = not is_null(value) and field(object, key, "string", place) or nil
+            local parse = out[own] and (addresses.parse_ip4(out[own]) or addresses.parse_ip6(out[own]))
+            if out[own] == "" then
+                out[own] = nil
+            elseif out[own] and (not parse or key:find "IP4$" and #parse ~= 4 or key:find "IP6$" and #parse ~= 16) then
+                refuse(("%s: %s: not such an address: '%s'"):format(place, key, out[own]))
+            end
+        elseif not is_null(value) then
+            local least = key == "rxQueueMapping" and -1 or 0
+            out[own] = number(object, key, place)
+            if out[own] < least or out[own] >= 256 ^ (LIMIT[key] or 4) then
+                refuse(("%s: %s: out of range: %s"):format(place, key, tostring(value)))
+            end
+            out[own] = SWAPPED[key] and swap(out[own], SWAPPED[key]) or out[own]
+        end
+    end
+    return out
 end
 
 local function decode_skb(body, place)
@@ -122,14 +180,13 @@ local function decode_skb(body, place)
     if not is_null(body.dev) then
         ctx.ifindex = number(field(body, "dev", "table", place), "ifIndex", place)
     end
+    local sock, keys = renamed(body, "sock", SOCK, place), renamed(body, "flowKeys", KEYS, place)
     return function(prog_type)
-        check_type(prog_type, SKB_TYPES[prog_type], place)
-        for _, name in ipairs{ "sock", "flowKeys" } do
-            if not is_null(body[name]) then
-                refuse(("%s: %s: a run gives a socket buffer none of its own"):format(place, name), "ENOTSUP")
-            end
+        if prog_type == "flow_dissector" then -- which sees the packet and the keys alone
+            return { packet = packet, keys = keys }
         end
-        return { packet = packet, ctx = ctx }
+        check_type(prog_type, SKB_TYPES[prog_type], place)
+        return { packet = packet, ctx = ctx, sock = sock }
     end
 end
 
@@ -178,28 +235,141 @@ local function memory_item(items, name, place)
     return items[name] or refuse(("%s: there is no memory '%s'"):format(place, name))
 end
 
---- Packet and numbers of a struct laid out as struct xdp_md: three pointers into one block, then integers.
-local function xdp_of_struct(items, struct, place)
-    local pointers, numbers, block = {}, {}, nil
+--- Bytes of a number that may be negative or 64 bits wide.
+local function little_endian(value, size)
+    local left, out = ffi.cast("uint64_t", value), {}
+    for i = 1, size do
+        out[i] = string.char(tonumber(left % 256))
+        left = left / 256
+    end
+    return table.concat(out)
+end
+
+--- A struct's bytes, its fields back to back, with zeros for pointers, which come apart: by offset {memory=, offset=}.
+local function lay_out(items, struct, place)
+    local parts, pointers, at = {}, {}, 0
     for i, name in ipairs(struct.fields) do
         local item = memory_item(items, name, place)
-        if item.kind ~= (i <= 3 and "ptr" or "int") or item.kind == "int" and item.size ~= 32 or i > 6 then
-            refuse(("%s: field %d of the struct in r1 is not as in struct xdp_md"):format(place, i), "ENOTSUP")
-        elseif item.kind == "ptr" then
-            block = block or item.memory
-            pointers[i] = item.memory == block and item.offset or
-                refuse(("%s: data and data_end point into different memory"):format(place))
+        if item.kind == "ptr" then
+            pointers[at] = item
+            parts[i] = ("\0"):rep(4)
+        elseif item.kind == "int" then
+            parts[i] = little_endian(item.value, item.size / 8)
         else
-            numbers[#numbers + 1] = item.value
+            refuse(("%s: field %d of the struct in r1 is neither pointer nor integer"):format(place, i))
         end
+        at = at + #parts[i]
     end
-    local bytes = block and memory_item(items, block, place).bytes
-    local data, data_end, meta = pointers[1], pointers[2], pointers[3] or pointers[1]
-    if not bytes or not data_end or meta < 0 or meta > data or data > data_end or data_end > #bytes then
+    return table.concat(parts), pointers
+end
+
+local function word_at(bytes, at)
+    local a, b, c, d = bytes:byte(at + 1, at + 4)
+    return a and a + (b or 0) * 256 + (c or 0) * 65536 + (d or 0) * 16777216 or 0
+end
+
+--- Bytes between the pointers at two places of a struct, and those in front from a third (0 there: none).
+local function between(items, pointers, places, place)
+    local start, stop, meta = pointers[places[1]], pointers[places[2]], pointers[places[3]]
+    local block = start and memory_item(items, start.memory, place)
+    if not stop or not block or not block.bytes or stop.memory ~= start.memory or meta and meta.memory ~= start.memory then
+        refuse(("%s: data and data_end of the struct in r1 do not point into one block"):format(place))
+    end
+    local front = meta and meta.offset or start.offset
+    if front < 0 or front > start.offset or start.offset > stop.offset or stop.offset > #block.bytes then
         refuse(("%s: the struct in r1 has no packet between data and data_end"):format(place))
     end
-    return { packet = bytes:sub(data + 1, data_end),
-             ctx = xdp_ctx(numbers[1], numbers[2], numbers[3], bytes:sub(meta + 1, data)) }
+    return block.bytes:sub(start.offset + 1, stop.offset), block.bytes:sub(front + 1, start.offset)
+end
+
+--- Refuses what a struct has at other places than those given, each {offset, size}.
+local function only(bytes, pointers, places, struct_name, place)
+    local rest = bytes
+    for _, one in ipairs(places) do
+        rest = rest:sub(1, one[1]) .. ("\0"):rep(math.min(one[2], math.max(#rest - one[1], 0))) .. rest:sub(one[1] + one[2] + 1)
+    end
+    local at = rest:find "[^%z]"
+    for offset in next, pointers do
+        local known = false
+        for _, one in ipairs(places) do
+            known = known or offset >= one[1] and offset < one[1] + one[2]
+        end
+        at = not known and offset + 1 or at
+    end
+    if at then
+        refuse(("%s: what the struct in r1 has at %d cannot be given: struct %s"):format(place, at - 1, struct_name), "ENOTSUP")
+    end
+end
+
+--- Packet and numbers of a struct laid out as struct xdp_md: pointers into one block, then integers.
+local function xdp_of_struct(items, struct, place)
+    local bytes, pointers = lay_out(items, struct, place)
+    only(bytes, pointers, { { 0, 12 }, { 12, 12 } }, "xdp_md", place)
+    if pointers[12] or pointers[16] or pointers[20] or bytes:sub(1, 12):find "[^%z]" then
+        refuse(("%s: the struct in r1 is not as struct xdp_md: three pointers, then numbers"):format(place), "ENOTSUP")
+    end
+    local packet, meta = between(items, pointers, { 0, 4, 8 }, place)
+    return { packet = packet, ctx = xdp_ctx(word_at(bytes, 12), word_at(bytes, 16), word_at(bytes, 20), meta) }
+end
+
+--- Numbers of struct __sk_buff that a run takes, by offset; then its pointers, length and protocol.
+local SKB_NUMBERS = { [8] = "mark", [32] = "priority", [36] = "ingress_ifindex", [40] = "ifindex", [160] = "wire_len",
+                      [164] = "gso_segs", [176] = "gso_size" }
+local SKB_LONGS = { [152] = "tstamp", [184] = "hwtstamp" }
+local SKB_PLACES = { { 0, 4 }, { 8, 4 }, { 16, 4 }, { 32, 12 }, { 48, 20 }, { 76, 8 }, { 140, 4 }, { 144, 4 }, { 152, 16 },
+                     { 168, 4 }, { 176, 4 }, { 184, 8 } }
+local ETHERNET, IP4_PROTOCOL, IP6_PROTOCOL = 14, "\8\0", "\134\221"
+local LINK_LAYER = { sched_cls = true, sched_act = true }
+
+--- Bytes of a struct that a pointer leads to: of a block as they are, of a struct its numbers.
+local function bytes_behind(items, pointer, place)
+    local item = pointer and memory_item(items, pointer.memory, place)
+    if not item then
+        return nil
+    end
+    local bytes = item.bytes or item.kind == "struct" and lay_out(items, item, place) or ""
+    return bytes:sub(pointer.offset + 1)
+end
+
+--- The same of one laid out as struct __sk_buff: its numbers that a run takes, data and data_end, sk, flow_keys.
+local function skb_of_struct(items, struct, prog_type, place)
+    local bytes, pointers = lay_out(items, struct, place)
+    only(bytes, pointers, SKB_PLACES, "__sk_buff", place)
+    for _, at in ipairs{ 76, 80, 140, 144, 168 } do
+        if word_at(bytes, at) ~= 0 then
+            refuse(("%s: what the struct in r1 has at %d is no pointer: struct __sk_buff"):format(place, at), "ENOTSUP")
+        end
+    end
+    local packet, meta = between(items, pointers, { 76, 80, 140 }, place)
+    local length, protocol = word_at(bytes, 0), word_at(bytes, 16)
+    if meta ~= "" then
+        refuse(("%s: a run of %s programs has no metadata in front of the packet"):format(place, prog_type), "ENOTSUP")
+    elseif length ~= 0 and length ~= #packet then
+        refuse(("%s: len is %d, but %d bytes lie between data and data_end"):format(place, length, #packet))
+    end
+    local wanted = protocol ~= 0 and string.char(protocol % 256, math.floor(protocol / 256) % 256) or nil
+    if not LINK_LAYER[prog_type] and prog_type ~= "flow_dissector" then -- these begin at the network layer, a run's packet before
+        local version = math.floor((packet:byte(1) or 0) / 16)
+        local ethertype = wanted or version == 4 and IP4_PROTOCOL or version == 6 and IP6_PROTOCOL
+            or refuse(("%s: no protocol is given, and the packet is not of IP"):format(place))
+        packet = ("\0"):rep(ETHERNET - 2) .. ethertype .. packet
+    elseif wanted and wanted ~= packet:sub(ETHERNET - 1, ETHERNET) then
+        refuse(("%s: protocol is not the packet's"):format(place))
+    end
+    local ctx = { cb = {} }
+    for at, name in next, SKB_NUMBERS do
+        ctx[name] = word_at(bytes, at)
+    end
+    for at, name in next, SKB_LONGS do
+        ctx[name] = word_at(bytes, at) + 0x100000000ULL * word_at(bytes, at + 4)
+    end
+    for i = 1, 5 do
+        ctx.cb[i] = word_at(bytes, 44 + 4 * i)
+    end
+    if prog_type == "flow_dissector" then
+        return { packet = packet, keys = bytes_behind(items, pointers[144], place) }
+    end
+    return { packet = packet, ctx = ctx, sock = bytes_behind(items, pointers[168], place) }
 end
 
 local function decode_generic(body, place)
@@ -213,8 +383,13 @@ local function decode_generic(body, place)
     end
     return function(prog_type)
         local first = registers.r1 and items[registers.r1]
+        if first and first.kind == "ptr" and first.offset == 0 then -- its address, as that of what it points to
+            first = memory_item(items, first.memory, place)
+        end
         if prog_type == "xdp" and first and first.kind == "struct" then
             return xdp_of_struct(items, first, place)
+        elseif (SKB_TYPES[prog_type] or prog_type == "flow_dissector") and first and first.kind == "struct" then
+            return skb_of_struct(items, first, prog_type, place)
         elseif prog_type == "memory" and (not first or first.kind == "block") then
             local bytes = first and first.bytes or ""
             local length = registers.r2 and items[registers.r2]
@@ -262,7 +437,11 @@ local function decode_captured(body, place)
     end
     return function(prog_type)
         local input = sub.input_(prog_type)
-        return { packet = input.packet, ctx = input.ctx, calls = calls }
+        local all = { calls = calls }
+        for name, value in next, input do
+            all[name] = value
+        end
+        return all
     end, sub.name
 end
 
@@ -368,15 +547,57 @@ function context.register(kind, decode)
     kinds[kind] = decode
 end
 
---- Body of a context of a packet.
+-- -- Captures --
+
+local TEST_RUN_HEADROOM, TEST_RUN_LINEAR, LOOPBACK = 256, 3520, 1
+
+--- Body of a context of a packet: the room of a test run, as long as that has the packet in one piece.
 local BODY = {
-    xdp_md = function(packet)
-        return { headroom = 256, tailroom = 0, packet = packet, ingress_ifidx = 1, rx_queue_idx = 0, egress_ifidx = 0 }
+    xdp_md = function(packet, interface)
+        local is_long = #packet > TEST_RUN_LINEAR
+        return { headroom = not is_long and TEST_RUN_HEADROOM or nil, tailroom = not is_long and TEST_RUN_LINEAR - #packet or nil,
+                 packet = to_base64(packet), ingress_ifidx = interface, rx_queue_idx = 0, egress_ifidx = 0 }
     end,
-    sk_buff = function(packet)
-        return { packet = packet, dev = { ifIndex = 1 } }
+    sk_buff = function(packet, interface)
+        return { packet = to_base64(packet), dev = { ifIndex = interface } }
     end,
 }
+
+--- Cooked headers of Linux by link type (LINKTYPE_LINUX_SLL, _SLL2): their length, where protocol, address and the
+--- address's length are, and of the second version the interface.
+local COOKED = {
+    [113] = { size = 16, protocol = 14, address = 6, address_size = 5 },
+    [276] = { size = 20, protocol = 0, address = 12, address_size = 11, interface = 4 },
+}
+local MAC_SIZE, NOVELL, LLC = 6, 1, 4
+
+local function big_endian(bytes, at, size)
+    local value = 0
+    for i = at + 1, at + size do
+        value = value * 256 + bytes:byte(i)
+    end
+    return value
+end
+
+--- A packet with an Ethernet header in place of its cooked one, and its interface; others as they are.
+local function to_ethernet(packet, link_type, place)
+    local cooked = COOKED[link_type]
+    if not cooked then
+        return packet, LOOPBACK
+    elseif #packet < cooked.size then
+        refuse(("%s: %d bytes are shorter than the header of link type %d"):format(place, #packet, link_type))
+    end
+    local rest = packet:sub(cooked.size + 1)
+    local known = math.min(packet:byte(cooked.address_size + 1), MAC_SIZE)
+    local source = packet:sub(cooked.address + 1, cooked.address + known) .. ("\0"):rep(MAC_SIZE - known)
+    local protocol = packet:sub(cooked.protocol + 1, cooked.protocol + 2)
+    local number_of = big_endian(protocol, 0, 2)
+    if number_of == NOVELL or number_of == LLC then -- frames of IEEE 802.3, which have their length there
+        protocol = string.char(math.floor(#rest / 256) % 256, #rest % 256)
+    end
+    local interface = cooked.interface and big_endian(packet, cooked.interface, 4) or LOOPBACK
+    return ("\0"):rep(MAC_SIZE) .. source .. protocol .. rest, interface
+end
 
 function context.from_pcap(path, kind)
     kind = kind or "xdp_md"
@@ -387,13 +608,17 @@ function context.from_pcap(path, kind)
     if not reader then
         return nil, err
     end
-    local contexts = {}
-    for packet in reader:packets() do
-        local ns = tostring(packet.time):gsub("U?LL$", "")
-        contexts[#contexts + 1] = make({ name = ns, type = kind, ctx = BODY[kind](to_base64(packet:bytes())) }, path)
-    end
-    reader:close()
-    return contexts
+    return guarded(function()
+        local contexts = {}
+        for packet, link_type in reader:packets() do
+            local ns = tostring(packet.time):gsub("U?LL$", "")
+            local place = ("%s: packet %d"):format(path, #contexts + 1)
+            local bytes, interface = to_ethernet(packet:bytes(), link_type, place)
+            contexts[#contexts + 1] = make({ name = ns, type = kind, ctx = BODY[kind](bytes, interface) }, path)
+        end
+        reader:close()
+        return contexts
+    end)
 end
 
 context.register("xdp_md", decode_xdp)
@@ -423,7 +648,7 @@ Adds a kind: the function gets the body of a context and where it stands; what i
 context.register("plain", function(body) return function() return { packet = body.text } end end)]])
 core.doc("context.from_pcap", context.from_pcap, [[
 context.from_pcap(path [, "xdp_md" | "sk_buff"]) -> list of contexts | nil, err
-One context for each packet of a capture, named by its time in nanoseconds.
+One context for each packet of a capture, named by its time in nanoseconds. Linux cooked packets get an Ethernet header.
 print(context.from_pcap "/nonexistent.pcap" == nil) --> true]])
 
 return context
