@@ -46,6 +46,8 @@ TEST_F(WorldParity, FibLookup) {
         {kDirect, 10, 1000, 0},
         {kDirect | kTbid, 10, 0, 100},
         {kDirect | kTbid, 10, 0, 77},
+        {kDirect | kTbid, 10, 0, 0},
+        {kSrc | kDirect | kTbid, 10, 0, 0},
         {kDirect | kTbid, 10, 0, 254},
         {kDirect | kTbid | kSkipNeigh, 10, 0, 255},
         {kTbid, 10, 0, 100},

@@ -62,6 +62,19 @@ bool is_link_local(const IpAddress& address) {
     return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
 }
 
+/// Of an IPv6 unicast address (__ipv6_addr_src_scope, include/net/addrconf.h).
+int scope_of(const IpAddress& address) {
+    constexpr int kNone = -1;
+    constexpr int kLink = 2;
+    constexpr int kSite = 5;
+    constexpr int kGlobal = 14;
+    if (std::ranges::all_of(address.bytes, [](uint8_t byte) { return byte == 0; })) {
+        return kNone;
+    }
+    const bool is_site_local = address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0xc0;
+    return is_link_local(address) ? kLink : is_site_local ? kSite : kGlobal;
+}
+
 uint32_t common_bits(const IpAddress& a, const IpAddress& b) {
     uint32_t bits = 0;
     while (bits < a.size() * 8 && ((a.bytes[bits / 8] ^ b.bytes[bits / 8]) >> (7 - bits % 8) & 1) == 0) {
@@ -155,7 +168,8 @@ class FibLookup {
         if ((flags_ & kDirect) != 0) {
             uint32_t table = World::kMainTable;
             if ((flags_ & kTbid) != 0) {
-                table = number(kVlan);
+                const auto asked = number(kVlan);
+                table = asked != 0 ? asked : table; // fib_get_table(): 0 is the main table's other name
                 put(kVlan, 0);
             }
             return best_in(table, input);
@@ -260,8 +274,12 @@ class FibLookup {
                 continue;
             }
             if (v6_) {
+                // The smallest scope that is not below the destination's, else the greatest below it; then
+                // the most bits in common (ipv6_get_saddr_eval, net/ipv6/addrconf.c).
                 const auto rank = [&](const IpPrefix& it) {
-                    return std::pair(!is_link_local(it.address), common_bits(it.address, destination_));
+                    const int scope = scope_of(it.address);
+                    return std::pair(scope >= scope_of(destination_) ? -scope : scope - 128,
+                                     common_bits(it.address, destination_));
                 };
                 best = best == nullptr || rank(one) > rank(*best) ? &one : best;
                 continue;

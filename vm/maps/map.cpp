@@ -135,6 +135,9 @@ Expected<bool> VmMap::next_key(ByteView, ByteSpan) {
 }
 
 Expected<size_t> VmMap::next_batch(MapCursor& cursor, ByteVec& keys, ByteVec& values, size_t limit) {
+    if ((info_.flags & abi::kMapWronly) != 0) {
+        return error(EPERM, "next key", "map is write only");
+    }
     size_t count = 0;
     ByteVec next(info_.key_size);
     while (!cursor.done && count < limit) {

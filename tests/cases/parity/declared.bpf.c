@@ -1,10 +1,6 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What an object declares and a loader makes of it: rings whose size is rounded up, a key of a hash of maps beyond
 // the number of its entries, pointers in initialised data.
-#include <linux/bpf.h>
-
-#include <bpf/bpf_helpers.h>
-
 #include "io.h"
 
 struct {
@@ -42,11 +38,6 @@ int values[4] = { 1, 2, 3, 4 };
 int *second = &values[1];
 const char *words[2] = { "one", "two" };
 
-static long nothing(struct bpf_dynptr *record, void *context)
-{
-	return 0;
-}
-
 SEC("xdp") int declared(struct xdp_md *ctx)
 {
 	const __u32 keys[2] = { 5, 1 };
@@ -54,7 +45,6 @@ SEC("xdp") int declared(struct xdp_md *ctx)
 
 	io.out[0] = bpf_ringbuf_query(&small, BPF_RB_RING_SIZE);
 	io.out[1] = bpf_ringbuf_query(&odd, BPF_RB_RING_SIZE);
-	io.out[2] = bpf_user_ringbuf_drain(&from_user, nothing, ctx, 0);
 	for (int i = 0; i < 2; i++) {
 		void *inner = bpf_map_lookup_elem(&by_key, &keys[i]);
 		__u64 *value = inner ? bpf_map_lookup_elem(inner, &element) : 0;
@@ -68,5 +58,3 @@ SEC("xdp") int declared(struct xdp_md *ctx)
 	io.out[7] = (unsigned long)*(const char *volatile *)&words[1];
 	return XDP_PASS;
 }
-
-char LICENSE[] SEC("license") = "GPL";
