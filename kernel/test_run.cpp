@@ -164,11 +164,32 @@ std::optional<ByteVec> usual_keys(ByteView packet, ByteView keys) {
     return std::ranges::equal(usual, keys) ? std::optional(context) : std::nullopt;
 }
 
-Error run_error(int code, const std::string& name, ByteView packet) {
-    Error error = bpf_error(code, "run", name);
+/// What a test run that ends with EINVAL does not take, as far as the input shows it.
+std::string refused_input(const LinkedProgram& program, ByteView packet) {
+    const abi::AttachType attach = program.spec.attach_type;
+    if (attach == abi::AttachType::XdpDevmap || attach == abi::AttachType::XdpCpumap) {
+        return "programs of device and CPU map entries have no test run";
+    }
+    const std::string length = "packet of " + std::to_string(packet.size()) + " bytes";
+    if (packet.size() < kMinPacket) {
+        return length + "; at least " + std::to_string(kMinPacket) + " are needed";
+    }
+    constexpr size_t kIp4 = 20, kIp6 = 40;
+    const auto ether_type = std::pair(packet[12], packet[13]);
+    const size_t header = ether_type == std::pair<uint8_t, uint8_t>(0x08, 0x00)   ? kIp4
+                          : ether_type == std::pair<uint8_t, uint8_t>(0x86, 0xdd) ? kIp6
+                                                                                  : 0;
+    if (program.spec.type != abi::ProgType::Xdp && packet.size() < kMinPacket + header) {
+        return length + ", shorter than the IP header that its EtherType promises";
+    }
+    return length + ", or a context or a type of program that it does not take";
+}
+
+Error run_error(int code, const LinkedProgram& program, ByteView packet) {
+    Error error = bpf_error(code, "run", program.name);
     if (code == EINVAL) {
-        error.text = name + ": the kernel's test run refuses this input (packet of " +
-                     std::to_string(packet.size()) + " bytes; at least 14 are needed)";
+        error.text = program.name + ": the kernel's test run refuses this input (" +
+                     refused_input(program, packet) + ")";
     }
     return error;
 }
@@ -229,7 +250,7 @@ Expected<RunResult> KernelProgram::run(ByteView packet, const RunOptions& option
         opts.ctx_size_out = static_cast<uint32_t>(result.context.size());
     }
     if (bpf_prog_test_run_opts(fd(), &opts) != 0) {
-        return run_error(errno, linked_.name, packet);
+        return run_error(errno, linked_, packet);
     }
     result.ret = opts.retval;
     result.duration_ns = opts.duration;
