@@ -12,6 +12,7 @@ extern "C" {
 }
 
 #include <chrono>
+#include <map>
 
 #include "base/cpus.h"
 #include "kernel/program.h"
@@ -22,7 +23,7 @@ namespace mimicsh::test {
 namespace {
 
 constexpr uint16_t kProtocol = 0x88b5; ///< of local experiments: nobody else sends it
-constexpr uint32_t kSender = 10, kReceiver = 11, kLoopback = 1;
+constexpr uint32_t kSender = 10, kReceiver = 11, kOtherSender = 13, kOtherReceiver = 12, kLoopback = 1;
 const std::string kMarker(16, 'e'); ///< in the bytes of the packet that ends a series, as text
 
 struct Sent {
@@ -41,11 +42,14 @@ class LiveFrames : public WorldParity {
         open_world("parity/live");
         ASSERT_TRUE(ready());
         // A veth takes frames when its peer polls, which a program there makes it do.
-        xdp_link_ = Fd(bpf_link_create(fd_of("pass"), kReceiver, BPF_XDP, nullptr));
-        ASSERT_TRUE(xdp_link_.valid()) << std::strerror(errno);
+        for (const uint32_t interface : {kReceiver, kSender, kOtherReceiver}) {
+            xdp_links_.emplace_back(
+                bpf_link_create(fd_of("pass"), static_cast<int>(interface), BPF_XDP, nullptr));
+            ASSERT_TRUE(xdp_links_.back().valid()) << std::strerror(errno);
+        }
     }
     void TearDown() override {
-        xdp_link_ = Fd();
+        xdp_links_.clear();
         WorldParity::TearDown();
     }
     int fd_of(const std::string& program) {
@@ -146,8 +150,15 @@ class LiveFrames : public WorldParity {
         }
     }
 
-    void send_live(const std::string& program, const Sent& sent) {
+    void send_live(const std::string& program, const Sent& sent, uint32_t ingress = 0) {
         LIBBPF_OPTS(bpf_test_run_opts, opts);
+        abi::XdpMd context;
+        context.data_end = static_cast<uint32_t>(sent.packet.size());
+        context.ingress_ifindex = ingress;
+        if (ingress != 0) {
+            opts.ctx_in = &context;
+            opts.ctx_size_in = sizeof context;
+        }
         opts.data_in = sent.packet.data();
         opts.data_size_in = static_cast<uint32_t>(sent.packet.size());
         opts.repeat = sent.times;
@@ -205,9 +216,78 @@ class LiveFrames : public WorldParity {
         }
     }
 
+    /// What the vm lists as leaving by interfaces arrives at their other ends, in order; maps as after runs
+    /// on the vm, and after its replay.
+    void compare_egress(const std::string& program, const std::vector<uint64_t>& args, uint32_t ingress,
+                        const std::vector<ByteVec>& packets) {
+        SCOPED_TRACE(testing::Message() << program << " with " << args[0] << ", from " << ingress);
+        const std::vector<uint32_t> ends{kSender, kReceiver, kOtherReceiver};
+        std::vector<Arrivals> arrivals;
+        arrivals.reserve(ends.size());
+        for (const uint32_t end : ends) {
+            arrivals.emplace_back(end);
+        }
+        forget_counts();
+        set_args(args);
+        std::map<uint32_t, std::vector<std::string>> expected;
+        std::vector<BatchItem> items;
+        RunOptions options;
+        abi::XdpMd context;
+        context.ingress_ifindex = ingress;
+        options.context.resize(sizeof context);
+        for (const ByteVec& packet : packets) {
+            send_live(program, {packet}, ingress);
+            context.data_end = static_cast<uint32_t>(packet.size());
+            std::memcpy(options.context.data(), &context, sizeof context);
+            const auto result = vm_->find_program(program)->run(packet, options);
+            ASSERT_TRUE(result && !result->fault);
+            for (const Emitted& one : result->egress) {
+                if (one.interface != 0) {
+                    EXPECT_EQ(one.name, "v" + std::to_string(one.interface - kSender));
+                }
+                if (one.interface != 0 && one.dropped.empty()) {
+                    expected[one.interface ^ 1].push_back(to_hex(one.packet));
+                }
+            }
+            items.emplace_back().in = packet;
+        }
+        // Where none of them is the last, that goes by itself.
+        const ByteVec last = packet_for(2, 100, true);
+        for (const uint32_t sender : {kSender, kReceiver, kOtherSender}) {
+            std::vector<std::string>& there = expected[sender ^ 1];
+            if (there.empty() || there.back().find(kMarker) == std::string::npos) {
+                send_to(sender, last);
+                there.push_back(to_hex(last));
+            }
+        }
+        for (size_t i = 0; i < ends.size(); ++i) {
+            EXPECT_EQ(arrivals[i].until_marker(), expected[ends[i]]) << "at " << ends[i];
+        }
+        expect_same_counts();
+        if (ingress != 0) {
+            return; // a replay has the loopback device's
+        }
+        const std::string after = to_hex(value_of(*vm_, ".bss"));
+        set_args(args);
+        const auto done = vm_->find_program(program)->run_batch(items, {});
+        ASSERT_TRUE(done && *done == items.size());
+        EXPECT_EQ(to_hex(value_of(*vm_, ".bss")), after);
+    }
+
+    /// A frame from user space.
+    static void send_to(uint32_t interface, const ByteVec& frame) {
+        const Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_ifindex = static_cast<int>(interface);
+        EXPECT_EQ(
+            sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
+            static_cast<ssize_t>(frame.size()));
+    }
+
     static constexpr uint32_t kPass = 2;
     OnFirstCpu cpu_;
-    Fd xdp_link_;
+    std::vector<Fd> xdp_links_;
 };
 
 TEST_F(LiveFrames, ProgramsOfDeviceMaps) {
@@ -232,6 +312,49 @@ TEST_F(LiveFrames, ProgramsOfCpuMaps) {
         put("cpu", cpu, 4096, "cpumap_wrap");
         compare("cpu", cpu, kLoopback, {14, 0, 0}, series());
     }
+}
+
+/// Each target of a broadcast gets the packet as it was, and its program says whether it leaves.
+TEST_F(LiveFrames, Broadcasts) {
+    if (IsSkipped()) {
+        return;
+    }
+    constexpr uint64_t kBroadcast = 8, kExcludeIngress = 16;
+    const std::vector<ByteVec> packets{packet_for(2, 64),       packet_for(1, 64),
+                                       packet_for(3, 70),       packet_for(2, 900),
+                                       packet_for(kSender, 80), packet_for(kOtherSender, 90)};
+    for (const std::string map : {"dev", "dev_hash"}) {
+        put(map, 1, kSender, "devmap_turn");
+        put(map, 2, kOtherSender, "devmap_turn");
+        compare_egress("over_" + map, {kBroadcast}, 0, packets);
+        put(map, 0, kReceiver, "devmap_turn");
+        for (const uint32_t ingress : {0u, kSender, kReceiver}) {
+            compare_egress("over_" + map, {kBroadcast}, ingress, packets);
+            compare_egress("over_" + map, {kBroadcast | kExcludeIngress}, ingress, packets);
+        }
+    }
+}
+
+/// Interfaces, the one that a packet came in on, entries without a program, and where a CPU's program sends
+/// to.
+TEST_F(LiveFrames, EgressIsWhatArrives) {
+    if (IsSkipped()) {
+        return;
+    }
+    const std::vector<ByteVec> packets{packet_for(2, 64), packet_for(1, 700), packet_for(2, 1514)};
+    for (const uint64_t interface : {uint64_t{kSender}, uint64_t{kReceiver}, uint64_t{kOtherSender}}) {
+        compare_egress("to_interface", {interface}, 0, packets);
+    }
+    compare_egress("bounce", {0}, kReceiver, packets);
+    compare_egress("bounce", {0}, kSender, packets);
+    compare_egress("to_interface", {kReceiver}, 0,
+                   {packet_for(2, 1518), packet_for(2, 1519), packet_for(2, 64)});
+    put("cpu", 0, 4096, "cpumap_onward");
+    put("dev", 3, kSender, "devmap_turn");
+    // What a CPU sends on comes later: the last packet goes the same way.
+    compare_egress(
+        "to_cpu", {0, 0, 0, 0, 0, 3}, 0,
+        {packet_for(2, 64), packet_for(1, 64), packet_for(kSender, 300), packet_for(2, 100, true)});
 }
 
 /// Frames of one run share pages, which keep what programs wrote to them: these programs write the same

@@ -20,8 +20,9 @@ local REFUSED = {
     ["card.card"] = "metadata kfuncs require device%-bound program",
     ["sends.hash_recalc"] = "the kernel says something else", -- the vm's hash of a packet is one of its own
 }
-for _, name in ipairs{ "live.devmap_egress", "live.devmap_second", "live.devmap_stretch", "live.devmap_wrap",
-    "live.cpumap_second", "live.cpumap_stretch", "live.cpumap_wrap", "targets.out", "targets.out_frags", "targets.in" } do
+for _, name in ipairs{ "live.devmap_egress", "live.devmap_second", "live.devmap_stretch", "live.devmap_turn", "live.devmap_wrap",
+    "live.cpumap_onward", "live.cpumap_second", "live.cpumap_stretch", "live.cpumap_wrap", "targets.out",
+    "targets.out_frags", "targets.in" } do
     REFUSED[name] = OTHER_PLACE:format(name:match "[^.]*$")
 end
 
@@ -99,7 +100,7 @@ local function check(name, report)
 end
 
 -- Sources without an xdp or tc program.
-local OTHER_HOOKS = { flow = true }
+local OTHER_HOOKS = { flow = true, layers = true }
 
 local sources = {}
 for path in io.popen("ls " .. here .. "/../cases/parity/*.bpf.c"):lines() do

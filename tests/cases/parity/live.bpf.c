@@ -136,3 +136,54 @@ int devmap_egress(struct xdp_md *ctx)
 	io.out[6] = ctx->egress_ifindex;
 	return second(ctx);
 }
+
+/* To all entries; to an interface; back. */
+#define SPREAD(map)                                             \
+	SEC("xdp")                                              \
+	int over_##map(struct xdp_md *ctx)                      \
+	{                                                       \
+		count(ctx, 0);                                  \
+		return bpf_redirect_map(&map, 0, io.arg[0]);    \
+	}
+
+SPREAD(dev)
+SPREAD(dev_hash)
+
+SEC("xdp")
+int to_interface(struct xdp_md *ctx)
+{
+	count(ctx, 0);
+	return bpf_redirect(io.arg[0], 0);
+}
+
+SEC("xdp")
+int bounce(struct xdp_md *ctx)
+{
+	count(ctx, 0);
+	return XDP_TX;
+}
+
+/* Of several targets: writes whose turn it is; the packet's 15th byte is the action, or the interface that it is for. */
+SEC("xdp/devmap")
+int devmap_turn(struct xdp_md *ctx)
+{
+	__u8 *data = (void *)(long)ctx->data;
+
+	count(ctx, 1);
+	if ((void *)(data + 60) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	data[15] = ++io.out[7];
+	data[16] = ctx->egress_ifindex;
+	data[17]++;
+	if (data[14] > 5)
+		return data[14] == data[16] ? XDP_PASS : XDP_DROP;
+	return data[14];
+}
+
+/* Goes on from a CPU to an entry of an argument. */
+SEC("xdp/cpumap")
+int cpumap_onward(struct xdp_md *ctx)
+{
+	count(ctx, 1);
+	return bpf_redirect_map(&dev, io.arg[5], XDP_DROP);
+}
