@@ -86,6 +86,25 @@ std::string_view exit_refusal(const Machine& machine, uint32_t interface) {
     return fits ? "" : "longer than the MTU of the interface allows";
 }
 
+/// What keeps a frame from being sent to a neighbour (__bpf_redirect_neigh).
+std::string_view neighbour_refusal(const ByteVec& frame, uint16_t protocol) {
+    constexpr uint16_t kIp = 0x0800, kIp6 = 0x86dd;
+    if (frame.size() < kEthHeader || (frame[0] & 1) != 0) {
+        return "a frame to a group has no neighbour";
+    }
+    return protocol == kIp || protocol == kIp6 ? "" : "neither IPv4 nor IPv6";
+}
+
+/// Puts the addresses of next hop and interface in front, where the world has both (neigh_output).
+void address_frame(ByteVec& frame, const Redirect& to, const World& world) {
+    const World::Interface* device = world.find_interface(to.index);
+    const bool is_known = to.next_hop && to.next_hop->mac && device != nullptr && device->mac;
+    if (is_known && frame.size() >= kEthHeader) {
+        std::ranges::copy(*to.next_hop->mac, frame.begin());
+        std::ranges::copy(*device->mac, frame.begin() + std::tuple_size_v<MacAddress>);
+    }
+}
+
 } // namespace
 
 std::vector<LoadedProgram::Exit> LoadedProgram::exits_of(const Machine& machine, const Redirect& redirect) {
@@ -238,8 +257,14 @@ void LoadedProgram::send(RunResult& result) {
         const Redirect& to = *result.redirect;
         Emitted& one = result.egress.emplace_back(Emitted{
             to.kind, to.index, to.flags, leaving_frame(machine_), machine_.world().interface_name(to.index)});
+        const auto protocol = mimicsh::load_be<uint16_t>(machine_.context_image.data() + kSkbProtocol);
+        const std::string_view refusal = neighbour_refusal(one.packet, protocol);
+        address_frame(one.packet, to, machine_.world());
         const bool is_known = !one.name.empty() || !machine_.world().interfaces;
         one.dropped = is_known ? "" : "there is no such interface";
+        if (to.kind == "neigh" && is_known) {
+            one.dropped = refusal;
+        }
     }
 }
 

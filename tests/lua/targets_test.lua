@@ -2,7 +2,9 @@
 -- Programs in the entries of device and CPU maps: put there on both targets, run by the vm on what is sent there.
 local test = require "test"
 local bpf, pkt = require "bpf", require "pkt"
-local both = dofile((arg[0]:match "^(.*/)" or "./") .. "both.lua")
+local raw, tc = require "raw", require "tc"
+local here = arg[0]:match "^(.*/)" or "./"
+local both, wire = dofile(here .. "both.lua"), dofile(here .. "wire.lua")
 
 local SOURCE = [[
 #include <linux/bpf.h>
@@ -227,6 +229,16 @@ SEC("tc") int three(struct __sk_buff *skb)
 	}
 	return bpf_redirect(flags == 4 ? 99 : 5, BPF_F_INGRESS);
 }
+/* At egress: what it sends comes by once more. */
+SEC("tc") int by_neighbour(struct __sk_buff *skb)
+{
+	struct bpf_redir_neigh to = { .nh_family = 2, .ipv4_nh = 0x0500000a };
+
+	if (skb->mark == 77)
+		return TC_ACT_OK;
+	skb->mark = 77;
+	return bpf_redirect_neigh(flags, &to, sizeof(to), 0);
+}
 ]]
 local senders = assert(bpf.compile{ source = SENDS })
 local LONG = udp(1, ("z"):rep(80)) -- 122 bytes: more than one of the interfaces takes
@@ -318,4 +330,33 @@ test.case("copies of tc programs come first, then where the verdict sends the pa
             test.eq(one.bytes, LIVING:bytes())
         end
     end
+end)
+
+test.case("a packet to a neighbour is listed as it arrives there", function()
+    wire.with_wire(function(a, b)
+        local link = a:run "ip -o link show eth0".out
+        local index, mac = tonumber(link:match "^(%d+):"), link:match "link/ether (%S+)"
+        a:run "ip neigh add 10.0.0.5 lladdr 02:aa:00:00:00:05 dev eth0 nud permanent"
+        local real = assert(senders:load "kernel")
+        local to = b:run(function() return assert(raw.open "eth0") end)
+        local from = a:run(function() return assert(raw.open("eth0", { read = false })) end)
+        real.vars.flags = index
+        local attached = a:run(function() return assert(tc.attach(real.progs.by_neighbour, "eth0", { dir = "egress" })) end)
+        local frame = pkt.eth{ src = "02:00:00:00:00:01", dst = "02:00:00:00:00:02" } / pkt.ip{ dst = "10.0.0.9" }
+            / pkt.udp{} / "x"
+        from:send(wire.udp(9)) -- to everybody: that one is dropped
+        from:send(frame)
+        local arrived = assert(to:recv(10))
+        attached:detach()
+        local emulated = assert(senders:load("vm", { world = {
+            interfaces = { { name = "eth0", index = index, mac = mac } },
+            neighbours = { { ip = "10.0.0.5", mac = "02:aa:00:00:00:05", dev = "eth0" } } } }))
+        emulated.vars.flags = index
+        test.eq(egress(emulated.progs.by_neighbour:run(wire.udp(9))),
+            { ("neigh %d eth0 - nil - a frame to a group has no neighbour"):format(index) })
+        local result = emulated.progs.by_neighbour:run(frame)
+        test.eq(egress(result), { ("neigh %d eth0 - nil - goes"):format(index) })
+        test.eq(result.egress[1].bytes == arrived:bytes(), true)
+        test.eq(arrived.eth.dst, "02:aa:00:00:00:05")
+    end)
 end)
