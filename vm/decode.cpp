@@ -20,6 +20,7 @@
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/machine.h"
 #include "vm/maps/arena.h"
+#include "vm/maps/unemulated.h"
 #include "vm/outside.h"
 #include "vm/program.h"
 #include "vm/support.h"
@@ -519,6 +520,10 @@ class Decoder {
                 return refuse(slot, ENOTSUP, "extern " + wanted.name + " is not emulated");
             }
             const VmMap& map = *options_.maps[ref->target];
+            if (!is_emulated(map.type())) {
+                const Error error = not_emulated("load", map.info().name, map.type());
+                return refuse(slot, error.code, error.text, error.hint);
+            }
             value =
                 ref->kind == RelocKind::Map ? make_addr(map.handle(), 0) : map.value_addr(0) + ref->offset;
         } else if (insn.src != 0) {

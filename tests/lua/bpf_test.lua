@@ -426,3 +426,42 @@ test.xdp{
 }
 test.xdp{ object = faulty, program = "unchecked",
     { name = "a missing bounds check is a fault", input = SHORT, verdict = "fault" } }
+
+local UNUSED = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(max_entries, 4);
+	__uint(key_size, 4);
+	__uint(value_size, 64);
+} stacks SEC(".maps");
+
+SEC("xdp") int drop(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
+SEC("?xdp") int reads(struct xdp_md *ctx)
+{
+	__u32 key = 0;
+	return bpf_map_delete_elem(&stacks, &key) ? XDP_DROP : XDP_PASS;
+}
+]]
+
+both("a map that programs on packets cannot use may stand beside them", function(load, target)
+    local inst = load(assert(bpf.compile(UNUSED)))
+    test.eq(inst.progs.drop:run(("\0"):rep(64)).verdict, "DROP")
+    if target == "vm" then
+        local _, err = inst.maps.stacks:get(0)
+        test.eq({ err.code, err.msg }, { "ENOTSUP", "look up: stacks: map type stack_trace is not emulated: " ..
+            "no program on packets can fill it" })
+    end
+end)
+
+test.case("a program that uses such a map is refused, with its line", function()
+    local _, err = assert(bpf.compile(UNUSED)):load("vm", { autoload = { "reads" } })
+    test.eq(err.code, "ENOTSUP")
+    assert(err.msg:find(":19: .*: stacks: map type stack_trace is not emulated"), err.msg)
+end)

@@ -7,6 +7,7 @@
 #include "vm/maps/map.h"
 #include "vm/maps/sock_map.h"
 #include "vm/maps/storage.h"
+#include "vm/maps/unemulated.h"
 #include "vm/support.h"
 
 namespace mimicsh::vm {
@@ -282,52 +283,13 @@ MapInfo inner_info(const MapDef& def, const MapOptions& options) {
             sized.max_entries, sized.flags, options.cpus,   0};
 }
 
-std::string because(std::string_view reason) {
-    return reason.empty() ? "" : ": " + std::string(reason);
-}
-
 Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOptions& options,
                                                 uint64_t& taken) {
     using abi::MapType;
-    switch (def.type) {
-    case MapType::Array:
-    case MapType::PercpuArray:
-    case MapType::Hash:
-    case MapType::PercpuHash:
-    case MapType::LruHash:
-    case MapType::LruPercpuHash:
-    case MapType::LpmTrie:
-    case MapType::Queue:
-    case MapType::Stack:
-    case MapType::BloomFilter:
-    case MapType::PerfEventArray:
-    case MapType::Sockmap:
-    case MapType::Sockhash:
-    case MapType::ReuseportSockarray:
-    case MapType::SkStorage:
-    case MapType::TaskStorage:
-    case MapType::CgrpStorage:
-    case MapType::CgroupStorage:
-    case MapType::PercpuCgroupStorage:
-    case MapType::ArrayOfMaps:
-    case MapType::HashOfMaps:
-    case MapType::Devmap:
-    case MapType::DevmapHash:
-    case MapType::Cpumap:
-    case MapType::Xskmap:
-    case MapType::ProgArray:
-    case MapType::CgroupArray:
-    case MapType::Ringbuf:
-    case MapType::UserRingbuf:
-    case MapType::Arena:
-        break;
-    default:
-        return refuse(def, ENOTSUP,
-                      "map type " + std::string(abi::name(def.type)) + " is not emulated" +
-                          because(map_reason(def.type)),
-                      "vm.support().maps lists what is; load(\"kernel\") runs it for real");
-    }
     if (def.inner != nullptr) {
+        if (!is_emulated(def.inner->type)) {
+            return not_emulated("create map", def.inner->name, def.inner->type);
+        }
         uint64_t nothing = 0;
         if (auto inner = create_map(*def.inner, options, nothing); !inner) {
             return inner.error();
@@ -423,6 +385,10 @@ Expected<std::unique_ptr<VmMap>> create_checked(const MapDef& def, const MapOpti
 } // namespace
 
 Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions& options, uint64_t& taken) {
+    if (!is_emulated(def.type)) {
+        return create_unemulated_map(
+            {def.name, def.type, def.key_size, def.value_size, def.max_entries, def.flags, options.cpus, 0});
+    }
     // Only what is of no size is given one.
     auto map = def.max_entries != 0 ? create_checked(def, options, taken)
                                     : create_checked(sized_for(def, options.cpus), options, taken);
