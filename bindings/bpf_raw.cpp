@@ -39,8 +39,22 @@ RawMap check_map_def(lua_State* L, int index) {
     return map;
 }
 
+/// Those in the list that an option has.
+std::vector<RawMap> check_map_defs(lua_State* L, Options& options, const char* name) {
+    std::vector<RawMap> all;
+    options.push(name);
+    const int list = lua_gettop(L);
+    for (size_t i = 1; lua_istable(L, list) && i <= lua_objlen(L, list); i++) {
+        lua_rawgeti(L, list, static_cast<int>(i));
+        all.push_back(check_map_def(L, lua_gettop(L)));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return all;
+}
+
 /// object_raw{insns=, name=, type=, attach_type=, flags=, license=, btf=, func_info=, maps={{insn=, ...},
-/// ...}}
+/// ...}, fd_array={{...}, ...}}
 /// -> object | nil, err.
 int object_raw(lua_State* L) {
     Options options(L, 1, "raw");
@@ -57,14 +71,10 @@ int object_raw(lua_State* L) {
         raw.attach_type = static_cast<abi::AttachType>(*attach);
     }
     const auto type_name = options.string("type").value_or("xdp");
-    options.push("maps");
-    const int maps = lua_gettop(L);
-    for (size_t i = 1; lua_istable(L, maps) && i <= lua_objlen(L, maps); i++) {
-        lua_rawgeti(L, maps, static_cast<int>(i));
-        raw.maps.push_back(check_map_def(L, lua_gettop(L)));
-        lua_pop(L, 1);
+    raw.maps = check_map_defs(L, options, "maps");
+    for (RawMap& map : check_map_defs(L, options, "fd_array")) {
+        raw.fd_array.push_back(std::move(map.def));
     }
-    lua_pop(L, 1);
     options.finish();
     const auto type = abi::prog_type(type_name);
     if (!type) {

@@ -33,8 +33,10 @@ class RawReader {
     Status read_insns();
     Status find_functions();
     Status read_types();
+    Status collect_maps();
     Status read_maps();
     Status add_map(const RawMap& map);
+    uint32_t define_map(const MapDef& def);
     Expected<ProgramSpec> make_spec();
     Status make_function(uint32_t start, uint32_t end);
     Status relocate(Function& function, uint32_t start, uint32_t slot);
@@ -47,6 +49,9 @@ class RawReader {
         return insn.code == op::kLddw && (insn.src == op::kMapFd || insn.src == op::kMapValue ||
                                           insn.src == op::kMapIdx || insn.src == op::kMapIdxValue);
     }
+    [[nodiscard]] static bool names_index(const Insn& insn) {
+        return insn.src == op::kMapIdx || insn.src == op::kMapIdxValue;
+    }
     [[nodiscard]] static bool names_value(const Insn& insn) {
         return insn.src == op::kMapValue || insn.src == op::kMapIdxValue;
     }
@@ -54,6 +59,7 @@ class RawReader {
     ByteView bytes_;
     const RawOptions& options_;
     Object object_;
+    std::vector<RawMap> maps_; ///< of all loads that one is given for
     std::vector<Insn> insns_;
     std::vector<bool> begins_;                ///< slots where an instruction begins
     std::map<uint32_t, uint32_t> functions_;  ///< first slot -> index
@@ -160,6 +166,36 @@ std::string data_name(const std::string& name) {
     return ".data." + name;
 }
 
+/// Those of `maps`, and for the other loads by index those of `fd_array`.
+Status RawReader::collect_maps() {
+    maps_ = options_.maps;
+    std::set<uint32_t> given;
+    for (const RawMap& map : maps_) {
+        given.insert(map.insn);
+    }
+    for (uint32_t slot = 0; slot < insns_.size(); slot += slot_count(insns_[slot])) {
+        const Insn& insn = insns_[slot];
+        if (!names_map(insn) || !names_index(insn) || given.contains(slot) || options_.fd_array.empty()) {
+            continue;
+        }
+        if (insn.imm < 0 || static_cast<uint32_t>(insn.imm) >= options_.fd_array.size()) {
+            return bad(slot, "map " + std::to_string(insn.imm) + " of an fd_array with " +
+                                 std::to_string(options_.fd_array.size()));
+        }
+        maps_.push_back({slot, options_.fd_array[static_cast<uint32_t>(insn.imm)]});
+    }
+    return {};
+}
+
+/// Index of the map of that name, made when it is new.
+uint32_t RawReader::define_map(const MapDef& def) {
+    const auto [known, is_new] = by_name_.emplace(def.name, static_cast<uint32_t>(object_.maps.size()));
+    if (is_new) {
+        object_.maps.push_back(def);
+    }
+    return known->second;
+}
+
 Status RawReader::add_map(const RawMap& map) {
     if (map.insn >= insns_.size() || !begins_[map.insn] || !names_map(insns_[map.insn])) {
         return bad(map.insn, "map '" + map.def.name + "' is given for it, but it is no load of a map");
@@ -170,18 +206,14 @@ Status RawReader::add_map(const RawMap& map) {
     if (map.def.inner || !map.def.slots.empty()) {
         return bad("map '" + map.def.name + "': inner maps and slots cannot be given", ENOTSUP);
     }
-    const auto [known, is_new] = by_name_.emplace(map.def.name, static_cast<uint32_t>(object_.maps.size()));
-    if (is_new) {
-        object_.maps.push_back(map.def);
-    } else {
-        const auto first = std::ranges::find_if(
-            options_.maps, [&](const RawMap& other) { return other.def.name == map.def.name; });
-        if (!same_map(first->def, map.def)) {
-            return bad("map '" + map.def.name + "' is defined twice, differently");
-        }
+    const auto first =
+        std::ranges::find_if(maps_, [&](const RawMap& other) { return other.def.name == map.def.name; });
+    if (!same_map(first->def, map.def)) {
+        return bad("map '" + map.def.name + "' is defined twice, differently");
     }
-    map_at_[map.insn] = known->second;
-    MapDef& def = object_.maps[known->second];
+    const uint32_t index = define_map(map.def);
+    map_at_[map.insn] = index;
+    MapDef& def = object_.maps[index];
     if (names_value(insns_[map.insn]) && !def.is_data) {
         if (def.type != abi::MapType::Array || def.max_entries != 1 || def.key_size != 4) {
             return bad(map.insn,
@@ -200,7 +232,10 @@ Status RawReader::add_map(const RawMap& map) {
 }
 
 Status RawReader::read_maps() {
-    for (const RawMap& map : options_.maps) {
+    if (auto ok = collect_maps(); !ok) {
+        return ok;
+    }
+    for (const RawMap& map : maps_) {
         if (!map.def.contents.empty() && map.def.contents.size() != map.def.value_size) {
             return bad("map '" + map.def.name + "': " + std::to_string(map.def.contents.size()) +
                        " bytes of contents for a value of " + std::to_string(map.def.value_size));
@@ -208,6 +243,9 @@ Status RawReader::read_maps() {
         if (auto ok = add_map(map); !ok) {
             return ok;
         }
+    }
+    for (const MapDef& def : options_.fd_array) {
+        (void)define_map(def);
     }
     for (const MapDef& def : object_.maps) {
         if (!def.is_data && !def.contents.empty()) {

@@ -25,7 +25,8 @@ struct RawOptions {
     uint32_t flags = 0;                         ///< abi::kProg*
     std::string license = "GPL";
     std::vector<RawMap> maps;
-    ByteView btf;       ///< contents of a .BTF section; empty = none
+    std::vector<MapDef> fd_array; ///< what sources 5 and 6 name by index, unless `maps` says it; as in RawMap
+    ByteView btf;                 ///< contents of a .BTF section; empty = none
     ByteView func_info; ///< struct bpf_func_info {u32 insn_off, type_id} for every function, or empty
 };
 

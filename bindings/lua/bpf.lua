@@ -679,39 +679,57 @@ end
 
 local RAW_MAP_FIELDS = "name type key_size value_size max_entries flags extra key_type_id value_type_id contents"
 
---- The maps of bpf.raw as a list in order of instructions; a name stands for the definition that has it.
-local function raw_maps(given)
-    local slots, by_name, list = {}, {}, {}
+--- Notes the definition of a map by its name.
+local function note_raw_map(def, where, by_name)
+    check_options(def, "raw map", RAW_MAP_FIELDS)
+    if type(def.name) ~= "string" then
+        core.fail(("raw: the map of %s has no name"):format(where))
+    end
+    by_name[def.name] = by_name[def.name] or def
+end
+
+--- A copy of what is given: a definition, or the name of one.
+local function raw_map(def, where, by_name)
+    if type(def) == "string" then
+        def = by_name[def] or core.fail(("raw: the map '%s' of %s is not defined"):format(def, where))
+    end
+    local entry = {}
+    for name, value in next, def do
+        entry[name] = value
+    end
+    return entry
+end
+
+--- The maps of bpf.raw, a list in order of instructions, and its fd_array; a name stands for the definition that has it.
+local function raw_maps(given, fd_array)
+    local slots, by_name, list, array = {}, {}, {}, {}
+    for i, def in ipairs(fd_array) do
+        if type(def) == "table" then
+            note_raw_map(def, "fd_array[" .. i .. "]", by_name)
+        end
+    end
     for slot, def in next, given do
         if type(slot) ~= "number" or slot < 0 or slot % 1 ~= 0 then
             core.fail("bad argument 'maps': expected numbers of instructions as keys, got " .. tostring(slot))
         end
         slots[#slots + 1] = slot
         if type(def) == "table" then
-            check_options(def, "raw map", RAW_MAP_FIELDS)
-            if type(def.name) ~= "string" then
-                core.fail(("raw: the map of instruction %d has no name"):format(slot))
-            end
-            by_name[def.name] = by_name[def.name] or def
+            note_raw_map(def, "instruction " .. slot, by_name)
         end
     end
     table.sort(slots)
     for i, slot in ipairs(slots) do
-        local def = given[slot]
-        if type(def) == "string" then
-            def = by_name[def] or core.fail(("raw: the map '%s' of instruction %d is not defined"):format(def, slot))
-        end
-        local entry = { insn = slot }
-        for name, value in next, def do
-            entry[name] = value
-        end
-        list[i] = entry
+        list[i] = raw_map(given[slot], "instruction " .. slot, by_name)
+        list[i].insn = slot
     end
-    return list
+    for i, def in ipairs(fd_array) do
+        array[i] = raw_map(def, "fd_array[" .. i .. "]", by_name)
+    end
+    return list, array
 end
 
 function bpf.raw(options)
-    options = check_options(options, "raw", "insns name type attach_type flags license maps btf func_info")
+    options = check_options(options, "raw", "insns name type attach_type flags license maps fd_array btf func_info")
     if type(options.insns) ~= "string" then
         core.fail("bad argument 'insns': expected string of bytes, got " .. type(options.insns))
     end
@@ -719,7 +737,7 @@ function bpf.raw(options)
     for name, value in next, options do
         passed[name] = value
     end
-    passed.maps = raw_maps(options.maps or {})
+    passed.maps, passed.fd_array = raw_maps(options.maps or {}, options.fd_array or {})
     return raw.object_raw(passed)
 end
 
@@ -751,8 +769,8 @@ Compiles an expression of pcap-filter(7) to a program named filter; hit and miss
 local o = assert(bpf.filter("udp port 53", { hit = "DROP", miss = "PASS" }))
 print(assert(o:load "vm").progs.filter:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> DROP]])
 core.doc("bpf.raw", bpf.raw, [[
-bpf.raw{insns=bytes [, type="xdp", attach_type=, flags=, name=, license=, maps={[insn]=def}, btf=, func_info=]} -> object
-Makes an object of instructions as the kernel takes them; maps says by number of the load which map is meant.
+bpf.raw{insns=bytes [, type="xdp", attach_type=, flags=, name=, license=, maps=, fd_array=, btf=, func_info=]} -> object
+Makes an object of instructions as the kernel takes them; maps says by number of the load which map is meant, fd_array by index.
 local o = assert(bpf.raw{ insns = "\183\0\0\0\1\0\0\0" .. "\149\0\0\0\0\0\0\0", name = "drop" })
 print(assert(o:load "vm").progs.drop:run(pkt.eth{}/pkt.ip{}).verdict) --> DROP]])
 core.doc("object:load", object_methods.load, [[

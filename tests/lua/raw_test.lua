@@ -79,9 +79,39 @@ both("BPF_F_XDP_HAS_FRAGS makes a program for packets in fragments", function(lo
     end
 end)
 
+-- A look-up in a map by index, and a number in another by its value.
+local INDEX = code[[
+    1866000000000000 0000000008000000
+    7967000000000000 0707000001000000 7b76000000000000
+    620afcff07000000 bfa2000000000000 07020000fcffffff
+    1851000001000000 0000000000000000
+    8500000001000000
+    1500020000000000 7900000000000000 0f07000000000000
+    bf70000000000000 9500000000000000
+]]
+local NUMBERS = { name = "numbers", type = "array", key_size = 4, value_size = 16, max_entries = 1 }
+local SEEN = { name = "seen", type = "hash", key_size = 4, value_size = 8, max_entries = 4 }
+
+both("fd_array says which maps indices mean", function(load)
+    local more = { name = "more", type = "hash", key_size = 4, value_size = 4, max_entries = 1 }
+    for _, array in ipairs{ { NUMBERS, SEEN }, { NUMBERS, SEEN, more } } do
+        local obj = assert(bpf.raw{ insns = INDEX, name = "look", fd_array = array })
+        local inst = load(obj)
+        test.eq(inst.progs.look:run(pkt.eth{}).ret, 1)
+        inst.maps.seen["\7\0\0\0"] = "\100\0\0\0\0\0\0\0"
+        test.eq(inst.progs.look:run(pkt.eth{}).ret, 102)
+        test.eq(inst.maps.more ~= nil, #array == 3)
+        inst:close()
+    end
+    local named = assert(bpf.raw{ insns = INDEX, fd_array = { NUMBERS, "seen" }, maps = { [8] = SEEN } })
+    test.eq(#named.maps, 2)
+end)
+
 local WRONG = {
     { { insns = "" }, "0 bytes of instructions" },
     { { insns = RETURN:sub(1, 12) }, "12 bytes of instructions" },
+    { { insns = INDEX, fd_array = { NUMBERS } }, "instruction 8: map 1 of an fd_array with 1" },
+    { { insns = INDEX, fd_array = { SEEN, NUMBERS } }, "address of a value of map 'seen'" },
     { { insns = LOAD }, "instruction 0: loads a map, but none is given" },
     { { insns = LOAD, maps = { [1] = ARRAY } }, "instruction 1: map 'a' is given for it, but it is no load of a map" },
     { { insns = LOAD, maps = { [99] = ARRAY } }, "instruction 99: map 'a'" },
@@ -107,6 +137,7 @@ test.case("what does not fit together is said by instruction", function()
     test.raises(function() bpf.raw{} end, "bad argument 'insns'")
     test.raises(function() bpf.raw{ insns = RETURN, type = "nonsense" } end, "no program type")
     test.raises(function() bpf.raw{ insns = LOAD, maps = { [0] = "x" } } end, "is not defined")
+    test.raises(function() bpf.raw{ insns = LOAD, fd_array = { "x" } } end, "the map 'x' of fd_array[1] is not defined")
     test.raises(function() bpf.raw{ insns = LOAD, maps = { x = ARRAY } } end, "numbers of instructions")
     test.raises(function() bpf.raw{ insns = LOAD, maps = { [0] = { name = "a", type = "x" } } } end, "no map type 'x'")
 end)
