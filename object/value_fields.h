@@ -16,16 +16,18 @@ struct HiddenField {
         ResSpinLock,
         Timer,
         Workqueue,
+        TaskWork,
         Kptr,
         PercpuKptr,
+        UntrustedKptr,
+        UserPtr,
         ListHead,
         ListNode,
         RbRoot,
         RbNode,
         Refcount,
-        Other,
     };
-    Kind kind = Kind::Other;
+    Kind kind = Kind::Refcount;
     uint32_t offset = 0; ///< in the value
     uint32_t size = 0;
 };
@@ -35,8 +37,12 @@ struct HiddenField {
     return field.kind == HiddenField::Kind::Kptr || field.kind == HiddenField::Kind::PercpuKptr;
 }
 
-/// The hidden fields of a map's values by their BTF, sorted by offset (btf_parse_fields, kernel/bpf/btf.c).
-/// Only types with one value per entry have them.
+/// Whether values of maps of the type may have such a field (map_check_btf, kernel/bpf/syscall.c). With one
+/// that its type cannot have, a map is made without types.
+[[nodiscard]] bool can_have(abi::MapType type, HiddenField::Kind kind);
+
+/// The hidden fields of a map's values by their BTF, sorted by offset (btf_parse_fields, kernel/bpf/btf.c):
+/// none where the kernel takes the value for plain bytes.
 [[nodiscard]] std::vector<HiddenField> hidden_fields(const Object& object, const MapDef& map);
 
 /// Those of any type of an object's BTF that takes `size` bytes.

@@ -71,7 +71,8 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
     case RegionKind::Object:
     case RegionKind::Memory:
     case RegionKind::Record:
-    case RegionKind::Slice: {
+    case RegionKind::Slice:
+    case RegionKind::KernelVariable: {
         const uint64_t q = static_cast<uint32_t>(static_cast<uint32_t>(addr) - region.base);
         if (q > region.size || size > region.size - q) {
             out_of_bounds(region, addr, size, access, what);
@@ -115,7 +116,7 @@ Machine::Resolved Machine::resolve(uint64_t addr, uint64_t size, Access access, 
     case RegionKind::KernelStruct:
         fault(FaultKind::Permission,
               verb(access, size, what) + " through a pointer to the kernel's struct " +
-                  std::string(struct_name(static_cast<KernelStruct>(region.shift))),
+                  struct_text(*this, region),
               {}, addr);
         return {};
     default:

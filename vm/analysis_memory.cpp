@@ -124,6 +124,15 @@ void Flow::pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation
 
 // -- Memory --
 
+namespace {
+
+/// Of a variable that is declared as void the kernel knows the address alone, a number.
+bool is_typeless(const ExternDef& wanted) {
+    return wanted.kind == ExternKind::Ksym && wanted.type_id == 0;
+}
+
+} // namespace
+
 void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
     const LinkedRef* ref = refs_[slot];
     if (insn.src == op::kFunc) {
@@ -139,6 +148,8 @@ void Flow::load_immediate(uint32_t slot, const Insn& insn, Value& dst) {
         set(dst, {Kind::MapObject, static_cast<int32_t>(ref->target)});
     } else if (ref != nullptr && ref->kind == RelocKind::MapValue) {
         set(dst, constants_.pointer(ref->target, ref->offset));
+    } else if (ref != nullptr && is_typeless(program_.object->externs[ref->target])) {
+        set(dst, {Kind::Scalar, kVaries});
     } else if (is_known_to_core(slot)) {
         const auto low = static_cast<uint32_t>(insn.imm);
         const auto high = static_cast<uint32_t>(insns_[slot + 1].imm);

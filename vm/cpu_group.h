@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <mutex>
-#include <set>
 
 namespace mimicsh::vm {
 
@@ -25,12 +25,18 @@ class CpuGroup {
 
     /// Takes the bpf_spin_lock at a host address; waits while another CPU has it. False: the run was stopped.
     [[nodiscard]] bool acquire(Machine& machine, const void* lock);
+    /// The same for a bpf_res_spin_lock, which is not waited for when that would have no end: 0, -EDEADLK
+    /// when its holder waits for a lock of this CPU, -ETIMEDOUT when it does by way of others.
+    [[nodiscard]] int acquire_resilient(Machine& machine, const void* lock);
     void release(const void* lock);
 
   private:
+    [[nodiscard]] bool wait(Machine& machine);
+
     std::function<void(Machine&)> pause_;
     std::mutex mutex_;
-    std::set<const void*> held_;
+    std::map<const void*, const Machine*> held_;    ///< locks, and who has them
+    std::map<const Machine*, const void*> waiting_; ///< CPUs, and the resilient locks that they wait for
 };
 
 } // namespace mimicsh::vm

@@ -509,6 +509,10 @@ class Decoder {
         } else if (ref != nullptr) {
             if (ref->kind == RelocKind::Extern) {
                 const ExternDef& wanted = program_.object->externs[ref->target];
+                if (wanted.kind == ExternKind::Ksym) {
+                    return fill_variable(draft, options_.machine->variables.address(
+                                                    *options_.machine, *program_.object, wanted));
+                }
                 const bool is_there = wanted.kind == ExternKind::Kfunc && kfunc(wanted.name) != nullptr;
                 if (is_there || wanted.is_weak) {
                     // Programs ask this way what is there.
@@ -526,11 +530,26 @@ class Decoder {
             }
             value =
                 ref->kind == RelocKind::Map ? make_addr(map.handle(), 0) : map.value_addr(0) + ref->offset;
+        } else if (insn.src == op::kBtfId) {
+            return high != 0
+                       ? Status(refuse(slot, ENOTSUP, "variables of modules are not emulated"))
+                       : fill_variable(draft, options_.machine->variables.address(*options_.machine, low));
         } else if (insn.src != 0) {
             return refuse(slot, EINVAL, "64-bit load refers to something that the object does not name");
         }
         draft.op.a = static_cast<int32_t>(value);
         draft.op.b = static_cast<int32_t>(value >> 32);
+        return {};
+    }
+
+    /// The address of a variable of the kernel; one that the world has not is as what is not emulated.
+    Status fill_variable(Draft& draft, const Expected<uint64_t>& address) const {
+        if (!address) {
+            const Error& error = address.error();
+            return refuse(draft.slot, error.code == ENOENT ? ENOTSUP : error.code, error.text, error.hint);
+        }
+        draft.op.a = static_cast<int32_t>(*address);
+        draft.op.b = static_cast<int32_t>(*address >> 32);
         return {};
     }
 
@@ -597,10 +616,6 @@ class Decoder {
         }
         if (function == nullptr && program_.object->externs[ref->target].is_weak) {
             function = missing_kfunc;
-        }
-        if (options_.shared && name.starts_with("bpf_res_spin")) {
-            return refuse(slot, ENOTSUP, "kernel function " + name + " does not exclude other emulated CPUs",
-                          "run the program on one CPU");
         }
         if (options_.shared && name.starts_with("bpf_arena_")) {
             return refuse(slot, ENOTSUP,

@@ -30,6 +30,7 @@ struct DecodeOptions {
     std::span<const std::shared_ptr<VmMap>> maps; ///< by index in the object
     const UserHelpers* helpers = nullptr;         ///< the embedder's; they come first
     KernelVersion kernel = KernelVersion::V6_18;  ///< strict mode: what came later is refused
+    Machine* machine = nullptr;                   ///< whose variables of the kernel programs may name
 };
 
 /// Refuses, with the source line: instructions no kernel has, helpers that are not emulated or not callable

@@ -13,11 +13,26 @@ namespace mimicsh::vm {
 
 namespace {
 
-constexpr std::array<std::string_view, 19> kNames{
-    "task_struct",     "css_set",           "cgroup",           "kernfs_node", "sk_buff",
-    "skb_shared_info", "xdp_buff",          "xdp_rxq_info",     "net_device",  "net",
-    "pt_regs",         "nf_conn",           "xfrm_state",       "sock",        "tcp_sock",
-    "tcp6_sock",       "tcp_timewait_sock", "tcp_request_sock", "udp6_sock"};
+constexpr std::array<std::string_view, 20> kNames{"task_struct",
+                                                  "css_set",
+                                                  "cgroup",
+                                                  "kernfs_node",
+                                                  "sk_buff",
+                                                  "skb_shared_info",
+                                                  "xdp_buff",
+                                                  "xdp_rxq_info",
+                                                  "net_device",
+                                                  "net",
+                                                  "pt_regs",
+                                                  "nf_conn",
+                                                  "xfrm_state",
+                                                  "",
+                                                  "sock",
+                                                  "tcp_sock",
+                                                  "tcp6_sock",
+                                                  "tcp_timewait_sock",
+                                                  "tcp_request_sock",
+                                                  "udp6_sock"};
 
 // -- Names of fields --
 
@@ -179,6 +194,8 @@ std::optional<ByteVec> value_of(Machine& machine, const Region& region, const st
         return connection_value(machine, region.owner, path, size);
     case KernelStruct::XfrmState:
         return xfrm_state_value(machine, region.owner, path, size);
+    case KernelStruct::Variable:
+        return scripted_field(machine.variables.content(region).fields, path, size);
     default:
         return socket_value(*machine.sockets[region.owner].scripted, path, size);
     }
@@ -203,6 +220,8 @@ std::string place_in_world(const Machine& machine, const Region& region, const s
         return in_fields(machine.connections[region.owner].path);
     case KernelStruct::XfrmState:
         return in_fields((*machine.world().xfrm_states)[region.owner].path);
+    case KernelStruct::Variable:
+        return machine.variables.place(region) + "[\"" + path + "\"]";
     case KernelStruct::Task:
         return path == "pid" || path == "tgid" || path == "comm" ? "world.task." + path
                                                                  : "world.task.fields[\"" + path + "\"]";
@@ -258,6 +277,12 @@ std::string_view struct_name(KernelStruct kind) {
     return kNames[static_cast<size_t>(kind)];
 }
 
+std::string struct_text(const Machine& machine, const Region& region) {
+    const KernelStruct kind = *struct_of(region);
+    return kind == KernelStruct::Variable ? "of " + machine.variables.at(region.owner).name
+                                          : std::string(struct_name(kind));
+}
+
 uint64_t add_kernel_struct(Machine& machine, KernelStruct kind, uint32_t owner, uint32_t reference) {
     Region region;
     region.kind = RegionKind::KernelStruct;
@@ -283,14 +308,16 @@ uint64_t run_kernel_struct(Machine& machine, KernelStruct kind, uint32_t owner) 
 
 bool read_kernel_struct(Machine& machine, const Region& region, int64_t offset, ByteSpan out) {
     const Region read = region; // values may add regions
-    const std::string type(struct_name(*struct_of(read)));
-    const Btf* btf = machine.kernel_types();
+    const bool is_variable = struct_of(read) == KernelStruct::Variable;
+    const std::string type = struct_text(machine, read);
+    const Btf* btf = is_variable ? machine.variables.types(machine, read.owner) : machine.kernel_types();
     if (btf == nullptr) {
         machine.fault(FaultKind::MissingValue,
                       "a field of struct " + type + " was read, and the kernel's types are not known here");
         return false;
     }
-    const auto id = btf->find(type, BtfKind::Struct);
+    const auto id = is_variable ? std::optional(machine.variables.at(read.owner).type_id)
+                                : btf->find(type, BtfKind::Struct);
     std::vector<Field> fields;
     uint32_t left = 1 << 16;
     if (id && offset >= 0 && offset <= INT32_MAX) {

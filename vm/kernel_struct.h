@@ -33,6 +33,7 @@ enum class KernelStruct : uint8_t {
     Registers,  ///< struct pt_regs of the task
     Connection, ///< struct nf_conn; owner = place in Machine::connections
     XfrmState,  ///< owner = place in world.xfrm_states
+    Variable,   ///< a struct of world.ksyms, given by its fields; owner = place in Machine::variables
     Sock,       ///< owner as of the sockets below, which helpers take
     TcpSock,
     Tcp6Sock,
@@ -44,8 +45,9 @@ enum class KernelStruct : uint8_t {
 /// The first kind that is a socket which helpers take; those behind it are, too.
 inline constexpr KernelStruct kFirstSocket = KernelStruct::TcpSock;
 
-/// Name of the struct in the kernel's BTF.
+/// Name of the struct in the kernel's BTF; that of a variable only its region tells.
 [[nodiscard]] std::string_view struct_name(KernelStruct kind);
+[[nodiscard]] std::string struct_text(const Machine& machine, const Region& region);
 
 /// Which struct a region is, nothing for what is none. Connections have regions of kinds of their own.
 [[nodiscard]] std::optional<KernelStruct> struct_of(const Region& region);

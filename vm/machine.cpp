@@ -36,9 +36,12 @@ bool is_async(const HiddenField& field) {
 }
 
 /// Whether a field of a map value holds the id of something that ends with the value.
+bool is_root(const HiddenField& field) {
+    return field.kind == HiddenField::Kind::ListHead || field.kind == HiddenField::Kind::RbRoot;
+}
+
 bool owns_something(const HiddenField& field) {
-    using Kind = HiddenField::Kind;
-    return is_async(field) || is_pointer(field) || field.kind == Kind::ListHead || field.kind == Kind::RbRoot;
+    return is_async(field) || is_pointer(field) || is_root(field);
 }
 
 } // namespace
@@ -106,8 +109,14 @@ void Machine::add_map(std::unique_ptr<VmMap> map) {
     map->set_id(static_cast<uint32_t>(maps_.size()) + 1);
     map->map_values(regions, static_cast<uint32_t>(maps_.size()));
     if (std::ranges::any_of(map->hidden(), owns_something)) {
-        map->on_release([this](const HiddenField& field, uint8_t* bytes, Journal* record) {
-            release_field(field, bytes, record);
+        // Linux 6.18 frees no list or tree beside a bpf_res_spin_lock (bpf_obj_free_fields, with a warning in
+        // its log); only where elements are never made anew can a program tell.
+        const bool keeps_roots = map->type() == abi::MapType::Array &&
+                                 map->hidden_offset(HiddenField::Kind::ResSpinLock).has_value();
+        map->on_release([this, keeps_roots](const HiddenField& field, uint8_t* bytes, Journal* record) {
+            if (!keeps_roots || !is_root(field)) {
+                release_field(field, bytes, record);
+            }
         });
     }
     if (map->type() == abi::MapType::CgroupStorage || map->type() == abi::MapType::PercpuCgroupStorage) {
@@ -144,6 +153,7 @@ void Machine::share_maps(const Machine& other) {
         maps_.push_back(map);
     }
     kernel_btf_ = other.kernel_btf_;
+    variables.share(other.variables, regions);
     seal();
 }
 

@@ -20,6 +20,7 @@
 #include "vm/cpu_group.h"
 #include "vm/dynptr.h"
 #include "vm/journal.h"
+#include "vm/kernel_variables.h"
 #include "vm/maps/map.h"
 #include "vm/maps/storage.h"
 #include "vm/memory.h"
@@ -435,6 +436,7 @@ class Machine {
         sockets;                ///< by index in the world; the last is a run's own or what a test run makes
     World::Socket run_socket;   ///< what `given_run` says of the last, as scripted sockets are
     ConntrackTable connections; ///< what programs insert stays for later runs
+    KernelVariables variables;
     std::vector<UserCall> user_calls; ///< calls of helpers from outside in this run
     size_t next_user_call = 0;
     bool repeats_run = false; ///< helpers from outside give what they gave before

@@ -45,6 +45,10 @@ const char* name(RegionKind kind) {
         return "tcp socket";
     case RegionKind::KernelStruct:
         return "struct of the kernel";
+    case RegionKind::KernelVariable:
+        return "variable of the kernel";
+    case RegionKind::PercpuVariable:
+        return "per-CPU variable of the kernel (bpf_per_cpu_ptr gives a copy of it)";
     case RegionKind::Callback:
         return "function";
     case RegionKind::Dead:

@@ -16,24 +16,26 @@ enum class RegionKind : uint8_t {
     Context, ///< typed fields; only loads and stores of the right width reach them
     Stack,   ///< one frame; tracked for reads of uninitialised bytes
     Packet,
-    MapValues,     ///< elements of one map, each with a power-of-two guest stride larger than its size
-    MapObject,     ///< what a map reference evaluates to: an address that only helpers take
-    Sample,        ///< of a user ring buffer, and the dynptr of it that a callback is shown
-    MapKey,        ///< key that a callback is shown; read only
-    Memory,        ///< what a program on plain memory gets in r1
-    Object,        ///< allocated by the program; owner = its id. Also one CPU's copy of a per-CPU object
-    PercpuObject,  ///< what names a per-CPU object: an address that only helpers take
-    Record,        ///< reserved ring-buffer record
-    Slice,         ///< part of the packet that a dynptr gave
-    SocketCommon,  ///< struct bpf_sock without type, protocol, mark and priority
-    Socket,        ///< struct bpf_sock of a scripted socket
-    TcpSocket,     ///< struct bpf_tcp_sock of a scripted socket
-    Connection,    ///< an entry of the conntrack table: an address that only kfuncs take
-    NewConnection, ///< one that is not in the table yet
-    FlowKeys,      ///< struct bpf_flow_keys
-    KernelStruct,  ///< a struct of the kernel whose fields the scripted world says; `shift` = KernelStruct
-    Callback,      ///< address of a function of the program
-    Dead,          ///< was something earlier in this run; `was` and `death` say what
+    MapValues,      ///< elements of one map, each with a power-of-two guest stride larger than its size
+    MapObject,      ///< what a map reference evaluates to: an address that only helpers take
+    Sample,         ///< of a user ring buffer, and the dynptr of it that a callback is shown
+    MapKey,         ///< key that a callback is shown; read only
+    Memory,         ///< what a program on plain memory gets in r1
+    Object,         ///< allocated by the program; owner = its id. Also one CPU's copy of a per-CPU object
+    PercpuObject,   ///< what names a per-CPU object: an address that only helpers take
+    Record,         ///< reserved ring-buffer record
+    Slice,          ///< part of the packet that a dynptr gave
+    SocketCommon,   ///< struct bpf_sock without type, protocol, mark and priority
+    Socket,         ///< struct bpf_sock of a scripted socket
+    TcpSocket,      ///< struct bpf_tcp_sock of a scripted socket
+    Connection,     ///< an entry of the conntrack table: an address that only kfuncs take
+    NewConnection,  ///< one that is not in the table yet
+    FlowKeys,       ///< struct bpf_flow_keys
+    KernelStruct,   ///< a struct of the kernel whose fields the scripted world says; `shift` = KernelStruct
+    KernelVariable, ///< one of world.ksyms, or a CPU's copy of it; read only
+    PercpuVariable, ///< what names a per-CPU variable of the kernel: an address that only helpers take
+    Callback,       ///< address of a function of the program
+    Dead,           ///< was something earlier in this run; `was` and `death` say what
 };
 
 [[nodiscard]] const char* name(RegionKind kind);

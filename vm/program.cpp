@@ -117,7 +117,8 @@ DecodeOptions LoadedProgram::decode_options(bool traced) const {
             machine_.options.mode,
             machine_.maps(),
             &machine_.options.helpers,
-            machine_.options.kernel};
+            machine_.options.kernel,
+            &machine_};
 }
 
 const Code& LoadedProgram::code(bool traced) {
@@ -166,8 +167,14 @@ void LoadedProgram::start_run(Machine& machine, const Code& entry) {
 
 void finish_run(Machine& machine) {
     machine.finish_run();
-    if (machine.held_lock && machine.group != nullptr) {
+    if (machine.group == nullptr) {
+        return;
+    }
+    if (machine.held_lock) {
         machine.group->release(machine.held_lock->host);
+    }
+    for (const Machine::HeldLock& lock : machine.resilient_locks) {
+        machine.group->release(lock.host);
     }
 }
 

@@ -145,8 +145,10 @@ constexpr std::array kHelpers{
               "types of the running kernel; pointers as a hash of our own"},
     HelperRow{151, helper_skb_cgroup_classid, "CgroupParity.Ids", "world.socket.cgroup", State::Scripted},
     HelperRow{152, helper_redirect_neigh, "SkbHelpers.Redirects", "next hop in the Result; world.neighbours"},
-    HelperRow{153, helper_per_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
-    HelperRow{154, helper_this_cpu_ptr, "ObjectParity.PercpuObjects", "objects of bpf_percpu_obj_new"},
+    HelperRow{153, helper_per_cpu_ptr, "KernelVariables.OfEachCpu",
+              "objects of bpf_percpu_obj_new, variables of world.ksyms"},
+    HelperRow{154, helper_this_cpu_ptr, "KernelVariables.OfEachCpu",
+              "objects of bpf_percpu_obj_new, variables of world.ksyms"},
     HelperRow{155, helper_redirect_peer, "SkbHelpers.Redirects", "in the Result; world.interfaces[n].peer"},
     HelperRow{156, helper_task_storage_get, "StorageParity.TaskStorage", "of the current task"},
     HelperRow{157, helper_task_storage_delete, "StorageParity.TaskStorage", ""},
@@ -554,9 +556,7 @@ State insn_state(const InsnForm& form) {
     case InsnKind::GotoReg:
         return State::Refused;
     case InsnKind::LoadImm64:
-        return form.src == op::kBtfId || form.src == op::kMapIdx || form.src == op::kMapIdxValue
-                   ? State::Refused
-                   : State::Emulated;
+        return form.src == op::kBtfId ? State::Scripted : State::Emulated;
     default:
         return State::Emulated;
     }
@@ -579,6 +579,12 @@ std::string_view insn_test(const InsnForm& form) {
         }
         if (form.src == op::kFunc) {
             return "HelperParity.Loop";
+        }
+        if (form.src == op::kBtfId) {
+            return "KernelVariables.ByIdInTheKernelsTypes";
+        }
+        if (form.src == op::kMapIdx || form.src == op::kMapIdxValue) {
+            return "RawParity.MapsByIndex";
         }
         break;
     case InsnKind::CallHelper:
@@ -606,6 +612,10 @@ std::string_view field_test(HiddenField::Kind kind) {
         return "TimerParity.Firing";
     case Kind::Workqueue:
         return "TimerParity.Workqueues";
+    case Kind::TaskWork:
+    case Kind::UntrustedKptr:
+    case Kind::UserPtr:
+        return "FieldParity.MapTypesThatMayHaveThem";
     case Kind::Kptr:
         return "ObjectParity.Pointers";
     case Kind::PercpuKptr:
@@ -618,9 +628,8 @@ std::string_view field_test(HiddenField::Kind kind) {
         return "ObjectParity.Trees";
     case Kind::Refcount:
         return "ObjectParity.References";
-    default:
-        return {};
     }
+    return {};
 }
 
 std::string_view name(State state) {

@@ -38,8 +38,42 @@ Status check_version(const MapDef& def, std::span<const HiddenField> fields, Ker
     for (const HiddenField& field : fields) {
         const auto rows = field_versions();
         const auto row = std::ranges::find(rows, field.kind, &FieldVersion::kind);
-        if (row != rows.end() && kernel < row->since) {
+        if (row == rows.end()) {
+            continue;
+        }
+        if (kernel < row->since) {
             return refuse(std::string(row->name) + " in values is", row->since);
+        }
+        const bool is_usual = def.type == abi::MapType::Hash || def.type == abi::MapType::LruHash ||
+                              def.type == abi::MapType::Array;
+        if (is_pointer(field) && !is_usual && kernel < KernelVersion::V6_12) {
+            return refuse(std::string(row->name) + " in values of " + std::string(abi::name(def.type)) +
+                              " maps is",
+                          KernelVersion::V6_12);
+        }
+    }
+    return {};
+}
+
+/// A map whose values have fields that its type cannot have is made without types, and storage wants them.
+Status check_storage_fields(const Object& object, const MapDef& def) {
+    using abi::MapType;
+    const bool is_storage = def.type == MapType::SkStorage || def.type == MapType::TaskStorage ||
+                            def.type == MapType::CgrpStorage;
+    if (!is_storage || object.btf == nullptr || def.value_btf_id == 0) {
+        return {};
+    }
+    using Kind = HiddenField::Kind;
+    for (const HiddenField& field : hidden_fields_of(*object.btf, def.value_btf_id, def.value_size)) {
+        const bool is_node = field.kind == Kind::ListNode || field.kind == Kind::RbNode;
+        const auto row = std::ranges::find(field_versions(), field.kind, &FieldVersion::kind);
+        if (!is_node && !can_have(def.type, field.kind)) {
+            return Error{EINVAL,
+                         "load",
+                         "map " + def.name + ": values of " + std::string(abi::name(def.type)) +
+                             " maps cannot have " + std::string(row->name),
+                         {},
+                         {}};
         }
     }
     return {};
@@ -142,6 +176,9 @@ class VmInstance final : public Instance {
         uint64_t taken = 0;
         for (const MapDef& def : object_->maps) {
             const MapOptions options = map_options(def);
+            if (auto ok = check_storage_fields(*object_, def); !ok) {
+                return ok;
+            }
             if (machine_.options.mode == Mode::Strict) {
                 if (auto ok = check_version(def, options.hidden, machine_.options.kernel); !ok) {
                     return ok;

@@ -56,7 +56,7 @@ struct KfuncVersion {
     return kSince[static_cast<size_t>(form.level)];
 }
 struct FieldVersion {
-    HiddenField::Kind kind = HiddenField::Kind::Other;
+    HiddenField::Kind kind = HiddenField::Kind::Refcount;
     std::string_view name; ///< in C
     KernelVersion since = KernelVersion::V6_1;
 };

@@ -53,7 +53,9 @@ std::string_view why_unshared(const VmMap& map) {
     default:
         break;
     }
-    const auto is_lock = [](const HiddenField& field) { return field.kind == HiddenField::Kind::SpinLock; };
+    const auto is_lock = [](const HiddenField& field) {
+        return field.kind == HiddenField::Kind::SpinLock || field.kind == HiddenField::Kind::ResSpinLock;
+    };
     return std::ranges::all_of(map.hidden(), is_lock) ? std::string_view{}
                                                       : "its values hold timers or objects";
 }

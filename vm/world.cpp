@@ -65,12 +65,56 @@ class WorldReader {
         read_sockets(top);
         read_task(top);
         read_machine(top);
+        read_ksyms(top);
         read_packet_world(top, *world_, problem_);
         top.finish();
         return world_;
     }
 
   private:
+    /// {nr_cpu_ids = 4, init_pid_ns = "00ff...", cpu_number = {0, 1}, runqueues = {{nr_running = 2}, ...}}
+    void read_ksyms(Fields& top) {
+        const json* all = top.find("ksyms");
+        if (all == nullptr) {
+            return;
+        }
+        if (!all->is_object()) {
+            top.refuse("ksyms", "expected a table with named values");
+            return;
+        }
+        for (const auto& [name, value] : all->items()) {
+            const std::string path = "world.ksyms." + name;
+            World::KernelVariable& variable = world_->ksyms[name];
+            variable.is_list = value.is_array();
+            if (!variable.is_list) {
+                variable.contents.push_back(read_content(value, path));
+            }
+            for (size_t i = 0; variable.is_list && i < value.size(); ++i) {
+                variable.contents.push_back(read_content(value[i], path + "[" + std::to_string(i + 1) + "]"));
+            }
+            if (variable.contents.empty()) {
+                problem_.refuse(path, "is empty");
+            }
+        }
+    }
+
+    World::KernelVariable::Content read_content(const json& value, const std::string& path) {
+        World::KernelVariable::Content content;
+        if (value.is_number_integer()) {
+            content.number = value.is_number_unsigned() ? value.get<uint64_t>()
+                                                        : static_cast<uint64_t>(value.get<int64_t>());
+        } else if (value.is_object() && !value.empty()) {
+            content.fields = read_named_numbers(value, path, problem_);
+        } else if (const auto bytes = value.is_string() ? from_hex(value.get<std::string>()) : std::nullopt;
+                   bytes && !bytes->empty()) {
+            content.bytes = *bytes;
+        } else {
+            problem_.refuse(path,
+                            "expected a number, bytes as hexadecimal digits, or named fields of a struct");
+        }
+        return content;
+    }
+
     void read_interfaces(Fields& top) {
         std::vector<World::Interface> all;
         const bool given = top.list("interfaces", [&](const json& value, const std::string& path) {

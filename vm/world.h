@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "object/target.h"
 
@@ -198,6 +199,18 @@ struct World {
     std::optional<std::vector<SecurityState>> xfrm_states;
     /// world.kernel: fields of structs of the kernel that nothing else says, by the struct's name.
     std::map<std::string, KernelFields, std::less<>> kernel;
+    /// A variable of the kernel: its contents, or, of one without type, its address.
+    struct KernelVariable {
+        /// One of the three.
+        struct Content {
+            std::optional<uint64_t> number;
+            ByteVec bytes;
+            KernelFields fields;
+        };
+        std::vector<Content> contents; ///< one, or one for each CPU; never empty
+        bool is_list = false;
+    };
+    std::map<std::string, KernelVariable, std::less<>> ksyms; ///< by name
     /// What the card says of the packet; without it the card cannot say anything.
     struct Rx {
         std::optional<uint64_t> timestamp;

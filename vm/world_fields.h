@@ -242,6 +242,9 @@ class Fields {
 /// The table "fields" of a socket, task, interface or the like.
 [[nodiscard]] World::KernelFields read_kernel_fields(Fields& above, Problem& problem,
                                                      const char* member = "fields");
+/// {name = number, ...}
+[[nodiscard]] World::KernelFields read_named_numbers(const json& table, const std::string& path,
+                                                     Problem& problem);
 /// {id=, ancestors=, classid=, fields=}
 [[nodiscard]] World::Cgroup read_cgroup(Fields& fields, Problem& problem);
 /// What belongs to the packet of a run: its socket, tunnel and IPsec history, what the card says of it.

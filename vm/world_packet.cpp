@@ -6,25 +6,26 @@
 
 namespace mimicsh::vm {
 
-World::KernelFields read_kernel_fields(Fields& above, Problem& problem, const char* member) {
+World::KernelFields read_named_numbers(const json& table, const std::string& path, Problem& problem) {
     World::KernelFields all;
-    const json* given = above.find(member);
-    if (given == nullptr) {
+    if (!table.is_object()) {
+        problem.refuse(path, "expected a table with named values");
         return all;
     }
-    if (!given->is_object()) {
-        above.refuse(member, "expected a table with named values");
-        return all;
-    }
-    for (const auto& [name, value] : given->items()) {
+    for (const auto& [name, value] : table.items()) {
         if (!value.is_number_integer()) {
-            problem.refuse(above.at(member) + "." + name, "expected a number");
+            problem.refuse(path + "." + name, "expected a number");
         } else {
             all[name] = value.is_number_unsigned() ? value.get<uint64_t>()
                                                    : static_cast<uint64_t>(value.get<int64_t>());
         }
     }
     return all;
+}
+
+World::KernelFields read_kernel_fields(Fields& above, Problem& problem, const char* member) {
+    const json* given = above.find(member);
+    return given == nullptr ? World::KernelFields() : read_named_numbers(*given, above.at(member), problem);
 }
 
 World::Cgroup read_cgroup(Fields& fields, Problem& problem) {

@@ -2,6 +2,8 @@
 // The fixture of all tests of maps: operations by programs and by the host, on both targets.
 #pragma once
 
+#include <fstream>
+
 #include "base/cpus.h"
 #include "tests/kernel/parity.h"
 
@@ -76,6 +78,13 @@ class MapParity : public ParityTest {
         run_both(program, packet_of(64), options);
     }
 };
+
+/// Whether the kernel panics where it would warn.
+inline bool stops_at_warnings() {
+    std::ifstream setting("/proc/sys/kernel/panic_on_warn");
+    int value = 0;
+    return setting >> value && value != 0;
+}
 
 /// A host call's result as text, with the bytes it gave.
 inline std::string outcome(const Status& status, ByteView value = {}) {

@@ -96,6 +96,47 @@ TEST_F(ObjectParity, Pointers) {
     }
 }
 
+TEST_F(ObjectParity, PointersInMapsOfEveryType) {
+    for (const std::string map : {"of_cpus", "of_cpus_hash", "lru", "lru_of_cpus"}) {
+        const std::string program = "on_" + map;
+        for (uint64_t round = 0; round < 3; ++round) { // places of deleted keys are taken again
+            step(program, {1, 0, 5, 2});
+            step(program, {1, 1, 100 + round, 0});
+            step(program, {1, 1, 200 + round, 0});
+            EXPECT_EQ(result(1), 100 + round);
+            step(program, {1, 0, 300, 2}); // an update frees what was there, or does not
+            step(program, {1, 1, 301, 0});
+            host_both(map.c_str(), [](Map& one) {
+                return outcome(one.update(bytes_of(1), ByteVec(host_value_size(one.info()), 3), 0));
+            });
+            expect_same_maps();
+            step(program, {1, 0, 0, 0});
+            step(program, {1, 1, 400, 0});
+            step(program, {1, 0, 0, 1});
+            host_both(map.c_str(), [](Map& one) { return outcome(one.erase(bytes_of(1))); });
+        }
+    }
+}
+
+/// An update under the lock of the value is made in place, and leaves what a hash's value owns.
+TEST_F(ObjectParity, PointersBesideALock) {
+    for (const std::string map : {"guarded", "guarded_hash"}) {
+        const std::string program = "on_" + map;
+        step(program, {1, 1, 5, 2});
+        for (const uint64_t flags : {abi::kLock, abi::kAny, abi::kLock | abi::kExist}) {
+            step(program, {1, 1, 100, 0, flags});
+            step(program, {1, 1, 200, 2, flags});
+            step(program, {1, 1, 300, 0, flags});
+            EXPECT_EQ(result(1), 200u);
+            host_both(map.c_str(), [&](Map& one) {
+                return outcome(one.update(bytes_of(1), ByteVec(host_value_size(one.info()), 3), flags));
+            });
+            expect_same_maps();
+            step(program, {1, 0, 0, 0});
+        }
+    }
+}
+
 TEST_F(ObjectParity, PointersAreReadInPlace) {
     for (const std::string map : {"pointers", "pointer_hash"}) {
         step("read_" + map, {0, 0}); // nothing there
@@ -135,6 +176,62 @@ TEST_F(ObjectParity, Locks) {
     for (const uint64_t number : {0, 1, 77}) {
         step("lock_object", {number, 0});
         step("lock_object", {number, 1});
+    }
+}
+
+/// Lists and trees beside a bpf_res_spin_lock. The kernel warns once when it does not free them, so this is
+/// no case of the whole corpus, and nothing for kernels that stop at warnings.
+class ResilientObjects : public ObjectParity {
+  protected:
+    void SetUp() override {
+        MapParity::SetUp();
+        if (!IsSkipped() && stops_at_warnings()) {
+            GTEST_SKIP() << "kernel.panic_on_warn is set";
+        }
+        if (!IsSkipped()) {
+            open(compile_case("parity/res_lists.c"));
+            ASSERT_TRUE(ready());
+        }
+    }
+};
+
+TEST_F(ResilientObjects, Lists) {
+    std::mt19937 random(1);
+    for (const char* program : {"on_array", "on_hash"}) {
+        step(program, {kPut, 7, 1});
+        for (uint64_t i = 0; i < 40; ++i) {
+            step(program, {random() % 4, i, 1});
+        }
+        step(program, {kPushBack, 1000, 1});
+        step(program, {kPut, 8, 1}); // an array keeps the list
+        step(program, {kPopFront, 0, 1});
+        EXPECT_EQ(result(3) == 0, program == std::string("on_hash"));
+    }
+}
+
+TEST_F(ResilientObjects, UnderSeveralLocks) {
+    for (const uint64_t number : {1, 2, 3}) {
+        step("on_array", {kPushBack, number, 0});
+    }
+    for (const auto& [from, to] : {std::pair{0, 1}, {0, 1}, {1, 0}, {1, 1}, {0, 7}, {0, 1}, {0, 1}, {0, 1}}) {
+        step("move", {static_cast<uint64_t>(from), static_cast<uint64_t>(to)});
+    }
+    for (int i = 0; i < 4; ++i) {
+        step("on_array", {kPopFront, 0, 1});
+    }
+}
+
+TEST_F(ResilientObjects, Trees) {
+    for (const uint64_t key : {5, 3, 9, 3, 1, 7}) {
+        step("on_tree", {key, key % 3});
+    }
+}
+
+TEST_F(ResilientObjects, InObjects) {
+    for (const uint64_t number : {0, 1, 77}) {
+        step("in_object", {number, 0});
+        step("in_object", {number, 1});
+        EXPECT_EQ(result(1), number + 1);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <fstream>
 
+#include "base/fd.h"
 #include "tests/kernel/parity.h"
 #include "vm/world.h"
 
@@ -76,6 +77,36 @@ TEST_F(StorageParity, ValuesHaveLocks) {
         EXPECT_EQ(result(0), 1u);
         EXPECT_EQ(result(2), add); // a task keeps its own
         EXPECT_EQ(result(6), 2u);
+    }
+}
+
+TEST_F(StorageParity, ValuesHavePointersToObjects) {
+    ASSERT_TRUE(ready());
+    const auto step = [&](uint64_t number, uint64_t stays) {
+        set_args({number, stays});
+        run_both_apart_from_maps("owners", packet_of(64));
+        EXPECT_EQ(to_hex(value_of(*vm_, ".bss")), to_hex(value_of(*kernel_, ".bss"))) << number;
+    };
+    step(10, 1);
+    EXPECT_EQ(result(5), 10u);
+    step(20, 1); // the task keeps its own
+    EXPECT_EQ(result(2), 11u);
+    step(30, 0); // which deleting frees
+    step(40, 1);
+    EXPECT_EQ(result(2), 0u);
+    // So does an update by the host, which names the task its own way on either side.
+    const Fd task(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+    for (const uint64_t flags : {uint64_t{abi::kAny}, uint64_t{abi::kLock}}) {
+        for (const auto& [instance, key] : {std::pair{vm_.get(), 1}, std::pair{kernel_.get(), task.get()}}) {
+            Map& map = *instance->find_map("owner_task");
+            const ByteView name(reinterpret_cast<const uint8_t*>(&key), sizeof key);
+            const auto done = map.update(name, ByteVec(map.info().value_size, 3), flags);
+            ASSERT_TRUE(done) << done.error().message();
+            ByteVec value(map.info().value_size);
+            ASSERT_TRUE(map.lookup(name, value));
+            EXPECT_EQ(to_hex(value), "030303030303030300000000030303030000000000000000");
+        }
+        step(50, 1);
     }
 }
 

@@ -36,6 +36,31 @@ test.case("a world is a table or the same as JSON", function()
     end
 end)
 
+test.case("variables of the kernel are numbers, bytes, fields, and lists by CPU", function()
+    local obj = assert(bpf.compile{ source = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct mimicsh_pair { int a; long b; };
+extern const int mimicsh_number __ksym;
+extern const int mimicsh_each __ksym;
+extern const struct mimicsh_pair mimicsh_pair __ksym;
+SEC("xdp") int filter(struct xdp_md *ctx)
+{
+    int *own = bpf_this_cpu_ptr(&mimicsh_each);
+    return mimicsh_number + *own + mimicsh_pair.b;
+}
+char LICENSE[] SEC("license") = "GPL";
+]] })
+    local ksyms = { mimicsh_number = 1, mimicsh_each = { 10, 20 }, mimicsh_pair = { b = 100 } }
+    test.eq(run(obj, { cpus = 2, cpu = 1, world = { ksyms = ksyms } }).ret, 121)
+    ksyms.mimicsh_pair = ("00"):rep(8) .. "c8" .. ("00"):rep(7)
+    test.eq(run(obj, { cpus = 2, world = { ksyms = ksyms } }).ret, 211)
+    ksyms.mimicsh_number = nil
+    local inst, err = obj:load("vm", { cpus = 2, world = { ksyms = ksyms } })
+    assert(inst == nil and err.msg:find("no world.ksyms.mimicsh_number", 1, true), tostring(err))
+    assert(err.msg:find(":11: instruction", 1, true) and err.hint:find("__weak", 1, true), tostring(err))
+end)
+
 test.case("a value that is missing is named, a wrong one is refused with its path", function()
     local obj = compile "seen = bpf_get_current_pid_tgid(); return XDP_PASS;"
     local result = run(obj)

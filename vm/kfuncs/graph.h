@@ -21,6 +21,8 @@ struct Place {
 [[nodiscard]] Place locked_place_at(Machine& machine, uint64_t addr, HiddenField::Kind kind,
                                     const char* function);
 
+/// Whether a map value or object has a field of that kind at an address.
+[[nodiscard]] bool has_field_at(Machine& machine, uint64_t addr, HiddenField::Kind kind);
 /// Kind of the pointer to an object that a map value or object has at an address.
 [[nodiscard]] std::optional<HiddenField::Kind> pointer_field_at(Machine& machine, uint64_t addr);
 

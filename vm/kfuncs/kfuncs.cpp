@@ -67,7 +67,7 @@ constexpr std::array kRows{
     KfuncRow{"bpf_local_irq_save", kfunc_local_irq_save, "KfuncParity.Interrupts", ""},
     KfuncRow{"bpf_local_irq_restore", kfunc_local_irq_restore, "KfuncParity.Interrupts", ""},
     KfuncRow{"bpf_res_spin_lock", kfunc_res_spin_lock, "KfuncParity.ResilientLocks",
-             "nothing runs beside a program"},
+             "-ETIMEDOUT only where emulated CPUs wait for each other in a circle"},
     KfuncRow{"bpf_res_spin_unlock", kfunc_res_spin_unlock, "KfuncParity.ResilientLocks", ""},
     KfuncRow{"bpf_res_spin_lock_irqsave", kfunc_res_spin_lock_irqsave, "KfuncParity.ResilientLocks", ""},
     KfuncRow{"bpf_res_spin_unlock_irqrestore", kfunc_res_spin_unlock_irqrestore, "KfuncParity.ResilientLocks",

@@ -103,6 +103,11 @@ std::optional<Kind> pointer_field_at(Machine& machine, uint64_t addr) {
     return std::nullopt;
 }
 
+bool has_field_at(Machine& machine, uint64_t addr, Kind kind) {
+    const Within place = within(machine, addr);
+    return place.fields != nullptr && has_field(*place.fields, kind, place.offset);
+}
+
 Place locked_place_at(Machine& machine, uint64_t addr, Kind kind, const char* function) {
     const Place place = place_at(machine, addr, kind, function);
     if (place.bytes == nullptr) {
@@ -110,12 +115,18 @@ Place locked_place_at(Machine& machine, uint64_t addr, Kind kind, const char* fu
     }
     const Region& region = machine.regions.at(handle_of(addr));
     const auto element = [&](uint64_t at) { return static_cast<uint64_t>(offset_of(at)) >> region.shift; };
-    const bool held =
-        machine.held_lock && handle_of(machine.held_lock->address) == handle_of(addr) &&
-        (region.kind == RegionKind::Object || element(machine.held_lock->address) == element(addr));
-    if (!held) {
-        machine.fault(FaultKind::Strict, std::string(function) + ": the bpf_spin_lock beside the " +
-                                             describe(kind) + " is not held");
+    const auto guards = [&](const Machine::HeldLock& lock) {
+        return handle_of(lock.address) == handle_of(addr) &&
+               (region.kind == RegionKind::Object || element(lock.address) == element(addr));
+    };
+    if (!spend_on(machine, machine.resilient_locks.size())) {
+        return {};
+    }
+    if (!(machine.held_lock && guards(*machine.held_lock)) &&
+        std::ranges::none_of(machine.resilient_locks, guards)) {
+        machine.fault(FaultKind::Strict,
+                      std::string(function) + ": the lock beside the " + describe(kind) + " is not held",
+                      "take the bpf_spin_lock or bpf_res_spin_lock of the same value or object first");
         return {};
     }
     return place;
@@ -388,17 +399,29 @@ uint32_t shared_object(Machine& machine, uint64_t addr, const char* helper) {
     return id;
 }
 
+/// Handle of a per-CPU variable of the kernel or a per-CPU object, whose copies have the handles behind it;
+/// 0 = a fault is pending.
+uint32_t percpu_handle(Machine& machine, uint64_t addr, const char* helper) {
+    const uint32_t handle = handle_of(addr);
+    if (handle < machine.regions.size() && offset_of(addr) == 0 &&
+        machine.regions.at(handle).kind == RegionKind::PercpuVariable) {
+        return handle;
+    }
+    const uint32_t id = shared_object(machine, addr, helper);
+    return id == 0 ? 0 : machine.heap.handle(id);
+}
+
 } // namespace
 
 uint64_t helper_per_cpu_ptr(Machine& machine, const uint64_t* args) {
-    const uint32_t id = shared_object(machine, args[0], "bpf_per_cpu_ptr");
+    const uint32_t handle = percpu_handle(machine, args[0], "bpf_per_cpu_ptr");
     const auto cpu = static_cast<uint32_t>(args[1]);
-    return id == 0 || cpu >= machine.options.cpus ? 0 : make_addr(machine.heap.handle(id) + 1 + cpu, 0);
+    return handle == 0 || cpu >= machine.options.cpus ? 0 : make_addr(handle + 1 + cpu, 0);
 }
 
 uint64_t helper_this_cpu_ptr(Machine& machine, const uint64_t* args) {
-    const uint32_t id = shared_object(machine, args[0], "bpf_this_cpu_ptr");
-    return id == 0 ? 0 : make_addr(machine.heap.handle(id) + 1 + machine.cpu, 0);
+    const uint32_t handle = percpu_handle(machine, args[0], "bpf_this_cpu_ptr");
+    return handle == 0 ? 0 : make_addr(handle + 1 + machine.cpu, 0);
 }
 
 uint64_t kfunc_refcount_acquire(Machine& machine, const uint64_t* args) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Resilient locks and disabled interrupts (kernel/bpf/rqspinlock.c, kernel/bpf/helpers.c): one emulated CPU
-// runs to completion, so what counts is order and balance.
+// Resilient locks and disabled interrupts (kernel/bpf/rqspinlock.c, kernel/bpf/helpers.c): order and balance,
+// and, where several CPUs share the maps, that the locks exclude.
 #include <algorithm>
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/kfuncs/graph.h"
 #include "vm/kfuncs/kfuncs.h"
 
 namespace mimicsh::vm {
@@ -54,25 +55,26 @@ void restore_irq(Machine& machine, uint64_t flags, const char* kind, const char*
     machine.sections.erase(std::next(last).base());
 }
 
-/// Map whose value has its resilient lock at this address; null and a fault when there is none.
-const VmMap* lock_map(Machine& machine, uint64_t addr, const char* name) {
-    const uint32_t handle = handle_of(addr);
-    if (handle < machine.regions.size() && machine.regions.at(handle).kind == RegionKind::MapValues) {
-        const Region& region = machine.regions.at(handle);
-        const VmMap& map = *machine.maps()[region.owner];
-        const uint64_t within = static_cast<uint64_t>(offset_of(addr)) & ((uint64_t{1} << region.shift) - 1);
-        if (map.hidden_offset(HiddenField::Kind::ResSpinLock) == within) {
-            return machine.span(addr, 4, Access::Read, "lock") != nullptr ? &map : nullptr;
-        }
+/// Host address of the resilient lock at an address; null and a fault when there is none.
+const uint8_t* lock_at(Machine& machine, uint64_t addr, const char* name) {
+    if (!has_field_at(machine, addr, HiddenField::Kind::ResSpinLock)) {
+        machine.fault(FaultKind::BadCall,
+                      std::string(name) + ": the argument is no bpf_res_spin_lock of a map value or object",
+                      {}, addr);
+        return nullptr;
     }
-    machine.fault(FaultKind::BadCall,
-                  std::string(name) + ": the argument is no bpf_res_spin_lock of a map value", {}, addr);
-    return nullptr;
+    return machine.span(addr, 4, Access::Read, "lock");
+}
+
+/// Name of the map whose value an address is in, empty for an object.
+std::string map_of(const Machine& machine, uint64_t addr) {
+    const Region& region = machine.regions.at(handle_of(addr));
+    return region.kind == RegionKind::MapValues ? machine.maps()[region.owner]->info().name : std::string();
 }
 
 uint64_t lock(Machine& machine, uint64_t addr, const char* name) {
-    const VmMap* map = lock_map(machine, addr, name);
-    if (map == nullptr) {
+    const uint8_t* host = lock_at(machine, addr, name);
+    if (host == nullptr) {
         return 0;
     }
     const auto& held = machine.resilient_locks;
@@ -82,18 +84,25 @@ uint64_t lock(Machine& machine, uint64_t addr, const char* name) {
     if (std::ranges::find(held, addr, &Machine::HeldLock::address) != held.end()) {
         return errno_result(-EDEADLK);
     }
+    if (const int code = machine.group == nullptr ? 0 : machine.group->acquire_resilient(machine, host);
+        code != 0 || machine.faulted()) {
+        return errno_result(code);
+    }
     machine.note_effect();
-    machine.resilient_locks.push_back({addr, machine.code->slot_of(machine.at), map->info().name});
+    machine.resilient_locks.push_back({addr, machine.code->slot_of(machine.at), map_of(machine, addr), host});
     return 0;
 }
 
 void unlock(Machine& machine, uint64_t addr, const char* name) {
-    if (lock_map(machine, addr, name) == nullptr) {
+    if (lock_at(machine, addr, name) == nullptr) {
         return;
     }
     if (machine.resilient_locks.empty() || machine.resilient_locks.back().address != addr) {
         machine.fault(FaultKind::Strict, std::string(name) + ": this is not the lock that was taken last");
         return;
+    }
+    if (machine.group != nullptr) {
+        machine.group->release(machine.resilient_locks.back().host);
     }
     machine.resilient_locks.pop_back();
 }

@@ -38,7 +38,7 @@ class ArrayMap final : public VmMap {
             return error(EEXIST, "update", "every array element exists");
         }
         copy_in(slot, value, false);
-        release_fields(slot, nullptr);
+        release_slot(slot, nullptr);
         return {};
     }
 

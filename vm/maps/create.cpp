@@ -393,9 +393,6 @@ Expected<std::unique_ptr<VmMap>> create_map(const MapDef& def, const MapOptions&
     auto map = def.max_entries != 0 ? create_checked(def, options, taken)
                                     : create_checked(sized_for(def, options.cpus), options, taken);
     if (map && !options.hidden.empty()) {
-        if ((def.flags & (abi::kMapRdonlyProg | abi::kMapWronlyProg)) != 0) {
-            return refuse(def, EACCES, "values with kernel fields must be open to programs both ways");
-        }
         (*map)->hide(options.hidden);
     }
     return map;

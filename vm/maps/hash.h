@@ -86,7 +86,12 @@ class HashMap final : public VmMap {
         if (auto ok = check_host_call("update", key, value.size(), true); !ok) {
             return ok;
         }
-        const auto write = [&](uint32_t slot, bool is_new) { copy_in(slot, value, is_new); };
+        const auto write = [&](uint32_t slot, bool is_new) {
+            copy_in(slot, value, is_new);
+            if (!is_new && percpu_) {
+                release_slot(slot, nullptr);
+            }
+        };
         const int64_t code = put_with(key.data(), flags, 0, nullptr, write);
         if (code == 0) {
             return {};
@@ -178,11 +183,15 @@ class HashMap final : public VmMap {
     int64_t put(const uint8_t* key, const uint8_t* value, uint64_t flags, uint32_t cpu,
                 Journal* journal) override {
         const auto write = [&](uint32_t slot, bool is_new) {
-            uint8_t* to = this->value(percpu_ ? cpu * slots_ + slot : slot);
+            const uint32_t element = element_of(slot, cpu);
+            uint8_t* to = this->value(element);
             if (journal != nullptr) {
                 journal->bytes(to, info_.value_size);
             }
             write_value(to, value, is_new);
+            if (!is_new && percpu_) {
+                release_fields(element, journal);
+            }
         };
         return put_with(key, flags, cpu, journal, write);
     }
@@ -193,7 +202,7 @@ class HashMap final : public VmMap {
             return -ENOENT;
         }
         unlink(slot, journal);
-        release_fields(slot, journal);
+        release_slot(slot, journal);
         push_free(slot, journal);
         deleted_in_run_ = true;
         return 0;
@@ -382,7 +391,7 @@ class HashMap final : public VmMap {
         }
         const uint32_t victim = oldest_;
         unlink(victim, journal);
-        release_fields(victim, journal);
+        release_slot(victim, journal);
         push_free(victim, journal);
         return take_free(journal);
     }
@@ -410,7 +419,7 @@ class HashMap final : public VmMap {
             return 0;
         }
         if (old != kNoElement && locks) {
-            write(old, false); // under the lock of the value, so in place
+            write(old, false); // under the lock of the value, so in place, and what it owns stays
             return 0;
         }
         const uint32_t slot = old != kNoElement ? extra_[cpu] : slot_for_new(journal);

@@ -52,6 +52,13 @@ void VmMap::write_value(uint8_t* to, const uint8_t* from, bool is_new) const {
     std::memcpy(to + at, from + at, info_.value_size - at);
 }
 
+void VmMap::release_slot(uint32_t slot, Journal* journal) const {
+    const uint32_t copies = abi::is_percpu(info_.type) ? info_.cpus : 1;
+    for (uint32_t cpu = 0; cpu < copies; ++cpu) {
+        release_fields(element_of(slot, cpu), journal);
+    }
+}
+
 void VmMap::copy_in(uint32_t slot, ByteView host_value, bool is_new) {
     if (!abi::is_percpu(info_.type)) {
         write_value(value(slot), host_value.data(), is_new);
@@ -59,22 +66,28 @@ void VmMap::copy_in(uint32_t slot, ByteView host_value, bool is_new) {
     }
     const uint32_t step = round_up(info_.value_size, 8u);
     for (uint32_t cpu = 0; cpu < info_.cpus; ++cpu) {
-        std::memcpy(value(cpu * slots_ + slot), host_value.data() + size_t{cpu} * step, info_.value_size);
+        write_value(value(cpu * slots_ + slot), host_value.data() + size_t{cpu} * step, is_new);
     }
 }
 
 void VmMap::copy_out(uint32_t slot, ByteSpan host_value) const {
-    if (!abi::is_percpu(info_.type)) {
-        std::memcpy(host_value.data(), value(slot), info_.value_size);
+    const auto copy = [&](uint8_t* to, uint32_t element) {
+        std::memcpy(to, value(element), info_.value_size);
         for (const HiddenField& field : hidden_) {
-            std::memset(host_value.data() + field.offset, 0, field.size);
+            std::memset(to + field.offset, 0, field.size);
+            if (field.kind == HiddenField::Kind::Refcount) {
+                mimicsh::store(to + field.offset, uint32_t{1}); // as bpf_obj_init_field makes it
+            }
         }
+    };
+    if (!abi::is_percpu(info_.type)) {
+        copy(host_value.data(), slot);
         return;
     }
     const uint32_t step = round_up(info_.value_size, 8u);
     std::fill(host_value.begin(), host_value.end(), uint8_t{0});
     for (uint32_t cpu = 0; cpu < info_.cpus; ++cpu) {
-        std::memcpy(host_value.data() + size_t{cpu} * step, value(cpu * slots_ + slot), info_.value_size);
+        copy(host_value.data() + size_t{cpu} * step, cpu * slots_ + slot);
     }
 }
 

@@ -173,7 +173,7 @@ class VmMap : public Map {
     [[nodiscard]] Error error(int code, const char* op, std::string reason) const;
     /// Writes a value but for its hidden fields, which a new element has as zero.
     void write_value(uint8_t* to, const uint8_t* from, bool is_new) const;
-    /// Ends what the value of an element owns: its key is deleted, or its value replaced.
+    /// Ends what the value of an element owns: it is replaced.
     void release_fields(uint32_t element, Journal* journal) const {
         if (release_) {
             for (const HiddenField& field : hidden_) {
@@ -181,6 +181,8 @@ class VmMap : public Map {
             }
         }
     }
+    /// The same for the values of a slot on all CPUs.
+    void release_slot(uint32_t slot, Journal* journal) const;
     /// Copies a value of host_value_size in or out, CPU by CPU for per-CPU maps.
     void copy_in(uint32_t slot, ByteView host_value, bool is_new);
     void copy_out(uint32_t slot, ByteSpan host_value) const;

@@ -38,10 +38,13 @@ Status StorageMap::update(ByteView key, ByteView value, uint64_t flags) {
     if (!exists && mode == abi::kExist) {
         return error(ENOENT, "update", "the owner has no value");
     }
-    if (!exists) {
-        (void)add(owner, nullptr, nullptr);
+    if (exists && locks) {
+        copy_in(current_[owner], value, false); // under the lock of the value, so in place
+        return {};
     }
-    copy_in(current_[owner], value, !exists);
+    (void)drop(owner, nullptr);
+    (void)add(owner, value.data(), nullptr);
+    deleted_in_run_ = false;
     return {};
 }
 
@@ -95,7 +98,9 @@ bool StorageMap::drop(uint32_t owner, Journal* journal) {
     if (current_[owner] == kNoElement) {
         return false;
     }
+    const uint32_t element = current_[owner];
     set(owner, kNoElement, journal);
+    release_fields(element, journal);
     deleted_in_run_ = true;
     return true;
 }

@@ -1,50 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Allocated objects in lists, trees and pointers: one operation per run, by the arguments of the io block.
 #include "io.h"
-
-struct bpf_list_head {
-	__u64 __opaque[2];
-} __attribute__((aligned(8)));
-struct bpf_list_node {
-	__u64 __opaque[3];
-} __attribute__((aligned(8)));
-struct bpf_rb_root {
-	__u64 __opaque[2];
-} __attribute__((aligned(8)));
-struct bpf_rb_node {
-	__u64 __opaque[4];
-} __attribute__((aligned(8)));
-struct bpf_refcount {
-	__u32 __opaque[1];
-} __attribute__((aligned(4)));
-
-extern void *bpf_obj_new_impl(__u64 type, void *meta) __ksym;
-extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
-extern void *bpf_percpu_obj_new_impl(__u64 type, void *meta) __ksym;
-extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
-extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
-extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
-				    __u64 off) __ksym;
-extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
-				   __u64 off) __ksym;
-extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
-extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
-			       _Bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta,
-			       __u64 off) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
-
-#define new(type) ((type *)bpf_obj_new_impl(__builtin_btf_type_id(*(type *)0, 0), NULL))
-#define drop(object) bpf_obj_drop_impl(object, NULL)
-#define __contains(name, node) __attribute__((btf_decl_tag("contains:" #name ":" #node)))
-#define __kptr __attribute__((btf_type_tag("kptr")))
-#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
+#include "objects.h"
 
 struct item {
 	__u64 number;
@@ -79,6 +36,13 @@ struct pointing {
 	__u64 after;
 };
 
+struct guarded_pointing {
+	__u64 before;
+	struct bpf_spin_lock lock;
+	__u32 between;
+	leaf_type __kptr *leaf;
+};
+
 struct counters {
 	__u64 packets;
 	__u32 small[3];
@@ -106,6 +70,13 @@ MAP(lists, BPF_MAP_TYPE_ARRAY, struct value, 2);
 MAP(list_hash, BPF_MAP_TYPE_HASH, struct value, 2);
 MAP(pointers, BPF_MAP_TYPE_ARRAY, struct pointing, 2);
 MAP(pointer_hash, BPF_MAP_TYPE_HASH, struct pointing, 2);
+MAP(of_cpus, BPF_MAP_TYPE_PERCPU_ARRAY, struct pointing, 2);
+MAP(of_cpus_hash, BPF_MAP_TYPE_PERCPU_HASH, struct pointing, 2);
+/* Roomy: full ones evict when the kernel likes. */
+MAP(lru, BPF_MAP_TYPE_LRU_HASH, struct pointing, 64);
+MAP(lru_of_cpus, BPF_MAP_TYPE_LRU_PERCPU_HASH, struct pointing, 64);
+MAP(guarded, BPF_MAP_TYPE_ARRAY, struct guarded_pointing, 2);
+MAP(guarded_hash, BPF_MAP_TYPE_HASH, struct guarded_pointing, 2);
 
 MAP(counting, BPF_MAP_TYPE_ARRAY, struct counting, 2);
 MAP(counting_hash, BPF_MAP_TYPE_HASH, struct counting, 2);
@@ -296,18 +267,18 @@ int unshare(struct __sk_buff *skb)
 	return 0;
 }
 
-/* arg: key, 1 to put a new object in, its key, 1 to delete. */
-#define ON_POINTER(map) \
+/* arg: key, 1 to put a new object in, its key, 1 to delete or 2 to update, flags. */
+#define ON_POINTER(map, type_of_value) \
 	SEC("tc") int on_##map(struct __sk_buff *skb) \
 	{ \
 		__u32 key = io.arg[0]; \
-		struct pointing fresh = { .before = io.arg[2] }, *found; \
+		type_of_value fresh = { .before = io.arg[2] }, *found; \
 		struct tree_leaf *leaf = NULL, *old; \
 \
 		if (io.arg[3] == 1) \
 			io.out[0] = bpf_map_delete_elem(&map, &key); \
 		if (io.arg[3] == 2) \
-			io.out[0] = bpf_map_update_elem(&map, &key, &fresh, 0); \
+			io.out[0] = bpf_map_update_elem(&map, &key, &fresh, io.arg[4]); \
 		found = bpf_map_lookup_elem(&map, &key); \
 		if (!found) \
 			return 1; \
@@ -326,8 +297,14 @@ int unshare(struct __sk_buff *skb)
 		return 0; \
 	}
 
-ON_POINTER(pointers)
-ON_POINTER(pointer_hash)
+ON_POINTER(pointers, struct pointing)
+ON_POINTER(pointer_hash, struct pointing)
+ON_POINTER(of_cpus, struct pointing)
+ON_POINTER(of_cpus_hash, struct pointing)
+ON_POINTER(lru, struct pointing)
+ON_POINTER(lru_of_cpus, struct pointing)
+ON_POINTER(guarded, struct guarded_pointing)
+ON_POINTER(guarded_hash, struct guarded_pointing)
 
 struct locked_object {
 	__u64 before;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Storage of the current task, of its cgroup, of the test run's cgroup and socket; fields of the task.
 #include "io.h"
+#include "objects.h"
 #include <bpf/bpf_core_read.h>
 
 /* Newer than Debian's headers. */
@@ -71,6 +72,41 @@ struct {
 	__type(key, int);
 	__type(value, struct guarded);
 } guarded_task SEC(".maps");
+
+struct owned {
+	__u64 number;
+};
+
+/* Of a struct as such clang 14 loses the tag. */
+typedef struct owned owned_type;
+
+struct owner {
+	__u64 before;
+	struct bpf_spin_lock lock;
+	__u32 between;
+	owned_type __kptr *object;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct owner);
+} owner_task SEC(".maps");
+
+struct {
+	__uint(type, CGRP_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct owner);
+} owner_cgroup SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct owner);
+} owner_socket SEC(".maps");
 
 struct kernfs_node {
 	__u64 id;
@@ -211,4 +247,52 @@ int locks(struct __sk_buff *skb)
 		count_under_lock(bpf_sk_storage_get(&guarded_socket, sk, &first, 0), 6);
 	}
 	return 1;
+}
+
+/* Puts a new object in and looks at what was there. */
+static __always_inline void exchange(struct owner *value, int at, __u64 number)
+{
+	struct owned *fresh, *old;
+
+	io.out[at] = value != 0;
+	if (!value)
+		return;
+	io.out[at + 1] = value->before++;
+	fresh = new(struct owned);
+	if (!fresh)
+		return;
+	fresh->number = number;
+	old = bpf_kptr_xchg(&value->object, fresh);
+	if (!old)
+		return;
+	io.out[at + 2] = old->number;
+	drop(old);
+}
+
+/* arg: number, 1 to leave the task its value. */
+SEC("tc")
+int owners(struct __sk_buff *ctx)
+{
+	struct task_struct *me = bpf_get_current_task_btf();
+	struct cgroup *mine = me->cgroups->dfl_cgrp;
+	struct owner first = {.before = 40};
+	struct bpf_sock *sk = ctx->sk;
+
+	exchange(bpf_task_storage_get(&owner_task, me, &first, 1), 0, io.arg[0]);
+	exchange(bpf_task_storage_get(&owner_task, me, 0, 0), 3, io.arg[0] + 1);
+	if (!io.arg[1])
+		io.out[6] = bpf_task_storage_delete(&owner_task, me);
+	exchange(cgrp_storage_get(&owner_cgroup, mine, 0, 1), 7, io.arg[0] + 2);
+	io.out[10] = cgrp_storage_delete(&owner_cgroup, mine);
+	exchange(cgrp_storage_get(&owner_cgroup, mine, &first, 1), 11, io.arg[0] + 3);
+	io.out[14] = cgrp_storage_delete(&owner_cgroup, mine);
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	exchange(bpf_sk_storage_get(&owner_socket, sk, &first, 1), 15, io.arg[0] + 4);
+	exchange(bpf_sk_storage_get(&owner_socket, sk, 0, 0), 18, io.arg[0] + 5);
+	io.out[21] = bpf_sk_storage_delete(&owner_socket, sk);
+	exchange(bpf_sk_storage_get(&owner_socket, sk, 0, 1), 22, io.arg[0] + 6);
+	return 0;
 }

@@ -2,8 +2,12 @@
 // Several emulated CPUs: replay with workers gives what one CPU gives, and interleaving shows races.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cerrno>
+
 #include "object/replay.h"
 #include "tests/unit/vm/raw.h"
+#include "vm/machine.h"
 #include "vm/target.h"
 
 namespace mimicsh::test {
@@ -61,6 +65,30 @@ SEC("xdp") int under_lock(struct xdp_md *ctx) {
     ++locked->count;
     bpf_spin_unlock(&locked->lock);
     return XDP_PASS;
+}
+struct bpf_res_spin_lock { __u32 val; };
+extern int bpf_res_spin_lock(struct bpf_res_spin_lock *lock) __ksym;
+extern void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock) __ksym;
+struct resilient { struct bpf_res_spin_lock lock; __u32 pad; __u64 count; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, __u32); __type(value, struct resilient); } pair SEC(".maps");
+/* Both locks, in the order that the packet says; ends with what the second lock gave. */
+SEC("xdp") int crosswise(struct xdp_md *ctx) {
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    if (data + 1 > end)
+        return XDP_DROP;
+    __u32 a = *(__u8 *)data & 1, b = !a;
+    struct resilient *first = bpf_map_lookup_elem(&pair, &a), *second = bpf_map_lookup_elem(&pair, &b);
+    int result;
+    if (!first || !second || bpf_res_spin_lock(&first->lock))
+        return XDP_DROP;
+    first->count++;
+    result = bpf_res_spin_lock(&second->lock);
+    if (!result) {
+        second->count++;
+        bpf_res_spin_unlock(&second->lock);
+    }
+    bpf_res_spin_unlock(&first->lock);
+    return -result;
 }
 /* The first to come makes the entry; both may find none. */
 SEC("xdp") int check_then_act(struct xdp_md *ctx) {
@@ -288,6 +316,51 @@ TEST(Race, PlainCountersLoseUpdates) {
 TEST(Race, AtomicsAndLocksLoseNothing) {
     EXPECT_EQ(races(race_of("atomic")), 0u);
     EXPECT_EQ(races(race_of("under_lock")), 0u);
+}
+
+TEST(Race, CrosswiseResilientLocksFindTheDeadlock) {
+    auto instance = load_counters(2);
+    const ByteVec one(64, 0);
+    const ByteVec other(64, 1);
+    RaceOptions options;
+    options.packets = {one, other};
+    const auto report = instance->find_program("crosswise")->race(options);
+    ASSERT_TRUE(report) << report.error().message();
+    constexpr uint32_t kDeadlock = 35; // EDEADLK
+    bool met = false;
+    for (const RaceOutcome& outcome : report->outcomes) {
+        const auto given_up = std::ranges::count(outcome.ret, kDeadlock);
+        EXPECT_EQ(std::ranges::count(outcome.ret, 0u) + given_up, 2);
+        EXPECT_LE(given_up, 1) << "only who closes the circle gives up";
+        met = met || given_up == 1;
+        EXPECT_EQ(outcome.serial, given_up == 0);
+    }
+    EXPECT_TRUE(met) << "no run in which each held one";
+}
+
+/// The kernel looks one step far; a longer circle ends by its time.
+TEST(Race, CirclesOfThreeCpusTimeOut) {
+    const auto cpu = [] { return std::make_unique<vm::Machine>(vm::Options(), 1, 8); };
+    const std::array<std::unique_ptr<vm::Machine>, 3> cpus{cpu(), cpu(), cpu()};
+    const char locks[3] = {};
+    int last = 1;
+    vm::CpuGroup* group = nullptr;
+    // Who waits lets the next one go on.
+    vm::CpuGroup all([&](const vm::Machine& waiting) {
+        if (&waiting == cpus[0].get()) {
+            EXPECT_EQ(group->acquire_resilient(*cpus[1], &locks[2]), 0);
+            group->release(&locks[1]);
+        } else {
+            last = group->acquire_resilient(*cpus[2], &locks[0]);
+            group->release(&locks[2]);
+        }
+    });
+    group = &all;
+    for (size_t i = 0; i < 3; ++i) {
+        ASSERT_EQ(all.acquire_resilient(*cpus[i], &locks[i]), 0);
+    }
+    EXPECT_EQ(all.acquire_resilient(*cpus[0], &locks[1]), 0);
+    EXPECT_EQ(last, -ETIMEDOUT);
 }
 
 TEST(Race, CheckThenActIsSeenByVerdicts) {

@@ -2,6 +2,7 @@
 // The scripted world: what is refused when it is read, and which field a helper misses.
 #include <gtest/gtest.h>
 
+#include "base/cpus.h"
 #include "tests/unit/vm/raw.h"
 #include "vm/target.h"
 #include "vm/world.h"
@@ -22,10 +23,18 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
             Case{R"({"route": []})",
                  "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, "
                  "init_netns_cookie, interfaces, "
-                 "kernel, linear, neighbours, "
+                 "kernel, ksyms, linear, neighbours, "
                  "netns_cookie, "
                  "numa_node, route_realm, routes, rx, socket, sockets, task, tc_ingress, tcp_syncookies, "
                  "time, tunnel, xfrm, xfrm_states)"},
+            Case{R"({"ksyms": 1})", "load: world.ksyms: expected a table with named values"},
+            Case{R"({"ksyms": {"x": true}})", "load: world.ksyms.x: expected a number, bytes as hexadecimal "
+                                              "digits, or named fields of a struct"},
+            Case{R"({"ksyms": {"x": [1, "0"]}})", "load: world.ksyms.x[2]: expected a number, bytes as "
+                                                  "hexadecimal digits, or named fields of a "
+                                                  "struct"},
+            Case{R"({"ksyms": {"x": []}})", "load: world.ksyms.x: is empty"},
+            Case{R"({"ksyms": {"x": {"a": "b"}}})", "load: world.ksyms.x.a: expected a number"},
             Case{R"({"linear": 13})", "load: world.linear: a socket buffer's linear part has the link-layer "
                                       "header: 14 at least"},
             Case{R"({"interfaces": 1})", "load: world.interfaces: expected a list"},
@@ -399,6 +408,61 @@ TEST(UserHelpers, AreCalledOnceAndSeeCheckedMemory) {
     ASSERT_TRUE(result && result->fault);
     EXPECT_EQ(result->fault->kind, FaultKind::NullPointer) << result->fault->report;
     EXPECT_EQ(calls, 2u);
+}
+
+/// Of a kernel that has none of these names, so that the declared types count.
+TEST(World, VariablesOfTheKernel) {
+    const auto look = [](const char* ksyms, const std::string& value) {
+        return outcome_in((R"({"ksyms": {)" + std::string(ksyms) + "}}").c_str(),
+                          "struct mimicsh_pair { int a; unsigned long b; };\n"
+                          "extern const int mimicsh_number __ksym;\n"
+                          "extern const struct mimicsh_pair mimicsh_pair __ksym;\n"
+                          "extern const void mimicsh_place __ksym;\n"
+                          "extern const int mimicsh_weak __ksym __weak;\n"
+                          "SEC(\"xdp\") int look(struct xdp_md *ctx) { return " +
+                              value + "; }");
+    };
+    const std::string number = "mimicsh_number + 1";
+    EXPECT_EQ(look("\"mimicsh_number\": 41", number), "returned 42");
+    EXPECT_EQ(look("\"mimicsh_number\": -2", number), "returned 4294967295");
+    EXPECT_EQ(look("\"mimicsh_number\": \"2a000000\"", number), "returned 43");
+    EXPECT_EQ(look("", "&mimicsh_weak == 0 ? 7 : mimicsh_weak"), "returned 7");
+    EXPECT_EQ(look("\"mimicsh_weak\": 9", "&mimicsh_weak == 0 ? 7 : mimicsh_weak"), "returned 9");
+    EXPECT_EQ(look("\"mimicsh_pair\": {\"a\": 5}", "mimicsh_pair.a"), "returned 5");
+    EXPECT_EQ(look("\"mimicsh_pair\": {\"a\": 5}", "mimicsh_pair.b"),
+              "the scripted world has no world.ksyms.mimicsh_pair[\"b\"]");
+    EXPECT_EQ(look("\"mimicsh_pair\": \"05000000000000000600000000000000\"", "mimicsh_pair.b"), "returned 6");
+    EXPECT_EQ(look("\"mimicsh_place\": 4294967296", "(long)&mimicsh_place >> 32"), "returned 1");
+
+    const std::string each =
+        "*(int *)bpf_per_cpu_ptr(&mimicsh_number, 0) + *(int *)bpf_this_cpu_ptr(&mimicsh_number)";
+    std::string list;
+    for (uint32_t cpu = 0; cpu < possible_cpus(); ++cpu) {
+        list += (cpu == 0 ? "" : ", ") + std::to_string(20 + cpu);
+    }
+    EXPECT_EQ(look(("\"mimicsh_number\": [" + list + "]").c_str(), each), "returned 40");
+    EXPECT_EQ(
+        look(("\"mimicsh_number\": [" + list + "]").c_str(), number),
+        "read of 4 bytes through a pointer to a per-CPU variable of the kernel (bpf_per_cpu_ptr gives a copy "
+        "of it)");
+    EXPECT_EQ(look("\"mimicsh_number\": 1", each), "bpf_per_cpu_ptr: the argument is no per-CPU object");
+    EXPECT_EQ(look("\"mimicsh_number\": 1", "(*(volatile int *)&mimicsh_number = 2)"),
+              "write of 4 bytes of a variable of the kernel, which may only be read");
+
+    // At load, with the place in the source.
+    const auto refused = [&](const char* ksyms, const std::string& value, const std::string& why) {
+        const std::string text = look(ksyms, value);
+        EXPECT_NE(text.find(why), std::string::npos) << text;
+        EXPECT_NE(text.find(".c:"), std::string::npos) << text;
+    };
+    refused("", number, "the scripted world has no world.ksyms.mimicsh_number");
+    refused("\"mimicsh_number\": 4294967296", number,
+            "world.ksyms.mimicsh_number does not fit the variable's 4 bytes");
+    refused("\"mimicsh_number\": \"2a\"", number, "has 1 bytes, the variable is 4 bytes long");
+    refused("\"mimicsh_number\": {\"a\": 1}", number, "has named fields, but its type is no struct");
+    refused("\"mimicsh_pair\": 1", "mimicsh_pair.a", "is a number, but the variable is no number");
+    refused(("\"mimicsh_number\": [" + list + ", 1]").c_str(), number, "has contents for");
+    refused("\"mimicsh_place\": 0", "(long)&mimicsh_place", "it has to be a number above 0");
 }
 
 TEST(UserHelpers, RefusedAccessesAndErrorsAreFaults) {
