@@ -637,6 +637,13 @@ class Decoder {
                               (reason.empty() ? "" : ": " + reason),
                           did_you_mean(name, kfunc_names(), "load(\"kernel\") runs it for real"));
         }
+        if (name == "bpf_dynptr_slice_rdwr" && options_.mode == Mode::Strict && context_ != nullptr &&
+            !context_->packet_writable) { // may_access_direct_pkt_data, kernel/bpf/verifier.c
+            return refuse(
+                slot, EINVAL,
+                "bpf_dynptr_slice_rdwr is for programs that may write to packets, and this type may not",
+                "bpf_dynptr_slice reads");
+        }
         put_call(draft, function);
         return {};
     }

@@ -373,6 +373,29 @@ TEST_F(LoadRules, CpuMasksAreNotForProgramsOnPackets) {
     }
 }
 
+TEST_F(LoadRules, SlicesToWriteToAreForProgramsThatWriteToPackets) {
+    for (const char* section :
+         {"xdp", "tc", "lwt_xmit", "lwt_in", "lwt_out", "socket", "cgroup_skb/ingress"}) {
+        const std::string view =
+            std::string_view(section) == "xdp" ? "bpf_dynptr_from_xdp" : "bpf_dynptr_from_skb";
+        const auto object = compile_text(
+            std::string(kPrelude) + "extern int " + view +
+            "(void *context, __u64 flags, struct bpf_dynptr *view) __ksym;\n"
+            "extern void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *view, __u32 offset, "
+            "void *buffer, __u32 size) __ksym;\n"
+            "SEC(\"" +
+            section + "\") int writes(void *ctx) { struct bpf_dynptr view; char buffer[4] = {}; if (" + view +
+            "(ctx, 0, &view)) return 0; char *bytes = bpf_dynptr_slice_rdwr(&view, 0, buffer, 4); "
+            "if (bytes) bytes[0] = 1; return 0; }\n"
+            "char LICENSE[] SEC(\"license\") = \"GPL\";\n");
+        ASSERT_NE(object, nullptr);
+        const auto [here, there] = loads(object);
+        EXPECT_EQ(here, there) << section;
+        EXPECT_EQ(there, std::string_view("xdp tc lwt_xmit").find(section) != std::string_view::npos)
+            << section;
+    }
+}
+
 } // namespace
 
 } // namespace mimicsh::test
