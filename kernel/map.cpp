@@ -54,7 +54,9 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
     const std::string name = kernel_name(def.name);
     const auto type = static_cast<bpf_map_type>(def.type);
     int fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);
+    int untyped = 0;
     if (fd < 0 && opts.btf_fd != 0) {
+        untyped = errno;
         opts.btf_fd = opts.btf_key_type_id = opts.btf_value_type_id = 0;
         fd = bpf_map_create(type, name.c_str(), def.key_size, def.value_size, def.max_entries, &opts);
     }
@@ -76,6 +78,7 @@ Expected<std::unique_ptr<KernelMap>> KernelMap::create(const MapDef& wanted, int
         info.id = kernel_info.id;
     }
     std::unique_ptr<KernelMap> map(new KernelMap(std::move(info), Fd(fd)));
+    map->untyped_ = untyped;
     map->place_arena(def.extra);
     return map;
 }

@@ -33,6 +33,8 @@ class KernelMap final : public Map, public ArenaBytes {
     [[nodiscard]] static Expected<std::unique_ptr<KernelMap>> adopt(const MapDef& def, const Map& live);
     ~KernelMap() override;
 
+    /// The error for which it was made without its types; 0 when it has them or declares none.
+    [[nodiscard]] int untyped() const { return untyped_; }
     [[nodiscard]] const MapInfo& info() const override { return info_; }
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Status update(ByteView key, ByteView value, uint64_t flags) override;
@@ -85,6 +87,7 @@ class KernelMap final : public Map, public ArenaBytes {
                                     Direction direction);
 
     MapInfo info_;
+    int untyped_ = 0;
     Fd fd_;
     std::vector<HiddenField> lists_; ///< of values, the only kernel fields that copies do not show as zero
     bool batch_works_ = true;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 extern "C" {
 #include <bpf/bpf.h>
@@ -18,6 +19,21 @@ extern "C" {
 namespace mimicsh::kernel {
 
 namespace {
+
+/// Why the kernel refuses types, with the last line that it has to say about them.
+std::string refused_types(ByteView raw) {
+    std::vector<char> log(size_t{1} << 16);
+    LIBBPF_OPTS(bpf_btf_load_opts, opts, .log_buf = log.data(), .log_level = 1,
+                .log_size = static_cast<uint32_t>(log.size()));
+    const Fd fd(bpf_btf_load(raw.data(), raw.size(), &opts));
+    const std::string why = fd.get() < 0 ? std::strerror(errno) : "";
+    std::string_view text(log.data(), strnlen(log.data(), log.size()));
+    while (!text.empty() && text.back() == '\n') {
+        text.remove_suffix(1);
+    }
+    text.remove_prefix(text.rfind('\n') + 1); // npos + 1 is the beginning
+    return text.empty() ? why : why + ", after '" + std::string(text) + "'";
+}
 
 class KernelInstance final : public Instance {
   public:
@@ -47,7 +63,19 @@ class KernelInstance final : public Instance {
         if (object_->btf) {
             const ByteView raw = object_->btf->raw();
             btf_ = Fd(bpf_btf_load(raw.data(), raw.size(), nullptr));
+            if (btf_.get() < 0) {
+                refused_types_ = refused_types(raw);
+            }
         }
+    }
+
+    /// What fails without types says why there are none.
+    [[nodiscard]] Error without_types(Error error) const {
+        if (!refused_types_.empty()) {
+            error.hint += (error.hint.empty() ? "" : "; ") +
+                          ("the kernel does not take the object's types: " + refused_types_);
+        }
+        return error;
     }
 
     Status create_maps(const LoadOptions& options, const Options& own) {
@@ -67,9 +95,14 @@ class KernelInstance final : public Instance {
                        : def.pinning != 0           ? KernelMap::open_or_pin(def, btf_.get())
                                                     : KernelMap::create(def, btf_.get());
             if (!map) {
-                return map.error();
+                return without_types(map.error());
             }
-            (*map)->hide(hidden_fields(*object_, def));
+            auto hidden = hidden_fields(*object_, def);
+            if (!hidden.empty() && (*map)->untyped() != 0 && refused_types_.empty()) {
+                refused_types_ =
+                    "map " + def.name + " was made without them (" + std::strerror((*map)->untyped()) + ")";
+            }
+            (*map)->hide(std::move(hidden));
             if (def.is_data && pinned == own.pinned.end()) {
                 if (auto ok = fill_data_map(**map, def, options); !ok) {
                     return ok;
@@ -88,7 +121,7 @@ class KernelInstance final : public Instance {
             }
             auto program = KernelProgram::load(std::move(*linked), maps_, btf_.get());
             if (!program) {
-                return program.error();
+                return without_types(program.error());
             }
             programs_.push_back(std::move(*program));
         }
@@ -98,6 +131,7 @@ class KernelInstance final : public Instance {
   private:
     std::shared_ptr<const Object> object_;
     Fd btf_;
+    std::string refused_types_; ///< why btf_ is none; empty where it is, or where the object has no types
     std::vector<std::unique_ptr<KernelMap>> maps_;
     std::vector<std::unique_ptr<KernelProgram>> programs_;
 };

@@ -148,3 +148,35 @@ test.case("features are probed, modules are told", function()
     local _, err = kernel.need "no_such_module"
     test.eq(err.hint, "modprobe no_such_module loads it, where it is installed")
 end)
+
+test.case("an object whose types the kernel does not take is refused with the reason", function()
+    -- The kernel has a struct node of its own, of which there can be no such pointers.
+    local object = assert(bpf.compile [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+typedef struct node { int key; } node_t; /* clang 14 tags pointers to such names only */
+struct bpf_list_node { __u64 words[3]; };
+struct item { node_t __attribute__((btf_type_tag("kptr"))) *kept; struct bpf_list_node link; } *item;
+struct counted { struct bpf_spin_lock lock; int count; };
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct counted);
+} counts SEC(".maps");
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+    __u32 key = 0;
+    struct counted *counted = bpf_map_lookup_elem(&counts, &key);
+    if (counted && !item) {
+        bpf_spin_lock(&counted->lock);
+        counted->count++;
+        bpf_spin_unlock(&counted->lock);
+    }
+    return XDP_PASS;
+}
+char LICENSE[] SEC("license") = "GPL";
+]])
+    local inst, err = object:load "kernel"
+    assert(inst == nil and err.hint:find "the kernel does not take the object's types: .+, after '.+'$", tostring(err))
+end)
