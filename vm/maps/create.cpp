@@ -8,7 +8,6 @@
 #include "vm/maps/sock_map.h"
 #include "vm/maps/storage.h"
 #include "vm/maps/unemulated.h"
-#include "vm/support.h"
 
 namespace mimicsh::vm {
 

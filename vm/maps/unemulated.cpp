@@ -2,6 +2,7 @@
 // Maps of types that are not emulated.
 #include "vm/maps/unemulated.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "vm/support.h"
@@ -27,42 +28,7 @@ class UnemulatedMap final : public VmMap {
 } // namespace
 
 bool is_emulated(abi::MapType type) {
-    using abi::MapType;
-    switch (type) {
-    case MapType::Array:
-    case MapType::PercpuArray:
-    case MapType::Hash:
-    case MapType::PercpuHash:
-    case MapType::LruHash:
-    case MapType::LruPercpuHash:
-    case MapType::LpmTrie:
-    case MapType::Queue:
-    case MapType::Stack:
-    case MapType::BloomFilter:
-    case MapType::PerfEventArray:
-    case MapType::Sockmap:
-    case MapType::Sockhash:
-    case MapType::ReuseportSockarray:
-    case MapType::SkStorage:
-    case MapType::TaskStorage:
-    case MapType::CgrpStorage:
-    case MapType::CgroupStorage:
-    case MapType::PercpuCgroupStorage:
-    case MapType::ArrayOfMaps:
-    case MapType::HashOfMaps:
-    case MapType::Devmap:
-    case MapType::DevmapHash:
-    case MapType::Cpumap:
-    case MapType::Xskmap:
-    case MapType::ProgArray:
-    case MapType::CgroupArray:
-    case MapType::Ringbuf:
-    case MapType::UserRingbuf:
-    case MapType::Arena:
-        return true;
-    default:
-        return false;
-    }
+    return std::ranges::find(map_rows(), type, &MapRow::type) != map_rows().end();
 }
 
 Error not_emulated(const char* op, const std::string& map_name, abi::MapType type) {
