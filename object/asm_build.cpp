@@ -560,7 +560,7 @@ Status Builder::fill_slots() {
                        std::string("no ") + (of_programs ? "program" : "map") + " '" + entry.target + "'",
                        did_you_mean(entry.target, names_in(of_programs ? programs : maps_)));
         }
-        if (entry.index >= map.max_entries) {
+        if (map.type != abi::MapType::HashOfMaps && entry.index >= map.max_entries) {
             return bad(entry.at, "slot " + std::to_string(entry.index) + " of map '" + map.name +
                                      "', which has " + std::to_string(map.max_entries));
         }
