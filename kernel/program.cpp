@@ -3,6 +3,8 @@
 #include "kernel/program.h"
 
 #include <cerrno>
+#include <cstring>
+#include <memory>
 
 extern "C" {
 #include <bpf/bpf.h>
@@ -96,15 +98,15 @@ KernelProgram::load(LinkedProgram linked, std::span<const std::unique_ptr<Kernel
     };
     int fd = try_load();
     if (fd < 0 && errno != EPERM) {
-        std::string log(kLogSize, '\0');
-        opts.log_buf = log.data();
-        opts.log_size = static_cast<uint32_t>(log.size());
+        const auto log = std::make_unique_for_overwrite<char[]>(kLogSize); // the kernel ends what it writes
+        log[0] = '\0';
+        opts.log_buf = log.get();
+        opts.log_size = static_cast<uint32_t>(kLogSize);
         opts.log_level = 1;
         fd = try_load();
         if (fd < 0) {
             const int code = errno;
-            log.resize(log.find('\0') == std::string::npos ? log.size() : log.find('\0'));
-            return verifier_refusal(linked, code, std::move(log));
+            return verifier_refusal(linked, code, std::string(log.get(), strnlen(log.get(), kLogSize)));
         }
     }
     if (fd < 0) {
