@@ -21,12 +21,12 @@ namespace mimicsh::kernel {
 namespace {
 
 /// Why the kernel refuses types, with the last line that it has to say about them.
-std::string refused_types(ByteView raw) {
+std::string refused_types(ByteView raw, int code) {
     std::vector<char> log(size_t{1} << 16);
     LIBBPF_OPTS(bpf_btf_load_opts, opts, .log_buf = log.data(), .log_level = 1,
                 .log_size = static_cast<uint32_t>(log.size()));
     const Fd fd(bpf_btf_load(raw.data(), raw.size(), &opts));
-    const std::string why = fd.get() < 0 ? std::strerror(errno) : "";
+    const std::string why = std::strerror(code); // with a log it may be that this was too short
     std::string_view text(log.data(), strnlen(log.data(), log.size()));
     while (!text.empty() && text.back() == '\n') {
         text.remove_suffix(1);
@@ -64,7 +64,7 @@ class KernelInstance final : public Instance {
             const ByteView raw = object_->btf->raw();
             btf_ = Fd(bpf_btf_load(raw.data(), raw.size(), nullptr));
             if (btf_.get() < 0) {
-                refused_types_ = refused_types(raw);
+                refused_types_ = refused_types(raw, errno);
             }
         }
     }

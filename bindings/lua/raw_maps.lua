@@ -18,6 +18,9 @@ local function copy_def(def, where, by_name)
     if type(def) == "string" then
         def = by_name[def] or core.fail(("raw: the map '%s' of %s is not defined"):format(def, where))
     end
+    if type(def) ~= "table" then
+        core.fail(("raw: the map of %s: expected a definition or the name of one, got %s"):format(where, type(def)))
+    end
     local entry = {}
     for name, value in next, def do
         entry[name] = value
