@@ -77,9 +77,9 @@ constexpr std::array kHelpers{
     HelperRow{66, helper_skb_get_xfrm_state, "TunnelParity.Xfrm", "world.xfrm", State::Scripted},
     HelperRow{68, helper_skb_load_bytes_relative, "SkbHelpers.LoadBytes", ""},
     HelperRow{69, helper_fib_lookup, "WorldParity.FibLookup", "world.interfaces, routes, neighbours"},
-    HelperRow{
-        73, helper_lwt_push_encap, "SkbSends.LwtPushEncap",
-        "IP headers; types SEG6 and SEG6_INLINE of lwt_in are faults; lwt_xmit is not run in the kernel"},
+    HelperRow{73, helper_lwt_push_encap, "LwtParity.PushEncap",
+              "SEG6 and SEG6_INLINE (lwt_in): world.routes; no keys for an HMAC; lwt_xmit is not run in the "
+              "kernel"},
     HelperRow{79, helper_skb_cgroup_id, "CgroupParity.Ids", "world.socket.cgroup", State::Scripted},
     HelperRow{80, helper_get_current_cgroup_id, "WorldParity.Task", "world.cgroup.id", State::Scripted},
     HelperRow{81, helper_get_local_storage, "StorageParity.CgroupStorage",

@@ -163,7 +163,10 @@ function methods.put(map, key, value, how)
         core.check_options(value, "value", target .. " prog")
         return M.raw.map_put_target(map, encode_key(state, key), value[target] or 0, value.prog, flags)
     end
-    if state.info.type == "prog_array" and is_a(value, "program") then
+    if state.info.type == "prog_array" then
+        if not is_a(value, "program") then
+            core.fail(("value of %s: expected a program, got %s"):format(state.info.name, type(value)))
+        end
         return M.raw.map_put_program(map, integers.num(key), value)
     elseif HOLDS_MAPS[state.info.type] then
         if not is_a(value, "map") then

@@ -19,17 +19,11 @@ class FlowDissector : public ParityTest {
     }
 };
 
-ByteVec frame(uint16_t ethertype, size_t size) {
-    ByteVec bytes = packet_of(size);
-    store_be(bytes.data() + 12, ethertype);
-    return bytes;
-}
-
 constexpr size_t kKeys = 56, kFlags = 48;
 
 TEST_F(FlowDissector, KeysAndVerdicts) {
-    for (const ByteVec& packet :
-         {frame(0x0800, 14), frame(0x0800, 60), frame(0x86dd, 1500), frame(0, 4096), frame(0x8100, 38)}) {
+    for (const ByteVec& packet : {frame_of(0x0800, 14), frame_of(0x0800, 60), frame_of(0x86dd, 1500),
+                                  frame_of(0, 4096), frame_of(0x8100, 38)}) {
         for (const uint64_t verdict : {0ull, 1ull, 2ull, 129ull, 0xffffffffull}) {
             set_args({verdict});
             const RunResult result = run_both("show", packet);
@@ -70,14 +64,14 @@ TEST_F(FlowDissector, OffsetsAreClamped) {
     for (const uint64_t network : {0, 13, 14, 20, 60, 61, 0xffff}) {
         for (const uint64_t transport : {0, 14, 19, 34, 60, 61, 0xffff}) {
             set_args({network, transport, 1, 0x0102030405060708, 0x1122, 7, 0x12345});
-            run_both("change", frame(0x0800, 60));
+            run_both("change", frame_of(0x0800, 60));
         }
     }
     RunOptions often;
     often.repeat = 3;
     set_args({20, 30, 1, 2, 3, 4, 5});
-    run_both("change", frame(0x0800, 60), often);
-    run_both("show", frame(0x0800, 60), often);
+    run_both("change", frame_of(0x0800, 60), often);
+    run_both("show", frame_of(0x0800, 60), often);
 }
 
 TEST_F(FlowDissector, TestRunTakesFlagsOnly) {
@@ -86,16 +80,16 @@ TEST_F(FlowDissector, TestRunTakesFlagsOnly) {
         options.context.resize(kKeys);
         options.context[at] = 1;
         set_args({});
-        run_both("show", frame(0x0800, 60), options);
-        run_both("change", frame(0x0800, 60), options);
+        run_both("show", frame_of(0x0800, 60), options);
+        run_both("change", frame_of(0x0800, 60), options);
     }
     for (const size_t size : {0, 1, 13, 14, 4095, 4096, 4097, 9000}) {
         set_args({});
-        run_both("show", size < 14 ? ByteVec(size) : frame(0x0800, size));
+        run_both("show", size < 14 ? ByteVec(size) : frame_of(0x0800, size));
     }
     RunOptions zero;
     zero.context.resize(kKeys);
-    const RunResult result = run_both("show", frame(0x0800, 60), zero);
+    const RunResult result = run_both("show", frame_of(0x0800, 60), zero);
     EXPECT_EQ(result.context.size(), kKeys);
     EXPECT_EQ(verdict_name(abi::ProgType::FlowDissector, 129), "CONTINUE");
     static_assert(kFlags < kKeys);

@@ -2,8 +2,13 @@
 // The namespace: two pairs of interfaces, addresses on one end of each.
 #include "tests/kernel/world_parity.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include <cstdio>
 #include <cstring>
@@ -110,6 +115,37 @@ void write_setting(const std::string& path, const std::string& value) {
 ByteVec bytes_of(std::string_view address) {
     const bool v6 = address.find(':') != std::string_view::npos;
     return net::parse_address(v6 ? net::FieldKind::kIp6 : net::FieldKind::kIp4, address).value();
+}
+
+Fd listen_on(uint32_t interface) {
+    Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));
+    EXPECT_TRUE(fd.valid());
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = static_cast<int>(interface);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+}
+
+ByteVec next_frame(const Fd& fd) {
+    constexpr int kDeadline = 60'000;
+    for (;;) {
+        pollfd one{fd.get(), POLLIN, 0};
+        if (poll(&one, 1, kDeadline) != 1) {
+            return {};
+        }
+        ByteVec bytes(20000);
+        sockaddr_ll from{};
+        socklen_t size = sizeof from;
+        const ssize_t got =
+            recvfrom(fd.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+        const bool own = bytes[6] == 2 && bytes[10] == 0;
+        if (got > 0 && from.sll_pkttype != PACKET_OUTGOING && !own) {
+            bytes.resize(static_cast<size_t>(got));
+            return bytes;
+        }
+    }
 }
 
 void WorldParity::SetUp() {

@@ -18,6 +18,13 @@ void write_setting(const std::string& path, const std::string& value);
 /// Bytes of an IPv4 or IPv6 address.
 [[nodiscard]] ByteVec bytes_of(std::string_view address);
 
+/// Its interfaces; a pair's ends follow each other.
+inline constexpr uint32_t kV0 = 10, kV1 = 11, kV2 = 12, kV3 = 13;
+/// A packet socket for everything that arrives on one interface of the thread's namespace.
+[[nodiscard]] Fd listen_on(uint32_t interface);
+/// The next frame that came in and that no interface of the namespace made by itself; empty at the deadline.
+[[nodiscard]] ByteVec next_frame(const Fd& fd);
+
 /// The namespace is entered by the test's thread alone.
 class WorldParity : public ParityTest {
   protected:

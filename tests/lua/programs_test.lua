@@ -57,6 +57,7 @@ both("a prog array is for programs of one type", function(load, target)
     local inst = load(compile(MIXED .. [[
 SEC("tc") int other(struct __sk_buff *skb) { return 0; }
 ]]))
+    test.raises(function() inst.maps.jumps[0] = 7 end, "value of jumps: expected a program, got number")
     local ok, err = pcall(function() inst.maps.jumps[0] = inst.progs.other end)
     test.eq(ok, false)
     if target == "vm" then

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "vm/helpers/helpers.h"
+#include "vm/helpers/routes.h"
 #include "vm/program.h"
 #include "vm/world.h"
 
@@ -49,40 +50,6 @@ bool is_socket_buffer(const Machine& machine) {
     return machine.code->program->linked().spec.type != abi::ProgType::Xdp;
 }
 
-/// Multicast, link-local and loopback addresses, which are never forwarded.
-bool needs_strict(const IpAddress& address) {
-    IpAddress loopback;
-    loopback.v6 = true;
-    loopback.bytes[15] = 1;
-    return address.bytes[0] == 0xff || (address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80) ||
-           address == loopback;
-}
-
-bool is_link_local(const IpAddress& address) {
-    return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
-}
-
-/// Of an IPv6 unicast address (__ipv6_addr_src_scope, include/net/addrconf.h).
-int scope_of(const IpAddress& address) {
-    constexpr int kNone = -1;
-    constexpr int kLink = 2;
-    constexpr int kSite = 5;
-    constexpr int kGlobal = 14;
-    if (std::ranges::all_of(address.bytes, [](uint8_t byte) { return byte == 0; })) {
-        return kNone;
-    }
-    const bool is_site_local = address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0xc0;
-    return is_link_local(address) ? kLink : is_site_local ? kSite : kGlobal;
-}
-
-uint32_t common_bits(const IpAddress& a, const IpAddress& b) {
-    uint32_t bits = 0;
-    while (bits < a.size() * 8 && ((a.bytes[bits / 8] ^ b.bytes[bits / 8]) >> (7 - bits % 8) & 1) == 0) {
-        ++bits;
-    }
-    return bits;
-}
-
 class FibLookup {
   public:
     FibLookup(Machine& machine, uint8_t* params, uint32_t flags)
@@ -92,7 +59,7 @@ class FibLookup {
     }
 
     uint64_t run(bool check_mtu) {
-        if (v6_ && (needs_strict(destination_) || needs_strict(address_at(kSource)))) {
+        if (v6_ && (is_strict(destination_) || is_strict(address_at(kSource)))) {
             return kNotForwarded;
         }
         const uint32_t input = number(kIfindex);
@@ -142,28 +109,6 @@ class FibLookup {
         std::memcpy(params_ + offset, address.bytes.data(), address.size());
     }
 
-    /// Best route of a table. IPv4's local and main table are one as long as there are no rules of one's own.
-    const World::Route* best_in(uint32_t table, uint32_t input) const {
-        const World::Route* best = nullptr;
-        const auto rank = [&](const World::Route& route) {
-            // Longest prefix, then the local table's, then the lowest metric; IPv6 prefers the input
-            // interface.
-            return std::array<int64_t, 4>{route.to.length, v6_ ? 0 : route.table, -int64_t{route.metric},
-                                          v6_ && route.interface == input ? 1 : 0};
-        };
-        const auto merged = [](uint32_t id) { return id == World::kLocalTable ? World::kMainTable : id; };
-        for (const World::Route& route : *world_.routes) {
-            const bool same_table = v6_ ? route.table == table : merged(route.table) == merged(table);
-            const bool wrong_output =
-                !v6_ && (flags_ & kOutput) != 0 && route.interface != 0 && route.interface != input;
-            if (same_table && !wrong_output && route.to.contains(destination_) &&
-                (best == nullptr || rank(route) > rank(*best))) {
-                best = &route;
-            }
-        }
-        return best;
-    }
-
     const World::Route* find_route(uint32_t input) {
         if ((flags_ & kDirect) != 0) {
             uint32_t table = World::kMainTable;
@@ -172,16 +117,9 @@ class FibLookup {
                 table = asked != 0 ? asked : table; // fib_get_table(): 0 is the main table's other name
                 put(kVlan, 0);
             }
-            return best_in(table, input);
+            return best_route(world_, table, {destination_, input, (flags_ & kOutput) != 0});
         }
-        constexpr uint32_t kDefaultTable = 253;
-        for (const uint32_t table : {World::kLocalTable, World::kMainTable, kDefaultTable}) {
-            const World::Route* route = best_in(table, input);
-            if (route != nullptr && route->type != RouteType::Throw) {
-                return route;
-            }
-        }
-        return nullptr;
+        return route_to(world_, {destination_, input, (flags_ & kOutput) != 0});
     }
 
     uint64_t forward(const World::Route& route, bool check_mtu) {
@@ -252,45 +190,13 @@ class FibLookup {
         if (!machine_.given(out.addresses, out.path + ".addresses")) {
             return 0;
         }
-        const IpPrefix* best = best_source(out, route);
-        for (const World::Interface& other : *world_.interfaces) {
-            if (best == nullptr && other.addresses) {
-                best = best_source(other, route);
-            }
-        }
+        const IpPrefix* best = source_address(world_, &out, destination_, route.via);
         if (best == nullptr && v6_) {
             return kNoSource;
         }
         IpAddress none;
         put_address(kSource, best == nullptr ? none : best->address);
         return kSuccess;
-    }
-
-    const IpPrefix* best_source(const World::Interface& owner, const World::Route& route) const {
-        const IpPrefix* best = nullptr;
-        for (const IpPrefix& one : *owner.addresses) {
-            if (one.address.v6 != v6_ || (v6_ ? needs_strict(one.address) && !is_link_local(one.address)
-                                              : one.address.bytes[0] == 127)) {
-                continue;
-            }
-            if (v6_) {
-                // The smallest scope that is not below the destination's, else the greatest below it; then
-                // the most bits in common (ipv6_get_saddr_eval, net/ipv6/addrconf.c).
-                const auto rank = [&](const IpPrefix& it) {
-                    const int scope = scope_of(it.address);
-                    return std::pair(scope >= scope_of(destination_) ? -scope : scope - 128,
-                                     common_bits(it.address, destination_));
-                };
-                best = best == nullptr || rank(one) > rank(*best) ? &one : best;
-                continue;
-            }
-            // The first address whose network has the gateway, else the first.
-            if (!route.via || one.contains(*route.via)) {
-                return &one;
-            }
-            best = best == nullptr ? &one : best;
-        }
-        return best;
     }
 
     Machine& machine_;

@@ -2,7 +2,7 @@
 // bpf_lwt_push_encap on the way out. bpf_lwt_push_ip_encap (net/core/lwt_bpf.c) does there what it does on
 // the way in, but for the room it takes: from the route's device, which the buffers of a test run do not
 // have, so that the kernel would follow a pointer to nothing. So these programs never come near a kernel: the
-// way in, which SkbSends.LwtPushEncap compares with it, stands for what the kernel does.
+// way in, which LwtParity.PushEncap compares with it, stands for what the kernel does.
 #include <gtest/gtest.h>
 
 #include "tests/unit/vm/raw.h"
@@ -58,12 +58,6 @@ class Lwt : public testing::Test {
         error = mimicsh::load<int64_t>(io.data() + 8);
         return to_hex(result->packet) + " " + to_hex(result->context) + " " + to_hex(io);
     }
-    static ByteVec frame(uint16_t type, size_t size) {
-        ByteVec packet = packet_of(size);
-        store_be(packet.data() + 12, type);
-        return packet;
-    }
-
     std::unique_ptr<Instance> instance_;
 };
 
@@ -76,7 +70,8 @@ TEST_F(Lwt, HeadersAreTheSameOnTheWayOut) {
             store_be(headers.data() + 10, check);
             set_value(*instance_, ".data.headers", headers);
             for (const uint32_t size : {1u, 19u, 20u, 24u, 39u, 40u, 60u, 256u, 257u}) {
-                for (const ByteVec& packet : {frame(0x0800, 74), frame(0x86dd, 90), frame(0x88b5, 64)}) {
+                for (const ByteVec& packet :
+                     {frame_of(0x0800, 74), frame_of(0x86dd, 90), frame_of(0x88b5, 64)}) {
                     int64_t error_in = 1, error_out = 2;
                     const std::string in = run("in", packet, 2, size, error_in);
                     EXPECT_EQ(run("out", packet, 2, size, error_out), in)
@@ -95,7 +90,7 @@ TEST_F(Lwt, HeadersAreTheSameOnTheWayOut) {
 TEST_F(Lwt, OtherKindsAreForTheWayInAlone) {
     for (const uint32_t type : {0u, 1u, 3u, 255u}) {
         int64_t error = 0;
-        (void)run("out", frame(0x86dd, 90), type, 40, error);
+        (void)run("out", frame_of(0x86dd, 90), type, 40, error);
         EXPECT_EQ(error, -EINVAL) << type;
     }
 }

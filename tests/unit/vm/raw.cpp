@@ -131,6 +131,12 @@ ByteVec packet_of(size_t size) {
     return packet;
 }
 
+ByteVec frame_of(uint16_t ethertype, size_t size) {
+    ByteVec packet = packet_of(size);
+    store_be(packet.data() + 12, ethertype);
+    return packet;
+}
+
 ByteVec value_of(Instance& instance, const std::string& map, uint32_t index) {
     Map* found = instance.find_map(map);
     if (found == nullptr) {

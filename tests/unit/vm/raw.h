@@ -123,6 +123,8 @@ inline constexpr std::string_view kPrelude = "#include <linux/bpf.h>\n#include <
 
 /// A packet of `size` bytes whose contents show their place; the first bytes look like Ethernet.
 [[nodiscard]] ByteVec packet_of(size_t size);
+/// The same with an EtherType; `size` is at least 14.
+[[nodiscard]] ByteVec frame_of(uint16_t ethertype, size_t size);
 /// Bytes of the one value of an array map; fails the test when there is none.
 [[nodiscard]] ByteVec value_of(Instance& instance, const std::string& map, uint32_t index = 0);
 void set_value(Instance& instance, const std::string& map, ByteView bytes, uint32_t index = 0);
