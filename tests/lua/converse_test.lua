@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Every xdp and tc program of the corpus on a live wire: the packets of the cases, and a ping, a query and an upload,
 -- with offloads and without. What arrives, what comes back and what is in the maps is what the vm says of the packets.
+-- Runs once: minutes of live wires, in which what LuaJIT compiles does nothing that other files do not.
 local test = require "test"
 local bpf, lab, pcap, pkt, raw, tc, xdp = require "bpf", require "lab", require "pcap", require "pkt", require "raw",
     require "tc", require "xdp"

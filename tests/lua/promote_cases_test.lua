@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The xdp and tc programs of tests/cases/parity on a live wire, with the packets of the cases, a ping, a query and an
 -- upload: what is promoted, what is refused and why, and what a live device does otherwise than a test run.
+-- Runs once: minutes of live wires, in which what LuaJIT compiles does nothing that other files do not.
 local test = require "test"
 local bpf, pcap = require "bpf", require "pcap"
 
