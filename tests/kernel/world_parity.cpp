@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -128,7 +129,11 @@ Fd listen_on(uint32_t interface) {
     return fd;
 }
 
-ByteVec next_frame(const Fd& fd) {
+bool is_own(ByteView frame) {
+    return frame.size() > 10 && frame[6] == 2 && frame[10] == 0;
+}
+
+ByteVec next_frame(const Fd& fd, const std::function<bool(ByteView)>& wanted) {
     constexpr int kDeadline = 60'000;
     for (;;) {
         pollfd one{fd.get(), POLLIN, 0};
@@ -140,9 +145,8 @@ ByteVec next_frame(const Fd& fd) {
         socklen_t size = sizeof from;
         const ssize_t got =
             recvfrom(fd.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
-        const bool own = bytes[6] == 2 && bytes[10] == 0;
-        if (got > 0 && from.sll_pkttype != PACKET_OUTGOING && !own) {
-            bytes.resize(static_cast<size_t>(got));
+        bytes.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+        if (got > 0 && from.sll_pkttype != PACKET_OUTGOING && wanted(bytes)) {
             return bytes;
         }
     }

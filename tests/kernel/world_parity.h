@@ -2,6 +2,7 @@
 // A network namespace of a test's own, and the scripted world that is the same.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -22,8 +23,12 @@ void write_setting(const std::string& path, const std::string& value);
 inline constexpr uint32_t kV0 = 10, kV1 = 11, kV2 = 12, kV3 = 13;
 /// A packet socket for everything that arrives on one interface of the thread's namespace.
 [[nodiscard]] Fd listen_on(uint32_t interface);
-/// The next frame that came in and that no interface of the namespace made by itself; empty at the deadline.
-[[nodiscard]] ByteVec next_frame(const Fd& fd);
+/// Whether an interface of the namespace sent the frame.
+[[nodiscard]] bool is_own(ByteView frame);
+/// The next frame that came in, those that are not wanted aside; empty at the deadline.
+[[nodiscard]] ByteVec next_frame(
+    const Fd& fd,
+    const std::function<bool(ByteView)>& wanted = [](ByteView frame) { return !is_own(frame); });
 
 /// The namespace is entered by the test's thread alone.
 class WorldParity : public ParityTest {

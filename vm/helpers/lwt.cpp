@@ -135,11 +135,15 @@ IpAddress address_in(const uint8_t* bytes, bool v6) {
     return address;
 }
 
-/// Writes length and destination of the outer header and the network header's place.
-void finish(SkbCall& call, const SegmentHeader& segments) {
+/// Writes the outer header's destination and, when an HMAC does not end it before, its length.
+int64_t finish(SkbCall& call, const SegmentHeader& segments) {
     uint8_t* ip = call.data();
     std::copy_n(ip + kIp6Header + segments.first(), 16, ip + kIp6Destination);
-    mimicsh::store(ip + kIp6Length, swapped(call.length() - kIp6Header));
+    const int64_t bad = segments.hmac();
+    if (bad == 0) {
+        mimicsh::store(ip + kIp6Length, swapped(call.length() - kIp6Header));
+    }
+    return bad;
 }
 
 void push_network(SkbCall& call, uint32_t bytes) {
@@ -163,8 +167,7 @@ int64_t push_inline(SkbCall& call, const SegmentHeader& segments) {
     segments.put(ip + kIp6Header, old[kIp6Next]);
     ip[kIp6Next] = kRoutingHeader;
     std::copy_n(old.begin() + kIp6Destination, 16, ip + kIp6Header + SegmentHeader::kFixed);
-    finish(call, segments);
-    return segments.hmac();
+    return finish(call, segments);
 }
 
 /// The interface of the packet's route, the one that the program hangs on or, for a second header, the one
@@ -212,12 +215,11 @@ int64_t push_outer(Machine& machine, SkbCall& call, const SegmentHeader& segment
     }
     ip[kIp6Next] = kRoutingHeader;
     segments.put(ip + kIp6Header, kInner);
-    finish(call, segments);
-    const IpAddress first = address_in(ip + kIp6Destination, true);
+    const IpAddress first = address_in(ip + kIp6Header + segments.first(), true);
     if (const IpPrefix* source = source_address(machine.world(), out, first, {}); source != nullptr) {
         std::copy_n(source->address.bytes.begin(), 16, ip + kIp6Source);
     }
-    return segments.hmac();
+    return finish(call, segments);
 }
 
 /// seg6_lookup_nexthop: where the packet goes next. What is for this machine itself goes nowhere.

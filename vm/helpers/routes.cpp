@@ -59,14 +59,14 @@ uint32_t label_of(const IpAddress& address) {
     return 1;
 }
 
-/// ipv6_dev_get_saddr: the smallest scope that is not below the destination's, else the greatest below it;
-/// then the outgoing interface, the same label, the most bits in common.
+/// ipv6_dev_get_saddr: the destination itself; the smallest scope that is not below its, else the greatest
+/// below it; then the outgoing interface, the same label, the most bits in common.
 const IpPrefix* source_address6(const World& world, const World::Interface* out,
                                 const IpAddress& destination) {
     const int wanted = scope_of(destination);
     const bool own_alone = destination.bytes[0] == 0xff || is_link_local(destination);
     const IpPrefix* best = nullptr;
-    std::array<int64_t, 4> best_rank{};
+    std::array<int64_t, 5> best_rank{};
     for (const World::Interface& owner : *world.interfaces) {
         if (!owner.addresses || (own_alone && &owner != out)) {
             continue;
@@ -76,7 +76,8 @@ const IpPrefix* source_address6(const World& world, const World::Interface* out,
                 continue;
             }
             const int scope = scope_of(one.address);
-            const std::array<int64_t, 4> rank{scope >= wanted ? -scope : scope - 128, &owner == out ? 1 : 0,
+            const std::array<int64_t, 5> rank{one.address == destination ? 1 : 0,
+                                              scope >= wanted ? -scope : scope - 128, &owner == out ? 1 : 0,
                                               label_of(one.address) == label_of(destination) ? 1 : 0,
                                               std::min(one.length, common_bits(one.address, destination))};
             if (best == nullptr || rank > best_rank) {
