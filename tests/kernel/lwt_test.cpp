@@ -105,9 +105,11 @@ TEST_F(LwtParity, Segments) {
     }
     const ByteVec packet = packet_to("2001:db8:9::9", 90);
     const std::vector<std::pair<std::string, int64_t>> nexts{
-        {"2001:db8:9::1", 0},       {"2001:db8:8::1", 0},      {"2001:db8:77::1", 0},
-        {"2001:db8:a::1", -EINVAL}, {"2001:db8::1", -EINVAL},  {"2001:db8:b::1", -EHOSTUNREACH},
-        {"2001:db8:c::1", -EACCES}, {"fe80::1", -ENETUNREACH}, {"ff02::1", -ENETUNREACH}};
+        {"2001:db8:9::1", 0},       {"2001:db8:8::1", 0},
+        {"2001:db8:77::1", 0},      {"2001:db8:a::1", -EINVAL},
+        {"2001:db8::1", -EINVAL},   {"2001:db8:b::1", -EHOSTUNREACH},
+        {"2001:db8:c::1", -EACCES}, {"fe80::1", -ENETUNREACH},
+        {"ff02::1", -ENETUNREACH},  {"::1", -EINVAL}};
     for (const auto& [next, expected] : nexts) {
         for (const std::vector<std::string>& list : {std::vector<std::string>{next},
                                                      {next, "2001:db8:5::5"},

@@ -136,6 +136,55 @@ TEST_F(WorldParity, FibLookup) {
     }
 }
 
+/// Addresses of every label of the policy table and every scope, on both interfaces: which one a packet
+/// leaves with.
+TEST_F(WorldParity, Ip6Sources) {
+    const std::vector<std::string> on_v0{"fd00:1::1/64", "2002:c000:201::1/48", "fe80::10/64",
+                                         "2001:db8:0:1::1/120"},
+        on_v2{"fd00:2::1/48",  "2001:0:1::1/32", "3ffe::1/16",       "fec0::1/64",
+              "2001:10::1/28", "fe80::12/64",    "2001:db8:4::1/126"};
+    std::string world = kWorld;
+    const auto add = [&](const std::vector<std::string>& addresses, const std::string& device,
+                         const std::string& first) {
+        for (const std::string& one : addresses) {
+            EXPECT_EQ(std::system(("ip addr add " + one + " dev " + device + " nodad").c_str()), 0) << one;
+        }
+        for (auto one = addresses.rbegin(); one != addresses.rend();
+             ++one) { // the newest is first, as in ip's list
+            world.insert(world.find(first), '"' + *one + "\", ");
+        }
+    };
+    add(on_v0, "v0", "\"10.0.0.1/24\"");
+    add(on_v2, "v2", "\"10.1.0.1/16\"");
+    open_world("parity/world", world.c_str());
+    ASSERT_TRUE(ready());
+    constexpr uint64_t kSkipNeigh = 4, kSrc = 16;
+    std::set<std::string> chosen;
+    for (const std::string destination :
+         {"2001:db8:9::7",    "2001:db8:8::7",  "2001:db8::2", "2001:db8::1:0", "2001:db8:0:1::9",
+          "2001:db8:4::2",    "3000::7",        "fd00:1::9",   "fd00:2::9",     "fd00:9::9",
+          "2002:c000:201::9", "2002:1::9",      "2001:0:1::9", "2001:0:9::9",   "3ffe::9",
+          "3ffe:9::9",        "fec0::9",        "fec0:9::9",   "2001:10::9",    "2001:18::9",
+          "64:ff9b::1",       "::ffff:1.2.3.4", "::1.2.3.4",   "2001:db8:d::7"}) {
+        for (const uint32_t input : {kV0, kV2}) {
+            SCOPED_TRACE(testing::Message() << destination << " by " << input);
+            ByteVec params(128);
+            const ByteVec to = bytes_of(destination);
+            params[0] = 10;
+            mimicsh::store<uint32_t>(params.data() + 8, input);
+            params[16] = 0x20;
+            std::copy(to.begin(), to.end(), params.begin() + 32);
+            set_value(*vm_, ".data.lookup", params);
+            set_value(*kernel_, ".data.lookup", params);
+            set_args({64, kSrc | kSkipNeigh});
+            run_both("fib_tc", packet_of(1600));
+            const ByteVec answer = value_of(*kernel_, ".data.lookup");
+            chosen.insert(to_hex(ByteView(answer).subspan(16, 16)));
+        }
+    }
+    EXPECT_GE(chosen.size(), 9u);
+}
+
 TEST_F(WorldParity, CheckMtu) {
     open_world("parity/world");
     ASSERT_TRUE(ready());

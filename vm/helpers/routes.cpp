@@ -59,14 +59,20 @@ uint32_t label_of(const IpAddress& address) {
     return 1;
 }
 
+/// Overlay routable hash identifiers, 2001:10::/28 (RFC 4843).
+bool is_orchid(const IpAddress& address) {
+    return IpPrefix{{true, {0x20, 0x01, 0, 0x10}}, 28}.contains(address);
+}
+
 /// ipv6_dev_get_saddr: the destination itself; the smallest scope that is not below its, else the greatest
-/// below it; then the outgoing interface, the same label, the most bits in common.
+/// below it; then the outgoing interface, the same label, both or neither a hash identifier, the most bits
+/// in common. Of equal ones the first, in the order of `ip address`.
 const IpPrefix* source_address6(const World& world, const World::Interface* out,
                                 const IpAddress& destination) {
     const int wanted = scope_of(destination);
     const bool own_alone = destination.bytes[0] == 0xff || is_link_local(destination);
     const IpPrefix* best = nullptr;
-    std::array<int64_t, 5> best_rank{};
+    std::array<int64_t, 6> best_rank{};
     for (const World::Interface& owner : *world.interfaces) {
         if (!owner.addresses || (own_alone && &owner != out)) {
             continue;
@@ -76,9 +82,11 @@ const IpPrefix* source_address6(const World& world, const World::Interface* out,
                 continue;
             }
             const int scope = scope_of(one.address);
-            const std::array<int64_t, 5> rank{one.address == destination ? 1 : 0,
-                                              scope >= wanted ? -scope : scope - 128, &owner == out ? 1 : 0,
+            const std::array<int64_t, 6> rank{one.address == destination ? 1 : 0,
+                                              scope >= wanted ? -scope : scope - 128,
+                                              &owner == out ? 1 : 0,
                                               label_of(one.address) == label_of(destination) ? 1 : 0,
+                                              is_orchid(one.address) == is_orchid(destination) ? 1 : 0,
                                               std::min(one.length, common_bits(one.address, destination))};
             if (best == nullptr || rank > best_rank) {
                 best = &one;
