@@ -47,6 +47,9 @@ int64_t push_ip(SkbCall& call, const uint8_t* headers, uint32_t size) {
     if (version == 0) {
         return -EINVAL;
     }
+    if (!call.fits(size)) {
+        return -ENOMEM;
+    }
     std::array<uint8_t, kMaxHeaders> copied; // they may lie in the packet, which moves
     std::copy_n(headers, size, copied.begin());
     call.push(size);
@@ -101,9 +104,11 @@ class SegmentHeader {
             return 0;
         }
         constexpr uint32_t kHmacSize = kHmacLength + kTlv;
-        const bool room = bytes_[kLength] >= (bytes_[kLast] + 1) * 2 + kHmacSize / 8;
+        if (bytes_[kLength] < (bytes_[kLast] + 1) * 2 + kHmacSize / 8) {
+            return -EINVAL;
+        }
         const uint8_t* tlv = bytes_.data() + size_ - kHmacSize;
-        return room && tlv[0] == kHmacType && tlv[1] == kHmacLength ? -ENOENT : -EINVAL;
+        return tlv[0] == kHmacType && tlv[1] == kHmacLength ? -ENOENT : -EINVAL;
     }
     /// Writes it, with another header to follow.
     void put(uint8_t* to, uint8_t next) const {
@@ -157,6 +162,9 @@ int64_t push_inline(SkbCall& call, const SegmentHeader& segments) {
     if (call.protocol() != kIp6) {
         return -EBADMSG;
     }
+    if (!call.fits(segments.size())) {
+        return -ENOMEM;
+    }
     const Ip6Header old = first_bytes(call);
     if (call.has(kIp6Header)) {
         call.pull(kIp6Header);
@@ -203,6 +211,9 @@ int64_t push_outer(Machine& machine, SkbCall& call, const SegmentHeader& segment
         return 0;
     }
     call.skb().encapsulated = true;
+    if (!call.fits(kIp6Header + segments.size())) {
+        return -ENOMEM;
+    }
     push_network(call, kIp6Header + segments.size());
     uint8_t* ip = call.data();
     std::fill_n(ip, kIp6Header, uint8_t{0});

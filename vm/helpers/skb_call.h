@@ -78,6 +78,12 @@ class SkbCall {
             }
         }
     }
+    /// Whether the kernel could get memory for a buffer that is so much longer (KMALLOC_MAX_SIZE); else
+    /// -ENOMEM.
+    [[nodiscard]] bool fits(uint32_t bytes) const {
+        constexpr uint32_t kMostBuffer = 4 << 20;
+        return bytes <= kMostBuffer && length() + bytes <= kMostBuffer;
+    }
     /// skb_push without contents; makes room when the buffer has none in front.
     void push(uint32_t bytes) {
         if (packet_.start < bytes) {

@@ -48,6 +48,9 @@ int64_t grow(SkbCall& call, uint32_t offset, uint32_t bytes, uint64_t flags) {
             return -EINVAL;
         }
     }
+    if (!call.fits(bytes)) {
+        return -ENOMEM;
+    }
     const uint32_t mac_length = call.mac_length();
     call.push_header(offset, bytes);
     if (encap) {
@@ -192,8 +195,7 @@ uint64_t helper_skb_change_head(Machine& machine, const uint64_t* args) {
     if (args[2] != 0 || room > INT32_MAX || (!call.is_gso() && call.length() + room > kMaxLength)) {
         return call.changed(-EINVAL);
     }
-    constexpr uint32_t kMostBuffer = 4 << 20; // KMALLOC_MAX_SIZE
-    if (room > kMostBuffer || call.length() + room > kMostBuffer) {
+    if (!call.fits(room)) {
         return call.changed(-ENOMEM);
     }
     call.push(room);

@@ -68,6 +68,9 @@ uint64_t helper_skb_vlan_push(Machine& machine, const uint64_t* args) {
     if (call.get(kSkbVlanPresent) != 0) {
         // The tag that was kept beside the packet goes into it.
         const uint16_t protocol = swapped(call.get(kSkbVlanProto));
+        if (!call.fits(kVlanTag)) {
+            return call.changed(-ENOMEM);
+        }
         call.push(kVlanTag);
         call.make_room(call.packet().start + kMacs + kVlanTag); // the packet may be shorter
         uint8_t* data = call.data();

@@ -32,6 +32,13 @@ static __always_inline int push(struct __sk_buff *skb)
 }
 SEC("lwt_in") int in(struct __sk_buff *skb) { return push(skb); }
 SEC("lwt_xmit") int out(struct __sk_buff *skb) { return push(skb); }
+SEC("lwt_in") int often(struct __sk_buff *skb)
+{
+    for (int i = 0; i < 20000; i++)
+        io.first = bpf_lwt_push_encap(skb, 2, headers, 256);
+    io.length = skb->len;
+    return 0;
+}
 )";
 
 class Lwt : public testing::Test {
@@ -93,6 +100,20 @@ TEST_F(Lwt, OtherKindsAreForTheWayInAlone) {
         (void)run("out", frame_of(0x86dd, 90), type, 40, error);
         EXPECT_EQ(error, -EINVAL) << type;
     }
+}
+
+/// The kernel has no memory for a longer buffer, and neither have we.
+TEST_F(Lwt, PacketsGrowToFourMebibytes) {
+    constexpr uint32_t kMost = 4 << 20, kHeaders = 256;
+    ByteVec headers = packet_of(512);
+    headers[0] = 0x45;
+    set_value(*instance_, ".data.headers", headers);
+    int64_t error = 0;
+    const std::string shown = run("often", frame_of(0x0800, 74), 2, kHeaders, error);
+    EXPECT_EQ(error, -ENOMEM) << shown.substr(0, 200);
+    const auto length = mimicsh::load<uint32_t>(value_of(*instance_, ".bss").data() + 16);
+    EXPECT_LE(length, kMost);
+    EXPECT_GT(length + kHeaders, kMost);
 }
 
 } // namespace
