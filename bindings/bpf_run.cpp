@@ -10,6 +10,7 @@
 #include "net/field_text.h"
 #include "vm/context/captured.h"
 #include "vm/prog_types.h"
+#include "vm/program.h"
 
 namespace mimicsh::lua {
 
@@ -322,6 +323,7 @@ int program_info(lua_State* L) {
     set_text(L, "target", ref.owner->instance->target());
     if (ref.owner->instance->target() == "vm") {
         set_text(L, "unsupported", vm::prog_type_reason(program.type()));
+        set_number(L, "id", static_cast<const vm::LoadedProgram&>(program).id());
     }
     if (const auto facts = kernel::program_facts(*ref.program)) {
         set_number(L, "id", facts->id);

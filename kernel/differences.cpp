@@ -157,7 +157,7 @@ std::string map_differences(Instance& here, Instance& there) {
     for (size_t i = 0; i < ours.size(); ++i) {
         const abi::MapType type = ours[i]->info().type;
         if (type == abi::MapType::ProgArray) {
-            continue; // holds program ids, which only the kernel has
+            continue; // holds ids of programs, which are the targets' own
         }
         const bool has_records = type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray;
         if (ours[i]->info().key_size == 0 && !has_records) {

@@ -225,6 +225,14 @@ std::string_view verdict_name(abi::ProgType type, uint32_t ret) {
         return ret == 0 ? "DROP" : "PASS";
     case ProgType::FlowDissector:
         return ret == 0 ? "OK" : ret == 2 ? "DROP" : ret == 129 ? "CONTINUE" : "INVALID";
+    case ProgType::LwtIn:
+    case ProgType::LwtOut:
+    case ProgType::LwtXmit:
+        return ret == 0     ? "OK"
+               : ret == 2   ? "DROP"
+               : ret == 7   ? "REDIRECT"
+               : ret == 128 ? "REROUTE"
+                            : "INVALID";
     default:
         return "INVALID";
     }

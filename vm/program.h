@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -52,6 +53,8 @@ class LoadedProgram final : public Program {
     void run_shared(Machine& machine, std::span<BatchItem> items, std::span<const uint32_t> mine,
                     const BatchOptions& options, BatchOutput& output, size_t& done);
 
+    /// Unlike that of any other program that this process has loaded into the vm; from 1.
+    [[nodiscard]] uint32_t id() const { return id_; }
     /// What the program gets in r1; null for a type that the vm has no context for (permissive mode).
     [[nodiscard]] const ContextKind* context() const { return context_; }
 
@@ -113,6 +116,8 @@ class LoadedProgram final : public Program {
     void call_from_outside(const Code& entry, const AsyncCallback& what, uint64_t key);
     [[nodiscard]] Analysis analyse_linked() const;
     [[nodiscard]] DecodeOptions decode_options(bool traced) const;
+    static inline std::atomic<uint32_t> last_id_{0};
+    uint32_t id_ = ++last_id_;
     LinkedProgram linked_;
     Machine& machine_;
     const ContextKind* context_;

@@ -66,6 +66,34 @@ SEC("tc") int other(struct __sk_buff *skb) { return 0; }
     end
 end)
 
+both("a prog array is read as the ids of its programs", function(load)
+    local inst = load(compile(MIXED), { autoload = { "extra" } })
+    test.eq(inst.maps.jumps[1], nil)
+    inst.maps.jumps[1] = inst.progs.extra
+    test.eq(inst.maps.jumps[1], inst.progs.extra.info.id)
+    local found = {}
+    for key, id in pairs(inst.maps.jumps) do
+        found[#found + 1] = { key, id }
+    end
+    test.eq(found, { { 1, inst.progs.extra.info.id } })
+    assert(inst.progs.extra.info.id ~= inst.progs.filter.info.id)
+end)
+
+both("verdicts of lightweight tunnels", function(load)
+    local inst = load(compile [[
+SEC("lwt_in") int into(struct __sk_buff *skb) { return skb->mark; }
+SEC("lwt_out") int out(struct __sk_buff *skb) { return skb->mark; }
+SEC("lwt_xmit") int xmit(struct __sk_buff *skb) { return skb->mark; }
+]])
+    for _, name in ipairs{ "into", "out", "xmit" } do
+        local seen = {}
+        for i, value in ipairs{ 0, 2, 7, 128, 1, 129 } do
+            seen[i] = inst.progs[name]:run(packet, { ctx = { mark = value } }).verdict
+        end
+        test.eq(seen, { "OK", "DROP", "REDIRECT", "REROUTE", "INVALID", "INVALID" })
+    end
+end)
+
 local GONE = [[
 struct xdp_md___mine { __u32 data; __u32 gone; } __attribute__((preserve_access_index));
 SEC("xdp") int filter(struct xdp_md *ctx)

@@ -193,9 +193,10 @@ const World::Interface* own_interface(Machine& machine, SkbCall& call, const Ip6
         route = route_to(world, {address_in(inner.data() + at, v6), machine.device_index()});
     }
     if (route == nullptr && !call.skb().encapsulated) {
-        machine.fault(FaultKind::BadCall,
-                      "bpf_lwt_push_encap: world.routes has none for the packet's own destination, "
-                      "whose interface gives the outer source address");
+        machine.fault(FaultKind::MissingValue,
+                      "the scripted world has no route to the packet's destination (world.routes), by which "
+                      "bpf_lwt_push_encap chooses the outer source",
+                      "give it at load: load(\"vm\", {world = {...}})");
         return nullptr;
     }
     const World::Interface* out = route == nullptr ? nullptr : world.find_interface(route->interface);

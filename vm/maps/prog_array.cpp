@@ -4,6 +4,7 @@
 
 #include "vm/maps/prog_array.h"
 #include "vm/prog_types.h"
+#include "vm/program.h"
 
 namespace mimicsh::vm {
 
@@ -42,7 +43,12 @@ Status ProgArray::lookup(ByteView key, ByteSpan value) {
     if (auto ok = check_host_call("look up", key, value.size(), false); !ok) {
         return ok;
     }
-    return error(ENOTSUP, "look up", "a program of the vm has no id to read");
+    const Program* found = program(load<uint32_t>(key.data()));
+    if (found == nullptr) {
+        return error(ENOENT, "look up", "no such key");
+    }
+    store(value.data(), static_cast<const LoadedProgram*>(found)->id());
+    return {};
 }
 
 Expected<bool> ProgArray::next_key(ByteView key, ByteSpan next) {

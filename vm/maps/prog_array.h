@@ -16,6 +16,7 @@ class ProgArray final : public VmMap {
 
     [[nodiscard]] Status put_program(uint32_t index, Program& program) override;
     [[nodiscard]] Status erase(ByteView key) override;
+    /// Gives the program's id, as the kernel does (prog_fd_array_sys_lookup_elem).
     [[nodiscard]] Status lookup(ByteView key, ByteSpan value) override;
     [[nodiscard]] Expected<bool> next_key(ByteView key, ByteSpan next) override;
 
