@@ -206,32 +206,72 @@ Error error_at(const Source& source, size_t byte, const std::string& reason, std
                  std::move(hint), excerpt(line, line_at(text, begin), column)};
 }
 
+/// The byte of the source that a part of clang's output names as "FILE:line:column"; nothing when it names
+/// none.
+std::optional<size_t> named_place(const Source& source, std::string_view part) {
+    // clang may name the file by another path than the #line does.
+    const std::string file = source.origin.substr(source.origin.rfind('/') + 1) + ":";
+    const size_t name = part.find(file);
+    uint32_t line = 0, column = 0;
+    if (name == std::string_view::npos ||
+        std::sscanf(std::string(part.substr(name + file.size())).c_str(), "%u:%u", &line, &column) != 2 ||
+        line < source.first_line || column == 0) {
+        return std::nullopt;
+    }
+    size_t begin = 0;
+    for (uint32_t n = source.first_line; n < line && begin != std::string::npos; ++n) {
+        begin = source.text.find('\n', begin);
+        begin += begin == std::string::npos ? 0 : 1;
+    }
+    return begin != std::string::npos && begin + column <= source.text.size()
+               ? std::optional(begin + column - 1)
+               : std::nullopt;
+}
+
 /// Errors of the code generator stand at the function; the instruction's place is in a note of theirs.
 std::optional<size_t> exact_place(const Source& source, const std::vector<std::string_view>& lines,
                                   size_t from) {
     constexpr std::string_view kMark = ": note: could not determine the original source location for ";
-    // clang may name the file by another path than the #line does.
-    const std::string file = source.origin.substr(source.origin.rfind('/') + 1) + ":";
     for (size_t i = from; i < lines.size() && !has(lines[i], ": error: "); ++i) {
         const size_t at = lines[i].find(kMark);
-        const size_t name = at == std::string_view::npos ? at : lines[i].find(file, at + kMark.size());
-        uint32_t line = 0, column = 0;
-        if (name == std::string_view::npos ||
-            std::sscanf(std::string(lines[i].substr(name + file.size())).c_str(), "%u:%u", &line, &column) !=
-                2 ||
-            line < source.first_line || column == 0) {
+        if (at == std::string_view::npos) {
             continue;
         }
-        size_t begin = 0;
-        for (uint32_t n = source.first_line; n < line && begin != std::string::npos; ++n) {
-            begin = source.text.find('\n', begin);
-            begin += begin == std::string::npos ? 0 : 1;
-        }
-        if (begin != std::string::npos && begin + column <= source.text.size()) {
-            return begin + column - 1;
+        if (const auto place = named_place(source, lines[i].substr(at + kMark.size()))) {
+            return place;
         }
     }
     return std::nullopt;
+}
+
+/// What the code generator gives up on altogether, with a dump of its own: nothing else in the output has a
+/// place.
+std::optional<Error> backend_error(const Source& source, const std::vector<std::string_view>& lines) {
+    constexpr std::string_view kMark = "fatal error: error in backend: ";
+    const auto fatal =
+        std::ranges::find_if(lines, [&](std::string_view line) { return line.starts_with(kMark); });
+    if (fatal == lines.end()) {
+        return std::nullopt;
+    }
+    std::string reason(fatal->substr(kMark.size())), hint;
+    if (std::ranges::any_of(lines, [&](std::string_view line) {
+            return has(line, "signed division") && !line.starts_with(kMark);
+        })) {
+        reason = "signed division, which this instruction set lacks";
+        hint = "make both numbers unsigned";
+    } else if (has(reason, "Cannot select: ") && has(reason, "Atomic")) {
+        reason = "no instruction does this atomic operation";
+        hint = "those there are work on 32 or 64 bits: __sync_fetch_and_add and its like, "
+               "__sync_val_compare_and_swap, __sync_lock_test_and_set; a volatile access loads or stores";
+    } else if (has(reason, "Cannot select: ")) {
+        reason = "no instruction does this";
+    } else if (has(reason, "dynamic stack allocation")) {
+        hint = "the compiler has to know the size of what lies on the stack";
+    }
+    if (const auto byte = named_place(source, *fatal)) {
+        return error_at(source, *byte, reason, hint);
+    }
+    return Error{EINVAL, kOp, source.origin + ": " + reason, hint, {}};
 }
 
 /// For a function that is defined nowhere.
@@ -267,6 +307,10 @@ Status check_text(const Source& source) {
 
 std::optional<Error> first_error(const Source& source, std::string output) {
     const std::vector<std::string_view> lines = lines_of(output);
+    if (auto error = backend_error(source, lines)) {
+        error->log += output;
+        return error;
+    }
     for (size_t i = 0; i < lines.size(); ++i) {
         for (const std::string_view mark : {": fatal error: ", ": error: "}) {
             const size_t at = lines[i].find(mark);

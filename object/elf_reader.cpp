@@ -59,7 +59,14 @@ namespace {
 Status add_function(Build& build, const Symbol& symbol, uint64_t end) {
     const Section& section = build.file.sections()[symbol.section];
     const uint64_t size = end - symbol.value;
-    if (symbol.value % 8 != 0 || size % 8 != 0 || size == 0) {
+    if (size == 0) {
+        Error error =
+            build.file.bad(section.name, "function '" + short_name(symbol.name) + "' has no instructions");
+        error.hint =
+            "compilers leave out code whose behaviour is undefined, as of a call through a null pointer";
+        return error;
+    }
+    if (symbol.value % 8 != 0 || size % 8 != 0) {
         return build.file.bad(section.name,
                               "function '" + short_name(symbol.name) + "' is not made of whole instructions");
     }

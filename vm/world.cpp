@@ -462,9 +462,17 @@ const TcpField* find_tcp_field(uint32_t offset, uint32_t size) {
 }
 
 Expected<std::shared_ptr<const World>> parse_world(std::string_view text) {
-    const json value = json::parse(text, nullptr, false);
-    if (value.is_discarded()) {
-        return Error{EINVAL, "load", "world: not JSON", {}, {}};
+    json value;
+    try {
+        value = json::parse(text);
+    } catch (const json::parse_error& e) { // "[json.exception...] parse error at line 1, column 2: ..."
+        const std::string_view what = e.what();
+        const size_t start = what.find("] ");
+        return Error{EINVAL,
+                     "load",
+                     "world: not JSON: " + std::string(what.substr(start == what.npos ? 0 : start + 2)),
+                     {},
+                     {}};
     }
     Problem problem;
     auto world = WorldReader(value, problem).read();

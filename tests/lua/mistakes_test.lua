@@ -160,6 +160,12 @@ local C = {
       "defined with too many args", "programs take one argument, the context; other functions at most five" },
     { INCLUDE .. PROG .. " return 0; }\n" .. PROG .. " return 0; }", "4:16", "redefinition of 'prog'" },
     { INCLUDE .. PROG .. ' char *s = "é", *t = é; return 0; }', "3:64", "use of undeclared identifier 'é'" },
+    { INCLUDE .. PROG .. " int z = ctx->data; return 5 / z; }", "3:71", "signed division, which this instruction set lacks",
+      "make both numbers unsigned" },
+    { INCLUDE .. PROG .. " return __sync_val_compare_and_swap((short *)(long)ctx->data, 1, 2); }", "3:50",
+      "no instruction does this atomic operation",
+      "those there are work on 32 or 64 bits: __sync_fetch_and_add and its like, __sync_val_compare_and_swap, " ..
+      "__sync_lock_test_and_set; a volatile access loads or stores" },
     { "int \0 x;", "1:5", "zero byte in the text" },
 }
 
@@ -327,6 +333,13 @@ test.case("empty texts are refused", function()
     for _, text in ipairs{ "", "// nothing\n" } do
         test.eq(select(2, bpf.compile(text)).msg:match "no program in the text$", "no program in the text")
     end
+end)
+
+test.case("a program that the compiler leaves empty is named", function()
+    local object, err = bpf.compile(INCLUDE .. PROG .. " int (*nowhere)(void) = 0; return nowhere(); }")
+    test.eq(object, nil)
+    assert(err.msg:find("function 'prog' has no instructions", 1, true), err.msg)
+    test.eq(err.hint, "compilers leave out code whose behaviour is undefined, as of a call through a null pointer")
 end)
 
 test.case("huge texts are refused in time", function()

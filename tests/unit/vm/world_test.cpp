@@ -18,7 +18,12 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
     };
     for (
         const Case& one : {
-            Case{"", "load: world: not JSON"},
+            Case{"",
+                 "load: world: not JSON: parse error at line 1, column 1: syntax error while parsing value - "
+                 "unexpected end of input; expected '[', '{', or a literal"},
+            Case{"{\n \"routes\": }",
+                 "load: world: not JSON: parse error at line 2, column 12: syntax error while parsing "
+                 "value - unexpected '}'; expected '[', '{', or a literal"},
             Case{"[1]", "load: world: expected a table with named values"},
             Case{R"({"route": []})",
                  "load: world.route: unknown word (known: cgroup, conntrack, conntrack_max, cpu, "
