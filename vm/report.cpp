@@ -76,11 +76,16 @@ std::string origin_text(const LinkedProgram& program, const Insn& insn, const Tr
     }
     const Origin& origin = tracer.origin(*reg);
     const std::string who = "r" + std::to_string(*reg);
-    if (origin.made_at == Origin::kNowhere) {
-        return *reg == 10 ? who + " is the frame pointer" : who + " is as it was when the program started";
+    std::string text = who;
+    if (origin.made_at != Origin::kNowhere) {
+        text +=
+            " was set at " + at_line(program, origin.made_at) + ": " + disassemble(program, origin.made_at);
+    } else {
+        const std::string first = "r" + std::to_string(origin.first_reg);
+        text += " is ";
+        text += origin.first_reg != *reg ? first + ", " : "";
+        text += origin.first_reg == 10 ? "the frame pointer" : "as it was when the program started";
     }
-    std::string text =
-        who + " was set at " + at_line(program, origin.made_at) + ": " + disassemble(program, origin.made_at);
     for (uint32_t slot : origin.moved_at) {
         text += "; moved at " + at_line(program, slot) + ": " + disassemble(program, slot);
     }

@@ -31,7 +31,7 @@ void Tracer::follow(const Machine& machine, const LinkedProgram& program, uint32
     if (form == nullptr) {
         return;
     }
-    const auto made_here = [slot] { return Origin{slot, {}}; };
+    const auto made_here = [slot] { return Origin{slot, {}, 0}; };
     overwritten_reg_ = form->kind == InsnKind::CallHelper ? 0 : insn.dst;
     overwritten_ = regs_[overwritten_reg_];
     switch (form->kind) {

@@ -22,6 +22,7 @@ struct Code;
 struct Origin {
     uint32_t made_at = kNowhere;
     std::vector<uint32_t> moved_at;
+    size_t first_reg = 0; ///< made nowhere: the register that had it when the program started
     static constexpr uint32_t kNowhere = 0xffffffff;
 };
 
@@ -29,7 +30,11 @@ struct Origin {
 class Tracer {
   public:
     /// With `text`, a line per instruction is collected, with functions, labels and source lines between.
-    explicit Tracer(bool text) : wants_text_(text) {}
+    explicit Tracer(bool text) : wants_text_(text) {
+        for (size_t reg = 0; reg < regs_.size(); ++reg) {
+            regs_[reg].first_reg = reg;
+        }
+    }
 
     void before(const Machine& machine, uint32_t slot);
     /// Calls `step` before each instruction.

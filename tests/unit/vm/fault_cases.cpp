@@ -104,7 +104,7 @@ std::vector<FaultCase> own_fault_cases() {
         // -- Bounds, one byte off at both ends of every kind of region --
         {"packet past the end", FaultKind::OutOfBounds, "return *(__u8 *)(data + 64); // here",
          "read of 1 byte at packet+64, 1 byte past its end (length 64)", "if (data + 65 > data_end) return",
-         "r"},
+         " was set at line "},
         {"packet wider than what is left", FaultKind::OutOfBounds, "return *(__u32 *)(data + 61); // here",
          "read of 4 bytes at packet+61, 1 byte past its end (length 64)", "if (data + 65 > data_end)"},
         {"short packet", FaultKind::OutOfBounds, "return *(__u16 *)(data + 14); // here",
@@ -119,7 +119,7 @@ std::vector<FaultCase> own_fault_cases() {
          "char local[16]; char *p = local; HIDE(p); p += number & 4; asm volatile(\"\" :: \"r\"(local) : "
          "\"memory\");\n"
          "return p[(number & 4) + 512]; // here",
-         "past its end (length 512)"},
+         "past its end (length 512)", "", " is r10, the frame pointer; moved at "},
         {"stack before the frame", FaultKind::OutOfBounds,
          "char local[16]; char *p = local; HIDE(p); asm volatile(\"\" :: \"r\"(local) : \"memory\");\n"
          "p -= 512 + (number & 4); HIDE(p);\nreturn *p; // here",
