@@ -6,6 +6,8 @@
 #include <iterator>
 
 #include "vm/helpers/helpers.h"
+#include "vm/helpers/routes.h"
+#include "vm/helpers/skb_call.h"
 #include "vm/interp.h"
 #include "vm/maps/prog_array.h"
 #include "vm/maps/redirect_map.h"
@@ -88,19 +90,47 @@ std::string_view exit_refusal(const Machine& machine, uint32_t interface) {
 
 /// What keeps a frame from being sent to a neighbour (__bpf_redirect_neigh).
 std::string_view neighbour_refusal(const ByteVec& frame, uint16_t protocol) {
-    constexpr uint16_t kIp = 0x0800, kIp6 = 0x86dd;
     if (frame.size() < kEthHeader || (frame[0] & 1) != 0) {
         return "a frame to a group has no neighbour";
     }
     return protocol == kIp || protocol == kIp6 ? "" : "neither IPv4 nor IPv6";
 }
 
+/// Where a packet goes next by its own route out of an interface, when the program of a bpf_redirect_neigh
+/// did not say it (__bpf_redirect_neigh_v4, _v6). Puts the MAC address into `mac` when the world has it; what
+/// keeps the packet from being sent, if anything does.
+std::string_view follow_route(const Machine& machine, uint32_t interface, bool v6,
+                              std::optional<MacAddress>& mac) {
+    constexpr uint32_t kIpDestination = 16, kIp6Destination = 24;
+    const World& world = machine.world();
+    IpAddress next;
+    next.v6 = v6;
+    const uint64_t at = uint64_t{machine.skb.network} + (v6 ? kIp6Destination : kIpDestination);
+    if (!world.routes || at + next.size() > machine.packet.end) {
+        return {};
+    }
+    std::copy_n(machine.packet.buffer.data() + at, next.size(), next.bytes.begin());
+    const World::Route* route = route_to(world, {next, interface, true});
+    const bool leads =
+        route != nullptr && (route->type == RouteType::Unicast || route->type == RouteType::Local);
+    if (v6 && !leads) {
+        return "there is no route to its destination";
+    }
+    if (route != nullptr && route->type == RouteType::Broadcast) {
+        return "a broadcast address has no neighbour";
+    }
+    // IPv4 takes what no route leads to for a neighbour (ip_route_output_key_hash_rcu).
+    next = leads && route->via ? *route->via : next;
+    if (const World::Neighbour* known = neighbour_of(world, interface, next)) {
+        mac = known->mac;
+    }
+    return {};
+}
+
 /// Puts the addresses of next hop and interface in front, where the world has both (neigh_output).
-void address_frame(ByteVec& frame, const Redirect& to, const World& world) {
-    const World::Interface* device = world.find_interface(to.index);
-    const bool is_known = to.next_hop && to.next_hop->mac && device != nullptr && device->mac;
-    if (is_known && frame.size() >= kEthHeader) {
-        std::ranges::copy(*to.next_hop->mac, frame.begin());
+void address_frame(ByteVec& frame, const std::optional<MacAddress>& mac, const World::Interface* device) {
+    if (mac && device != nullptr && device->mac && frame.size() >= kEthHeader) {
+        std::ranges::copy(*mac, frame.begin());
         std::ranges::copy(*device->mac, frame.begin() + std::tuple_size_v<MacAddress>);
     }
 }
@@ -258,12 +288,16 @@ void LoadedProgram::send(RunResult& result) {
         Emitted& one = result.egress.emplace_back(Emitted{
             to.kind, to.index, to.flags, leaving_frame(machine_), machine_.world().interface_name(to.index)});
         const auto protocol = mimicsh::load_be<uint16_t>(machine_.context_image.data() + kSkbProtocol);
-        const std::string_view refusal = neighbour_refusal(one.packet, protocol);
-        address_frame(one.packet, to, machine_.world());
         const bool is_known = !one.name.empty() || !machine_.world().interfaces;
         one.dropped = is_known ? "" : "there is no such interface";
         if (to.kind == "neigh" && is_known) {
+            std::optional<MacAddress> mac = to.next_hop ? to.next_hop->mac : std::nullopt;
+            std::string_view refusal = neighbour_refusal(one.packet, protocol);
+            if (refusal.empty() && !to.next_hop) {
+                refusal = follow_route(machine_, to.index, protocol == kIp6, mac);
+            }
             one.dropped = refusal;
+            address_frame(one.packet, mac, machine_.world().find_interface(to.index));
         }
     }
 }

@@ -239,6 +239,13 @@ SEC("tc") int by_neighbour(struct __sk_buff *skb)
 	skb->mark = 77;
 	return bpf_redirect_neigh(flags, &to, sizeof(to), 0);
 }
+SEC("tc") int by_route(struct __sk_buff *skb)
+{
+	if (skb->mark == 77)
+		return TC_ACT_OK;
+	skb->mark = 77;
+	return bpf_redirect_neigh(flags, 0, 0, 0);
+}
 ]]
 local senders = assert(bpf.compile{ source = SENDS })
 local LONG = udp(1, ("z"):rep(80)) -- 122 bytes: more than one of the interfaces takes
@@ -359,4 +366,55 @@ test.case("a packet to a neighbour is listed as it arrives there", function()
         test.eq(result.egress[1].bytes == arrived:bytes(), true)
         test.eq(arrived.eth.dst, "02:aa:00:00:00:05")
     end)
+end)
+
+test.case("without a next hop of the program's a packet takes its own route to a neighbour", function()
+    wire.with_wire(function(a, b)
+        local link = a:run "ip -o link show eth0".out
+        local index, mac = tonumber(link:match "^(%d+):"), link:match "link/ether (%S+)"
+        local world = { interfaces = { { name = "eth0", index = index, mac = mac, addresses = {} } },
+            routes = {}, neighbours = {} }
+        for _, line in ipairs{ "addr add 10.7.0.1/24 dev eth0", "addr add 2001:db8:7::1/64 dev eth0 nodad",
+            "route add 10.8.0.0/16 via 10.7.0.2 dev eth0", "route add 2001:db8:8::/48 via 2001:db8:7::2 dev eth0",
+            "route add blackhole 10.9.0.0/16", "route add blackhole 2001:db8:9::/48" } do
+            assert(a:run("ip " .. line).ok, line)
+            local to, via = line:match "^route add (%S+) via (%S+)"
+            local hole = line:match "blackhole (%S+)"
+            if to or hole then
+                table.insert(world.routes, { to = to or hole, via = via, dev = to and "eth0", type = hole and "blackhole" })
+            else
+                table.insert(world.interfaces[1].addresses, (line:match "add (%S+)"))
+            end
+        end
+        for last, ip in ipairs{ "10.7.0.2", "10.7.0.9", "10.9.0.1", "10.200.0.1", "2001:db8:7::2", "2001:db8:7::9" } do
+            local address = ("02:aa:00:00:00:%02x"):format(last)
+            assert(a:run(("ip neigh add %s lladdr %s dev eth0 nud permanent"):format(ip, address)).ok, ip)
+            table.insert(world.neighbours, { ip = ip, mac = address, dev = "eth0" })
+        end
+        local real, emulated = assert(senders:load "kernel"), assert(senders:load("vm", { world = world }))
+        real.vars.flags, emulated.vars.flags = index, index
+        local to = b:run(function() return assert(raw.open "eth0") end)
+        local from = a:run(function() return assert(raw.open("eth0", { read = false })) end)
+        local attached = a:run(function() return assert(tc.attach(real.progs.by_route, "eth0", { dir = "egress" })) end)
+        local went = 0
+        for number, dst in ipairs{ "10.8.3.4", "10.7.0.9", "10.9.0.1", "10.200.0.1", "10.7.0.255", "2001:db8:8::5",
+            "2001:db8:7::9", "2001:db8:9::1", "2001:db8:77::1", "10.8.3.5" } do
+            local ip = dst:find ":" and pkt.ip6{ src = "2001:db8:7::1", dst = dst } or pkt.ip{ src = "10.7.0.1", dst = dst }
+            local frame = pkt.eth{ src = "02:00:00:00:00:01", dst = "02:00:00:00:00:02" } / ip
+                / pkt.udp{ sport = 7000 + number } / "x"
+            from:send(frame)
+            local sent = emulated.progs.by_route:run(frame).egress[1]
+            if not sent.dropped then
+                went = went + 1
+                local arrived
+                repeat
+                    arrived = to:recv(10) or error("nothing came: " .. dst)
+                until arrived.udp and arrived.udp.sport > 7000
+                test.eq({ dst, sent.pkt.udp.sport, sent.pkt.eth.dst }, { dst, arrived.udp.sport, arrived.eth.dst })
+                test.eq(sent.bytes == arrived:bytes(), true)
+            end
+        end
+        attached:detach()
+        test.eq(went, 7) -- the last of them shows that nothing else came
+    end, { ipv6 = true })
 end)

@@ -169,17 +169,13 @@ class FibLookup {
         if (!machine_.given(world_.neighbours, "world.neighbours")) {
             return false;
         }
-        for (const World::Neighbour& one : *world_.neighbours) {
-            if (one.interface == out.index && one.address == next) {
-                if (!machine_.given(out.mac, out.path + ".mac")) {
-                    return false;
-                }
-                std::copy(one.mac.begin(), one.mac.end(), params_ + kDmac);
-                std::copy(out.mac->begin(), out.mac->end(), params_ + kSmac);
-                return true;
-            }
+        const World::Neighbour* found = neighbour_of(world_, out.index, next);
+        if (found == nullptr || !machine_.given(out.mac, out.path + ".mac")) {
+            return false;
         }
-        return false;
+        std::copy(found->mac.begin(), found->mac.end(), params_ + kDmac);
+        std::copy(out.mac->begin(), out.mac->end(), params_ + kSmac);
+        return true;
     }
 
     uint64_t choose_source(const World::Route& route, const World::Interface& out) {

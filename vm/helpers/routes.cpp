@@ -154,6 +154,16 @@ const World::Route* route_to(const World& world, const RouteQuery& query) {
     return nullptr;
 }
 
+const World::Neighbour* neighbour_of(const World& world, uint32_t interface, const IpAddress& address) {
+    if (!world.neighbours) {
+        return nullptr;
+    }
+    const auto found = std::ranges::find_if(*world.neighbours, [&](const World::Neighbour& one) {
+        return one.interface == interface && one.address == address;
+    });
+    return found == world.neighbours->end() ? nullptr : &*found;
+}
+
 const IpPrefix* source_address(const World& world, const World::Interface* out, const IpAddress& destination,
                                const std::optional<IpAddress>& gateway) {
     if (destination.v6) {

@@ -23,6 +23,10 @@ struct RouteQuery {
 /// (fib_default_rules_init, fib6_rules_net_init). Routes of type throw lead to the next table.
 [[nodiscard]] const World::Route* route_to(const World& world, const RouteQuery& query);
 
+/// The world's neighbour with an address on an interface; null when it has none or no list of them.
+[[nodiscard]] const World::Neighbour* neighbour_of(const World& world, uint32_t interface,
+                                                   const IpAddress& address);
+
 /// The address that a packet to `destination` leaves `out` with (inet_select_addr, ipv6_dev_get_saddr): null
 /// when there is none. `world.interfaces` and the addresses of `out` are given; `out` may be null, for any
 /// interface's.

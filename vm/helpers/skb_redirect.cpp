@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "vm/helpers/routes.h"
 #include "vm/helpers/skb_call.h"
 
 namespace mimicsh::vm {
@@ -42,11 +43,8 @@ std::optional<NextHop> next_hop_of(Machine& machine, const uint8_t* params, uint
     address.v6 = hop.v6;
     std::copy_n(params + 4, address.size(), address.bytes.begin());
     hop.address = address.bytes;
-    static const std::vector<World::Neighbour> kNone;
-    for (const World::Neighbour& one : machine.world().neighbours ? *machine.world().neighbours : kNone) {
-        if (one.interface == interface && one.address == address) {
-            hop.mac = one.mac;
-        }
+    if (const World::Neighbour* known = neighbour_of(machine.world(), interface, address)) {
+        hop.mac = known->mac;
     }
     return hop;
 }
