@@ -108,15 +108,33 @@ std::string record_differences(Map& here, Map& there) {
     return text;
 }
 
+/// Ids of maps and programs in values are each target's own: those of `b` become those of `a`.
+void adopt_ids(const MapInfo& info, const Entries& a, Entries& b) {
+    using abi::MapType;
+    constexpr size_t kProgram = 4, kWithProgram = 8; // struct bpf_devmap_val, bpf_cpumap_val
+    const bool is_id = abi::holds_maps(info.type) || info.type == MapType::ProgArray;
+    const bool has_id =
+        info.value_size == kWithProgram &&
+        (info.type == MapType::Devmap || info.type == MapType::DevmapHash || info.type == MapType::Cpumap);
+    for (auto& [key, value] : b) {
+        const auto other = a.find(key);
+        if (other == a.end()) {
+            continue;
+        }
+        if (is_id) {
+            value = other->second;
+        } else if (has_id && mimicsh::load<uint32_t>(value.data() + kProgram) != 0 &&
+                   mimicsh::load<uint32_t>(other->second.data() + kProgram) != 0) {
+            std::copy_n(other->second.begin() + kProgram, sizeof(uint32_t), value.begin() + kProgram);
+        }
+    }
+}
+
 std::string entry_differences(Map& here, Map& there) {
     std::string errors[2];
     const Entries a = entries_of(here, errors[0]);
     Entries b = entries_of(there, errors[1]);
-    if (abi::holds_maps(here.info().type)) { // the values are ids, each target's own
-        for (auto& [key, value] : b) {
-            value = a.contains(key) ? a.at(key) : value;
-        }
-    }
+    adopt_ids(here.info(), a, b);
     std::string text = differences(a, b);
     if (errors[0] != errors[1]) {
         text += "  walk: vm '" + errors[0] + "', kernel '" + errors[1] + "'\n";
@@ -156,9 +174,6 @@ std::string map_differences(Instance& here, Instance& there) {
     std::string all;
     for (size_t i = 0; i < ours.size(); ++i) {
         const abi::MapType type = ours[i]->info().type;
-        if (type == abi::MapType::ProgArray) {
-            continue; // holds ids of programs, which are the targets' own
-        }
         const bool has_records = type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray;
         if (ours[i]->info().key_size == 0 && !has_records) {
             continue; // queues and filters cannot be walked

@@ -100,6 +100,8 @@ both("an entry takes the programs made for it", function(load)
     test.eq({ put:put(1, { ifindex = 1, prog = inst.progs.out }),
               inst.maps.cpus:put(0, { qsize = 64, prog = inst.progs["in"] }) },
         { true, true })
+    test.eq({ put[1].bpf_prog.id, inst.maps.cpus[0].bpf_prog.id },
+        { inst.progs.out.info.id, inst.progs["in"].info.id })
     for _, entry in ipairs{ { ifindex = 1, prog = inst.progs["in"] }, { ifindex = 1, prog = inst.progs.forward } } do
         local done, err = put:put(1, entry)
         test.eq({ done, err.code }, { nil, "EINVAL" })

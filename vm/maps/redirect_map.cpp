@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "vm/maps/redirect_map.h"
+#include "vm/program.h"
 
 namespace mimicsh::vm {
 
@@ -165,6 +166,9 @@ Status RedirectMap::put_entry(ByteView key, uint32_t target, Program* program, u
     programs_[slot] = program;
     std::memset(this->value(slot), 0, info_.value_size);
     store(this->value(slot), target);
+    if (program != nullptr) {
+        store(this->value(slot) + sizeof target, static_cast<const LoadedProgram*>(program)->id());
+    }
     return {};
 }
 
