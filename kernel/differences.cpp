@@ -108,11 +108,11 @@ std::string record_differences(Map& here, Map& there) {
     return text;
 }
 
-/// Ids of maps and programs in values are each target's own: those of `b` become those of `a`.
+/// Ids of maps and of programs in values are each target's own: those of `b` become those of `a`.
 void adopt_ids(const MapInfo& info, const Entries& a, Entries& b) {
     using abi::MapType;
     constexpr size_t kProgram = 4, kWithProgram = 8; // struct bpf_devmap_val, bpf_cpumap_val
-    const bool is_id = abi::holds_maps(info.type) || info.type == MapType::ProgArray;
+    const bool is_id = abi::holds_maps(info.type);
     const bool has_id =
         info.value_size == kWithProgram &&
         (info.type == MapType::Devmap || info.type == MapType::DevmapHash || info.type == MapType::Cpumap);
@@ -174,6 +174,9 @@ std::string map_differences(Instance& here, Instance& there) {
     std::string all;
     for (size_t i = 0; i < ours.size(); ++i) {
         const abi::MapType type = ours[i]->info().type;
+        if (type == abi::MapType::ProgArray) {
+            continue; // ids, each target's own; and programs that only the kernel runs are in none of the vm's
+        }
         const bool has_records = type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray;
         if (ours[i]->info().key_size == 0 && !has_records) {
             continue; // queues and filters cannot be walked

@@ -98,7 +98,8 @@ KernelProgram::load(LinkedProgram linked, std::span<const std::unique_ptr<Kernel
     };
     int fd = try_load();
     if (fd < 0 && errno != EPERM) {
-        const auto log = std::make_unique_for_overwrite<char[]>(kLogSize); // the kernel ends what it writes
+        // The kernel ends what it writes. Kept: who tries programs that are refused tries thousands of them.
+        static thread_local const auto log = std::make_unique_for_overwrite<char[]>(kLogSize);
         log[0] = '\0';
         opts.log_buf = log.get();
         opts.log_size = static_cast<uint32_t>(kLogSize);

@@ -46,15 +46,8 @@ ByteVec packet_to(const std::string& address, size_t size) {
     return packet;
 }
 
-class LwtParity : public WorldParity {
+class LwtParity : public SendsParity {
   protected:
-    void SetUp() override {
-        WorldParity::SetUp();
-        if (!IsSkipped()) {
-            open_world("parity/sends");
-            ASSERT_TRUE(ready());
-        }
-    }
     void set_headers(const ByteVec& bytes) {
         ByteVec all = bytes;
         all.resize(512);

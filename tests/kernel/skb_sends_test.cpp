@@ -8,15 +8,8 @@ namespace mimicsh::test {
 
 namespace {
 
-class SkbSends : public WorldParity {
+class SkbSends : public SendsParity {
   protected:
-    void SetUp() override {
-        WorldParity::SetUp();
-        if (!IsSkipped()) {
-            open_world("parity/sends");
-            ASSERT_TRUE(ready());
-        }
-    }
     /// Runs a program on both; what the vm says was sent has to arrive.
     void expect_copies(const char* program, const std::vector<uint64_t>& args, const ByteVec& packet,
                        const RunOptions& options = {}) {

@@ -191,6 +191,14 @@ void WorldParity::open_world(const std::string& name, const char* text) {
     open(compile_case(name + ".bpf.c"), options);
 }
 
+void SendsParity::SetUp() {
+    WorldParity::SetUp();
+    if (!IsSkipped()) {
+        open_world("parity/sends");
+        ASSERT_TRUE(ready());
+    }
+}
+
 std::string WorldParity::world_with(const std::string& members) {
     const std::string whole = kWorld;
     return whole.substr(0, whole.rfind('}')) + ", " + members + "}";

@@ -42,4 +42,10 @@ class WorldParity : public ParityTest {
     Fd home_;
 };
 
+/// With tests/cases/parity/sends.bpf.c loaded.
+class SendsParity : public WorldParity {
+  protected:
+    void SetUp() override;
+};
+
 } // namespace mimicsh::test

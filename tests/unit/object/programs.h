@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -57,16 +58,20 @@ inline std::vector<std::string> program_names() {
 /// fails.
 inline ByteVec object_bytes(const std::string& name, const std::string& flags = "") {
     static const ScratchDir scratch;
+    static std::map<std::string, ByteVec> made;
     const std::string source = name.starts_with("/") ? name : data_dir() + "/" + name + ".bpf.c";
-    const std::string out = scratch / (std::filesystem::path(source).filename().string() + ".o");
     const std::string command = "clang-14 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -idirafter "
                                 "/usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu " +
-                                flags + " -c " + source + " -o " + out;
-    if (std::system(command.c_str()) != 0) {
+                                flags + " -c " + source;
+    if (const auto found = made.find(command); found != made.end()) {
+        return found->second;
+    }
+    const std::string out = scratch / (std::filesystem::path(source).filename().string() + ".o");
+    if (std::system((command + " -o " + out).c_str()) != 0) {
         return {};
     }
     auto bytes = read_file(out, "read");
-    return bytes ? *bytes : ByteVec{};
+    return bytes ? made[command] = std::move(*bytes) : ByteVec{};
 }
 
 /// Object file of C text.
