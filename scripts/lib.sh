@@ -161,15 +161,18 @@ build_tree() {
     export CCACHE_DEPEND=1
     # ccache keeps what was compiled with precompiled headers only when told so.
     export CCACHE_SLOPPINESS=pch_defines,time_macros
-    if [ ! -f "$folder/build.ninja" ] && ! (cd "$root" && cmake --preset "$preset" -B "$folder") >"$log" 2>&1; then
+    # What was compiled for one locale is not taken for another.
+    local plain=(env -u LC_ALL -u LC_CTYPE -u LC_MESSAGES LANG=C.UTF-8)
+    if [ ! -f "$folder/build.ninja" ] &&
+        ! (cd "$root" && "${plain[@]}" cmake --preset "$preset" -B "$folder") >"$log" 2>&1; then
         tail -n 40 "$log" >&2
         say "configure: $preset: failed, whole log in $log"
         return 1
     fi
     if [ -t 2 ]; then
-        ninja -C "$folder" -j "$(build_jobs)" "$@" >&2 && return
+        "${plain[@]}" ninja -C "$folder" -j "$(build_jobs)" "$@" >&2 && return
     else
-        ninja -C "$folder" -j "$(build_jobs)" "$@" >"$log" 2>&1 && return
+        "${plain[@]}" ninja -C "$folder" -j "$(build_jobs)" "$@" >"$log" 2>&1 && return
         grep -v '^\[[0-9/]*\]' "$log" | head -n 60 >&2
     fi
     say "build: $preset: failed"
