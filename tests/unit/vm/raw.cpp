@@ -90,7 +90,7 @@ uint32_t RawObject::add_data(uint32_t size, const std::string& name) {
 namespace {
 
 std::shared_ptr<const Object> compile_with(CompileOptions options) {
-    options.cache_dir = MIMICSH_BINARY_DIR "/../bpf-cache"; // one for the builds of all presets
+    options.cache_dir = MIMICSH_SOURCE_DIR "/build/bpf-cache"; // one for all presets
     auto object = compile(options);
     if (!object) {
         ADD_FAILURE() << object.error().message() << "\n" << object.error().log;
