@@ -175,7 +175,8 @@ std::string map_differences(Instance& here, Instance& there) {
     for (size_t i = 0; i < ours.size(); ++i) {
         const abi::MapType type = ours[i]->info().type;
         if (type == abi::MapType::ProgArray) {
-            continue; // ids, each target's own; and programs that only the kernel runs are in none of the vm's
+            continue; // ids, each target's own; and programs that only the kernel runs are in none of the
+                      // vm's
         }
         const bool has_records = type == abi::MapType::Ringbuf || type == abi::MapType::PerfEventArray;
         if (ours[i]->info().key_size == 0 && !has_records) {
