@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/paths.h"
+
 namespace mimicsh::test {
 
 /// Paths of all .bpf.c files below examples/ and tests/, relative to the tree, sorted.
 inline std::vector<std::string> bpf_sources() {
-    const std::filesystem::path root = MIMICSH_SOURCE_DIR;
+    const std::filesystem::path root = in_tree("");
     std::vector<std::string> all;
     for (const char* folder : {"examples", "tests"}) {
         for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {

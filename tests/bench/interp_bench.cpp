@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "object/clang.h"
+#include "tests/paths.h"
 #include "vm/maps/map.h"
 #include "vm/target.h"
 
@@ -96,7 +97,7 @@ int fail(const Error& error) {
 
 int main() {
     CompileOptions options;
-    options.file = MIMICSH_SOURCE_DIR "/tests/bench/programs.bpf.c";
+    options.file = test::in_tree("tests/bench/programs.bpf.c");
     auto object = compile(options);
     if (!object) {
         return fail(object.error());

@@ -20,6 +20,7 @@ extern "C" {
 #include "kernel/target.h"
 #include "object/asm.h"
 #include "tests/bench/measure.h"
+#include "tests/paths.h"
 
 using namespace mimicsh;
 using bench::Spread;
@@ -173,9 +174,10 @@ int main() {
     bench_walk();
     bench_attach();
     std::fflush(stdout);
-    const int events =
-        std::system(MIMICSH_BINARY_DIR "/mimicsh " MIMICSH_SOURCE_DIR "/tests/bench/ring_events.lua");
-    const int packets =
-        std::system(MIMICSH_BINARY_DIR "/mimicsh " MIMICSH_SOURCE_DIR "/tests/bench/traffic.lua");
+    const auto run = [](const char* script) {
+        return std::system((test::in_build("mimicsh ") + test::in_tree(script)).c_str());
+    };
+    const int events = run("tests/bench/ring_events.lua");
+    const int packets = run("tests/bench/traffic.lua");
     return events != 0 || packets != 0 ? 1 : 0;
 }

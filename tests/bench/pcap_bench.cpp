@@ -11,6 +11,7 @@
 #include "net/dissect.h"
 #include "net/pcap_file.h"
 #include "tests/bench/measure.h"
+#include "tests/paths.h"
 
 namespace {
 
@@ -81,7 +82,7 @@ int main(int argc, char** argv) {
     }
     const bench::TempFolder folder;
     const std::string path = folder.file("packets.pcap");
-    if (!bench::run_command({MIMICSH_BINARY_DIR "/tests/bench/gen_pcap", path, "--size", "128M"}).ok) {
+    if (!bench::run_command({test::in_build("tests/bench/gen_pcap"), path, "--size", "128M"}).ok) {
         std::fprintf(stderr, "gen_pcap does not run\n");
         return 1;
     }

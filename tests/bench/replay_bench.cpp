@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/bench/measure.h"
+#include "tests/paths.h"
 
 using namespace mimicsh::bench;
 
@@ -25,7 +26,7 @@ std::string write_script(const std::string& path, const std::string& object, con
 }
 
 std::string compiled(const std::string& file) {
-    return "bpf.compile{file='" MIMICSH_SOURCE_DIR "/" + file + "'}";
+    return "bpf.compile{file='" + mimicsh::test::in_tree(file) + "'}";
 }
 
 int fail(const char* what) {
@@ -37,8 +38,8 @@ int fail(const char* what) {
 
 int main() {
     const TempFolder folder;
-    const std::string mimicsh = MIMICSH_BINARY_DIR "/mimicsh";
-    const std::string generator = MIMICSH_BINARY_DIR "/tests/bench/gen_pcap";
+    const std::string mimicsh = mimicsh::test::in_build("mimicsh");
+    const std::string generator = mimicsh::test::in_build("tests/bench/gen_pcap");
     const std::string small = folder.file("small.pcap");
     const std::string large = folder.file("large.pcap");
     int result = 0;

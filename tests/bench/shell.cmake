@@ -2,9 +2,7 @@
 # Whole-process measurements of the executable.
 foreach(name startup replay)
     add_executable(${name}_bench ${name}_bench.cpp)
-    target_link_libraries(${name}_bench PRIVATE mimicsh_flags)
-    target_compile_definitions(${name}_bench PRIVATE MIMICSH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                                                     MIMICSH_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_link_libraries(${name}_bench PRIVATE mimicsh_flags test_paths)
 endforeach()
 add_dependencies(startup_bench mimicsh)
 add_dependencies(replay_bench mimicsh gen_pcap)

@@ -3,13 +3,14 @@
 #include <cstdio>
 
 #include "tests/bench/measure.h"
+#include "tests/paths.h"
 
 using namespace mimicsh::bench;
 
 int main() {
     constexpr int kRuns = 101;
     const std::vector<std::vector<std::string>> commands{
-        {MIMICSH_BINARY_DIR "/mimicsh", "-e", ""}, {"luajit", "-e", ""}, {"true"}};
+        {mimicsh::test::in_build("mimicsh"), "-e", ""}, {"luajit", "-e", ""}, {"true"}};
     std::vector<std::vector<double>> milliseconds(commands.size());
     for (int run = 0; run < kRuns; ++run) {
         for (size_t i = 0; i < commands.size(); ++i) {

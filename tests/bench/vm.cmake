@@ -8,5 +8,4 @@ add_custom_command(
             ${CMAKE_CURRENT_SOURCE_DIR}/programs.bpf.c -o ${native}
     DEPENDS programs.bpf.c programs.h)
 add_executable(interp_bench interp_bench.cpp ${native})
-target_link_libraries(interp_bench PRIVATE mimicsh_flags mimicsh_vm)
-target_compile_definitions(interp_bench PRIVATE MIMICSH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+target_link_libraries(interp_bench PRIVATE mimicsh_flags test_paths mimicsh_vm)

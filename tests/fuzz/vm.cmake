@@ -5,7 +5,5 @@ mimicsh_fuzz_target(vm_elf SOURCES vm_elf.cpp vm_exercise.cpp LIBS mimicsh_vm)
 foreach(name hostile mutated)
     mimicsh_fuzz_target(
         vm_${name} SOURCES vm_${name}.cpp vm_chains.cpp vm_exercise.cpp vm_maker.cpp vm_mutate.cpp vm_types.cpp
-        LIBS mimicsh_vm)
-    target_compile_definitions(
-        fuzz_vm_${name} PRIVATE MIMICSH_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MIMICSH_BINARY_DIR="${CMAKE_BINARY_DIR}")
+        LIBS mimicsh_vm test_paths)
 endforeach()

@@ -8,6 +8,7 @@
 #include "object/clang.h"
 #include "object/insn.h"
 #include "tests/fuzz/vm_maker.h"
+#include "tests/paths.h"
 #include "tests/unit/vm/raw.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
@@ -17,8 +18,7 @@ namespace mimicsh::fuzz {
 std::span<const Object> compiled_cases() {
     static const std::vector<Object> all = [] {
         std::vector<std::filesystem::path> files;
-        for (const auto& entry :
-             std::filesystem::directory_iterator(MIMICSH_SOURCE_DIR "/tests/cases/parity")) {
+        for (const auto& entry : std::filesystem::directory_iterator(test::in_tree("tests/cases/parity"))) {
             if (entry.path().string().ends_with(".bpf.c")) {
                 files.push_back(entry.path());
             }
@@ -28,7 +28,7 @@ std::span<const Object> compiled_cases() {
         for (const auto& file : files) {
             CompileOptions options;
             options.file = file.string();
-            options.cache_dir = MIMICSH_BINARY_DIR "/bpf-cache";
+            options.cache_dir = test::in_tree("build/bpf-cache");
             auto object = compile(options);
             if (!object) {
                 std::fprintf(stderr, "%s\n%s\n", object.error().message().c_str(),

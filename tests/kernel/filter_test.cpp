@@ -9,13 +9,14 @@
 #include "object/classic_bpf.h"
 #include "tests/kernel/filter_packets.h"
 #include "tests/kernel/parity.h"
+#include "tests/paths.h"
 
 namespace mimicsh::test {
 
 namespace {
 
 std::vector<std::string> expressions() {
-    std::ifstream file(std::string(MIMICSH_SOURCE_DIR) + "/tests/cases/filters.txt");
+    std::ifstream file(in_tree("tests/cases/filters.txt"));
     std::vector<std::string> found;
     for (std::string line; std::getline(file, line);) {
         if (!line.empty() && line[0] != '#') {

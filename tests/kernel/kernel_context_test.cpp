@@ -10,7 +10,7 @@ namespace mimicsh::test {
 namespace {
 
 std::unique_ptr<Instance> alone(Target& target) {
-    auto object = compile_file(std::string(MIMICSH_SOURCE_DIR) + "/tests/cases/parity/kernel_context.bpf.c");
+    auto object = compile_case("parity/kernel_context.bpf.c");
     auto instance =
         object == nullptr ? Expected<std::unique_ptr<Instance>>(Error{}) : target.load(object, {});
     return instance ? std::move(*instance) : nullptr;

@@ -10,6 +10,7 @@
 
 #include "net/pcap_file.h"
 #include "tests/kernel/program_packets.h"
+#include "tests/paths.h"
 #include "tests/unit/vm/raw.h"
 
 namespace mimicsh::test {
@@ -18,8 +19,7 @@ const std::vector<ByteVec>& corpus_packets() {
     static const std::vector<ByteVec> kPackets = [] {
         std::set<ByteVec> all;
         size_t files = 0;
-        for (const auto& entry :
-             std::filesystem::directory_iterator(MIMICSH_SOURCE_DIR "/tests/data/captures")) {
+        for (const auto& entry : std::filesystem::directory_iterator(in_tree("tests/data/captures"))) {
             const std::string path = entry.path().string();
             if (!path.ends_with(".pcap") && !path.ends_with(".pcapng")) {
                 continue;

@@ -9,12 +9,13 @@
 #include <string>
 
 #include "net/pcap_file.h"
+#include "tests/paths.h"
 
 namespace mimicsh::test {
 
 namespace {
 
-const std::string kPath = MIMICSH_SOURCE_DIR "/tests/data/programs.pcap";
+const std::string kPath = in_tree("tests/data/programs.pcap");
 
 void write(const std::vector<ByteVec>& packets) {
     const auto writer = net::PcapWriter::create(kPath);

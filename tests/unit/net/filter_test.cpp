@@ -9,6 +9,7 @@
 #include <regex>
 
 #include "object/classic_bpf.h"
+#include "tests/paths.h"
 #include "tests/unit/net/support.h"
 
 namespace mimicsh::net {
@@ -101,7 +102,7 @@ TEST(Filter, InstructionsReadAsTcpdumpPrintsThem) {
     if (!has_program("tcpdump")) {
         GTEST_SKIP() << "tcpdump is not installed";
     }
-    std::ifstream file(std::string(MIMICSH_SOURCE_DIR) + "/tests/cases/filters.txt");
+    std::ifstream file(test::in_tree("tests/cases/filters.txt"));
     size_t compared = 0;
     for (std::string text; std::getline(file, text);) {
         if (text.empty() || text[0] == '#' || text[0] == '-') {

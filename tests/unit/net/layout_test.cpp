@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "tests/paths.h"
 
 namespace mimicsh::net {
 namespace {
@@ -126,7 +127,7 @@ TEST(Layout, LittleEndianFieldsSwapWholeBytes) {
 }
 
 TEST(Layout, EveryFieldIsInTheDocumentation) {
-    ByteVec page = *read_file(std::string(MIMICSH_SOURCE_DIR) + "/docs/net.md", "read");
+    ByteVec page = *read_file(test::in_tree("docs/net.md"), "read");
     std::string text(as_text(page));
     for (const ProtocolLayout& layout : protocols()) {
         size_t from = text.find("| `" + std::string(layout.name) + "` |");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the packet tests share.
 #include "tests/unit/net/support.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -52,7 +53,7 @@ std::vector<std::string> capture_names() {
 }
 
 std::string capture_path(const std::string& name) {
-    return std::string(MIMICSH_SOURCE_DIR) + "/tests/data/captures/" + name;
+    return test::in_tree("tests/data/captures/" + name);
 }
 
 TempDir::TempDir() {

@@ -8,6 +8,7 @@
 #include "net/dissect.h"
 #include "net/field_text.h"
 #include "net/show.h"
+#include "tests/paths.h"
 #include "tests/unit/net/random_packet.h"
 #include "tests/unit/net/support.h"
 #include "tests/unit/net/tshark_compare.h"
@@ -33,7 +34,7 @@ TEST_F(Tshark, AgreesOnEveryFieldOfTheCaptures) {
     for (const std::string& name : capture_names()) {
         paths.push_back(capture_path(name));
     }
-    paths.push_back(std::string(MIMICSH_SOURCE_DIR) + "/tests/data/programs.pcap");
+    paths.push_back(test::in_tree("tests/data/programs.pcap"));
     for (const std::string& path : paths) {
         auto packets = read_capture(path);
         auto rows = tshark_rows(path);

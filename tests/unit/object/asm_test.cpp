@@ -14,6 +14,7 @@
 #include "object/kernel_btf.h"
 #include "object/linker.h"
 #include "programs.h"
+#include "tests/paths.h"
 
 namespace mimicsh {
 namespace {
@@ -58,7 +59,7 @@ void expect_same(const LinkedProgram& a, const LinkedProgram& b, const std::stri
 class Listed : public testing::TestWithParam<std::string> {};
 
 TEST_P(Listed, AssemblesToTheSameInstructions) {
-    auto object = read_elf(test::object_bytes(MIMICSH_SOURCE_DIR "/" + GetParam()), GetParam());
+    auto object = read_elf(test::object_bytes(test::in_tree(GetParam())), GetParam());
     ASSERT_TRUE(object) << object.error().message();
     LinkOptions options;
     if (needs_kernel_btf(*object)) {

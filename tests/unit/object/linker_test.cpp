@@ -11,6 +11,7 @@
 #include "libbpf_oracle.h"
 #include "object/linker.h"
 #include "programs.h"
+#include "tests/paths.h"
 
 namespace mimicsh {
 namespace {
@@ -62,7 +63,7 @@ constexpr const char* kExceptions = "tests/cases/parity/exceptions.bpf.c";
 
 class LinkedAgainstLibbpf : public testing::TestWithParam<std::string> {
   protected:
-    static ByteVec bytes() { return test::object_bytes(MIMICSH_SOURCE_DIR "/" + GetParam()); }
+    static ByteVec bytes() { return test::object_bytes(test::in_tree(GetParam())); }
 };
 
 TEST_P(LinkedAgainstLibbpf, InstructionsAreEqual) {

@@ -15,11 +15,12 @@
 #include "base/fd.h"
 #include "object/object.h"
 #include "tests/bpf_sources.h"
+#include "tests/paths.h"
 
 namespace mimicsh::test {
 
 inline std::string data_dir() {
-    return MIMICSH_SOURCE_DIR "/tests/data/bpf";
+    return in_tree("tests/data/bpf");
 }
 
 /// A folder of this test process, removed at its end.

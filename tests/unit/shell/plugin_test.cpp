@@ -10,6 +10,7 @@
 #include "object/linker.h"
 #include "object/process.h"
 #include "shell/plugin.h"
+#include "tests/paths.h"
 #include "tests/unit/shell/vectors.h"
 
 namespace mimicsh::test {
@@ -24,7 +25,7 @@ struct Outcome {
 
 Outcome plugin(std::vector<std::string> arguments, const std::string& input) {
     ProcessOptions options;
-    options.path = MIMICSH_BINARY_DIR "/mimicsh";
+    options.path = test::in_build("mimicsh");
     options.args = {"mimicsh", "plugin"};
     options.args.insert(options.args.end(), arguments.begin(), arguments.end());
     options.input = input;

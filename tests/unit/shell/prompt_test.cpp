@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "shell/repl.h"
+#include "tests/paths.h"
 
 namespace mimicsh::shell {
 namespace {
@@ -26,14 +27,14 @@ constexpr const char* kPrompt = "mimicsh> ";
 class Terminal {
   public:
     Terminal() {
+        const std::string binary = test::in_build("mimicsh");
         pid_ = forkpty(&fd_, nullptr, nullptr, nullptr);
         if (pid_ == 0) {
             setenv("NO_COLOR", "1", 1);
             setenv("TERM", "dumb", 1); // whole lines; the editor has its own tests
             setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
             setenv("XDG_STATE_HOME", "/nonexistent", 1);
-            const char* binary = MIMICSH_BINARY_DIR "/mimicsh";
-            execl(binary, binary, "-q", static_cast<char*>(nullptr));
+            execl(binary.c_str(), binary.c_str(), "-q", static_cast<char*>(nullptr));
             _exit(127);
         }
     }

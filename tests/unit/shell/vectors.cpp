@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "object/asm.h"
+#include "tests/paths.h"
 
 namespace mimicsh::test {
 
@@ -62,7 +63,7 @@ void read_case(const std::string& line, Vector vector, std::vector<Vector>& out)
 
 std::vector<Vector> read_vectors() {
     std::vector<Vector> out;
-    std::ifstream in(MIMICSH_SOURCE_DIR "/tests/cases/plugin/vectors.txt");
+    std::ifstream in(in_tree("tests/cases/plugin/vectors.txt"));
     EXPECT_TRUE(in.good());
     Vector now;
     for (std::string line; std::getline(in, line);) {

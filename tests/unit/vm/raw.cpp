@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "object/clang.h"
+#include "tests/paths.h"
 
 namespace mimicsh::test {
 
@@ -90,7 +91,7 @@ uint32_t RawObject::add_data(uint32_t size, const std::string& name) {
 namespace {
 
 std::shared_ptr<const Object> compile_with(CompileOptions options) {
-    options.cache_dir = MIMICSH_SOURCE_DIR "/build/bpf-cache"; // one for all presets
+    options.cache_dir = in_tree("build/bpf-cache"); // one for all presets
     auto object = compile(options);
     if (!object) {
         ADD_FAILURE() << object.error().message() << "\n" << object.error().log;
@@ -108,7 +109,7 @@ std::shared_ptr<const Object> compile_file(const std::string& path) {
 }
 
 std::shared_ptr<const Object> compile_case(const std::string& name) {
-    return compile_file(MIMICSH_SOURCE_DIR "/tests/cases/" + name);
+    return compile_file(in_tree("tests/cases/" + name));
 }
 
 std::shared_ptr<const Object> compile_text(const std::string& source, const std::string& origin) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "tests/paths.h"
 #include "vm/kfuncs/kfuncs.h"
 #include "vm/support.h"
 #include "vm/versions.h"
@@ -19,7 +20,7 @@ namespace {
 /// "Suite.Name" of every test that runs against the kernel.
 std::set<std::string> kernel_tests() {
     std::set<std::string> names;
-    FILE* pipe = popen(MIMICSH_BINARY_DIR "/tests/kernel/kernel_parity --gtest_list_tests", "r");
+    FILE* pipe = popen((test::in_build("tests/kernel/kernel_parity") + " --gtest_list_tests").c_str(), "r");
     std::string suite;
     char line[256];
     while (pipe != nullptr && std::fgets(line, sizeof line, pipe) != nullptr) {
@@ -184,7 +185,7 @@ TEST(Support, KernelFunctionsAreTheAgreedOnes) {
 }
 
 TEST(Support, PageInDocsIsTheTables) {
-    const auto page = read_file(MIMICSH_SOURCE_DIR "/docs/support.md", "read");
+    const auto page = read_file(test::in_tree("docs/support.md"), "read");
     ASSERT_TRUE(page) << page.error().message();
     EXPECT_TRUE(as_text(*page) == vm::support_page()) << "write it anew: mimicsh --support > docs/support.md";
 }
