@@ -123,6 +123,13 @@ bool can_stand_together(const std::vector<HiddenField>& fields) {
 
 } // namespace
 
+std::string_view name(HiddenField::Kind kind) {
+    if (const auto opaque = std::ranges::find(kOpaque, kind, &Opaque::kind); opaque != kOpaque.end()) {
+        return opaque->name;
+    }
+    return std::ranges::find(kPointerTags, kind, &PointerTag::kind)->name;
+}
+
 std::vector<HiddenField> hidden_fields_of(const Btf& btf, uint32_t type_id, uint32_t size) {
     Finder finder(btf);
     std::vector<HiddenField> found;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "object/object.h"
@@ -36,6 +37,16 @@ struct HiddenField {
 [[nodiscard]] constexpr bool is_pointer(const HiddenField& field) {
     return field.kind == HiddenField::Kind::Kptr || field.kind == HiddenField::Kind::PercpuKptr;
 }
+
+/// Whether programs may load a field of a map value, whole: those that are pointers (check_map_access,
+/// kernel/bpf/verifier.c). The others are for helpers and kernel functions alone.
+[[nodiscard]] constexpr bool is_loadable(const HiddenField& field) {
+    return is_pointer(field) || field.kind == HiddenField::Kind::UntrustedKptr ||
+           field.kind == HiddenField::Kind::UserPtr;
+}
+
+/// What the kernel calls such a field: "bpf_timer", "kptr".
+[[nodiscard]] std::string_view name(HiddenField::Kind kind);
 
 /// Whether values of maps of the type may have such a field (map_check_btf, kernel/bpf/syscall.c). With one
 /// that its type cannot have, a map is made without types.

@@ -48,6 +48,14 @@ bool aligned_for_stack(Machine& machine, uint64_t addr, uint32_t size, Access ac
     return false;
 }
 
+/// Whether a __kptr_untrusted of a map value is at an address. Only null may be stored to it as a number.
+bool is_untrusted_pointer(Machine& machine, uint64_t addr) {
+    const uint32_t handle = handle_of(addr);
+    return handle < machine.regions.size() && machine.regions.at(handle).guarded &&
+           machine.regions.at(handle).kind == RegionKind::MapValues &&
+           has_field_at(machine, addr, HiddenField::Kind::UntrustedKptr);
+}
+
 } // namespace
 
 // -- Deciding --
@@ -278,7 +286,7 @@ bool Machine::load(uint64_t addr, uint32_t size, uint64_t& value) {
     const Region& region = regions.at(handle_of(addr));
     if (region.kind == RegionKind::Socket || region.kind == RegionKind::SocketCommon) {
         value = widen_sock_field(static_cast<uint32_t>(offset_of(addr)), value);
-    } else if (region.guarded && size == sizeof(value) && value != 0 && pointer_field_at(*this, addr)) {
+    } else if (region.guarded && value != 0 && pointer_field_at(*this, addr)) {
         value = object_address(*this, static_cast<uint32_t>(value));
     }
     return true;
@@ -292,11 +300,11 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
     if (handle < regions.size()) {
         Region& region = regions.at(handle);
         const uint32_t q = static_cast<uint32_t>(addr) - region.base;
-        if (region.kind == RegionKind::MapValues && uint64_t{q} + size <= region.size && region.writable &&
-            !region.guarded && region.load_limit != 0 && region.size <= kWholeElement) {
+        if (region.kind == RegionKind::MapValues && uint64_t{q} + size <= region.load_limit &&
+            region.writable && !region.tracked && region.load_limit <= kWholeElement) {
             // The first store of a run into the element that was looked up last.
-            journal.bytes(region.host, region.size);
-            region.store_limit = region.size;
+            journal.bytes(region.host, region.load_limit);
+            region.store_limit = region.load_limit;
             note_opened(handle);
             std::memcpy(region.host + q, &value, size);
             return true;
@@ -304,6 +312,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
         if (struct_of(region) == KernelStruct::Connection) {
             return store_to_connection(*this, region, offset_of(addr), size, value);
         }
+    }
+    if (value == 0 && size == sizeof(value) && is_untrusted_pointer(*this, addr)) {
+        return true; // null is all that such a field ever holds here
     }
     if (!aligned_for_stack(*this, addr, size, Access::Write)) {
         return false;
@@ -316,15 +327,37 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
     return true;
 }
 
-bool Machine::is_guarded(const Region& region, const uint8_t* host, uint64_t size) const {
+bool Machine::is_open(const Resolved& found, uint64_t addr, uint64_t size, Access access, const char* what) {
+    const Region& region = *found.region;
     const bool is_object = region.kind == RegionKind::Object;
     const auto& fields =
         is_object ? heap.type(heap.at(region.owner).type).fields : maps_[region.owner]->hidden();
-    const auto from_first = static_cast<uint64_t>(host - (is_object ? region.host : region.storage));
+    const auto from_first = static_cast<uint64_t>(found.host - (is_object ? region.host : region.storage));
     const uint64_t begin = is_object ? from_first : from_first % region.host_stride;
-    return std::ranges::any_of(fields, [&](const HiddenField& field) {
-        return begin < uint64_t{field.offset} + field.size && field.offset < begin + size;
-    });
+    for (const HiddenField& field : fields) {
+        if (begin >= uint64_t{field.offset} + field.size || field.offset >= begin + size) {
+            continue;
+        }
+        const bool loadable = is_loadable(field) && !is_object;
+        if (access == Access::Read && what == nullptr && loadable && field.offset == begin &&
+            size == field.size) {
+            continue;
+        }
+        fault(FaultKind::Permission,
+              verb(access, size, what) + " at " + place(name(region.kind), static_cast<int64_t>(begin)) +
+                  ", where its " + std::string(mimicsh::name(field.kind)) +
+                  " is, which belongs to the kernel",
+              access == Access::Read && what == nullptr && loadable
+                  ? "a pointer is loaded whole, by 8 bytes at its offset " + std::to_string(field.offset)
+                  : "programs reach it by the helpers and kernel functions for it only",
+              addr);
+        return false;
+    }
+    return true;
+}
+
+uint8_t* Machine::kernel_field(uint64_t addr, uint32_t size, const char* what) {
+    return resolve(addr, size, Access::Read, what).host;
 }
 
 uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* what) {
@@ -350,6 +383,9 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
         return nullptr;
     }
     Region& region = *found.region;
+    if (region.guarded && !is_open(found, addr, size, access, what)) {
+        return nullptr;
+    }
     if (region.kind == RegionKind::Stack) {
         const auto offset = static_cast<uint32_t>(found.host - region.host);
         if (access == Access::Write) {
@@ -359,15 +395,8 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
             stack_read_uninitialised(offset, static_cast<uint32_t>(size));
             depth = current;
         }
-    } else if (access == Access::Write && region.guarded) {
-        if (is_guarded(region, found.host, size)) {
-            fault(FaultKind::Permission,
-                  verb(access, size, what) + " to a field of a " + name(region.kind) +
-                      " that belongs to the kernel",
-                  {}, addr);
-            return nullptr;
-        }
-        if (region.kind == RegionKind::MapValues) {
+    } else if (access == Access::Write && (region.guarded || region.tracked)) {
+        if (region.tracked) {
             maps_[region.owner]->written(found.host, size);
         }
         journal.bytes(found.host, static_cast<uint32_t>(size));

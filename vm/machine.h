@@ -282,6 +282,9 @@ class Machine {
     /// pending. `what` names the argument. A write is journaled; uninitialised stack bytes read count as a
     /// warning.
     [[nodiscard]] uint8_t* span(uint64_t addr, uint64_t size, Access access, const char* what);
+    /// Host address of a field of a map value or object that belongs to the kernel, for the helper `what`;
+    /// null = fault pending.
+    [[nodiscard]] uint8_t* kernel_field(uint64_t addr, uint32_t size, const char* what);
     /// Whether an access would be allowed; asking is no fault.
     [[nodiscard]] bool can_access(uint64_t addr, uint64_t size, Access access);
     /// Map that a guest address refers to, or null.
@@ -493,8 +496,10 @@ class Machine {
     void settle_backed_maps();
     void open_element(Region& region, uint64_t addr);
     void note_opened(uint32_t handle);
-    /// Whether bytes of a map value or object are part of a field that only the kernel writes.
-    [[nodiscard]] bool is_guarded(const Region& region, const uint8_t* host, uint64_t size) const;
+    /// Whether programs may touch these bytes of a map value or object, which has fields that belong to the
+    /// kernel; when not, a fault is pending.
+    [[nodiscard]] bool is_open(const Resolved& found, uint64_t addr, uint64_t size, Access access,
+                               const char* what);
 
     std::vector<std::shared_ptr<VmMap>> maps_;
     std::shared_ptr<const Btf> kernel_btf_;

@@ -52,12 +52,13 @@ struct alignas(128) Region {
     uint8_t shift = 0; ///< MapValues: log2 of the guest stride
     bool readable = false;
     bool writable = false;
-    bool guarded = false;     ///< MapValues, Object: has fields of the kernel's, so every store is looked at
-    uint32_t size = 0;        ///< flat regions: bytes; MapValues: bytes of one element
-    uint32_t elements = 0;    ///< MapValues: elements behind this handle
-    uint32_t host_stride = 0; ///< MapValues: host bytes from one element to the next
-    uint32_t owner = 0;       ///< MapValues, MapObject: map index; Stack: frame number; Callback: function;
-                              ///< sockets: index in the world
+    bool guarded = false;       ///< MapValues, Object: has fields of the kernel's, outside the window
+    bool tracked = false;       ///< MapValues: every store is told to the map
+    uint32_t size = 0;          ///< flat regions: bytes; MapValues: bytes of one element
+    uint32_t elements = 0;      ///< MapValues: elements behind this handle
+    uint32_t host_stride = 0;   ///< MapValues: host bytes from one element to the next
+    uint32_t owner = 0;         ///< MapValues, MapObject: map index; Stack: frame number; Callback: function;
+                                ///< sockets: index in the world
     uint8_t* storage = nullptr; ///< MapValues: host address of element 0
     uint32_t first = 0; ///< MapValues: index of the first element (a map may need several handles); sockets:
                         ///< handle of the reference that this pointer ends with, 0 = none

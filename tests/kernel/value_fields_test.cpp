@@ -200,6 +200,104 @@ TEST_F(FieldParity, WhatHostsSee) {
     }
 }
 
+/// How programs touch a value.
+enum class Touch : uint8_t { Load, Store, StoreNull, Atomic, HelperReads, HelperWrites };
+
+/// A program that does so to `size` bytes at an offset of the first value.
+std::shared_ptr<const Object> toucher(const Object& types, const MapDef& map, Touch how, uint32_t offset,
+                                      uint32_t size) {
+    const int width = size == 1 ? op::kB : size == 2 ? op::kH : size == 4 ? op::kW : op::kDw;
+    const auto off = static_cast<int>(offset);
+    RawObject raw;
+    raw.object.btf = types.btf;
+    const uint32_t values = raw.add_map(map);
+    const uint32_t keys = raw.add_map(map_def("keys", abi::MapType::Hash, size, 4, 1));
+    raw.add({mov_reg(6, 1), store_imm(op::kW, 10, -4, 0), mov_reg(2, 10), add(2, -4)});
+    raw.load_map(1, values).add({call(1), jump_if(op::kJne, 0, 0, 1), exit_insn(), mov_reg(7, 0), mov(3, 1)});
+    switch (how) {
+    case Touch::Load:
+        raw.add(load(width, 3, 7, off));
+        break;
+    case Touch::Store:
+        raw.add(store_reg(width, 7, off, 3));
+        break;
+    case Touch::StoreNull:
+        raw.add(store_imm(width, 7, off, 0));
+        break;
+    case Touch::Atomic:
+        raw.add(insn(op::kStx | op::kAtomic | width, 7, 3, off, op::kAdd));
+        break;
+    case Touch::HelperReads: // a key
+        raw.load_map(1, keys).add({mov_reg(2, 7), add(2, offset), call(1)});
+        break;
+    case Touch::HelperWrites: // bpf_xdp_load_bytes
+        raw.add({mov_reg(1, 6), mov(2, 0), mov_reg(3, 7), add(3, offset), mov(4, size), call(189)});
+        break;
+    }
+    raw.add({mov(0, 2), exit_insn()});
+    return raw.share();
+}
+
+/// Whether bytes begin or end where a field does, or one beside it.
+bool is_at_a_border(const std::vector<HiddenField>& fields, uint32_t offset, uint32_t size) {
+    const auto is_near = [](uint32_t place, uint32_t border) {
+        return place + 1 >= border && place <= border + 1;
+    };
+    return std::ranges::any_of(fields, [&](const HiddenField& field) {
+        const uint32_t end = field.offset + field.size;
+        return is_near(offset, field.offset) || is_near(offset + size, field.offset) ||
+               is_near(offset, end) || is_near(offset + size, end);
+    });
+}
+
+/// Every kind of field: what the kernel does not load faults in the emulator, and nothing else.
+TEST_F(FieldParity, WhatProgramsMayTouch) {
+    const auto types_of_all = types();
+    ASSERT_NE(types_of_all, nullptr);
+    size_t refused = 0;
+    size_t runs = 0;
+    for (size_t i = 0; i < std::size(kValues); ++i) {
+        const MapDef map = definition(*types_of_all, i, abi::MapType::Array);
+        const auto fields = hidden_fields(*types_of_all, map);
+        if (is_left_out(kValues[i]) || fields.empty() || map.value_size > 64) {
+            continue;
+        }
+        for (const Touch how : {Touch::Load, Touch::Store, Touch::StoreNull, Touch::Atomic,
+                                Touch::HelperReads, Touch::HelperWrites}) {
+            for (const uint32_t size : {1u, 2u, 4u, 8u}) {
+                if (how == Touch::Atomic && size < 4) {
+                    continue;
+                }
+                // Unaligned atomics are refused for that.
+                const uint32_t step = how == Touch::Atomic ? size : 1;
+                for (uint32_t offset = 0; offset + size <= map.value_size; offset += step) {
+                    if (!is_at_a_border(fields, offset, size)) {
+                        continue;
+                    }
+                    SCOPED_TRACE(testing::Message() << kValues[i] << " touch " << static_cast<int>(how)
+                                                    << " of " << size << " at " << offset);
+                    const auto object = toucher(*types_of_all, map, how, offset, size);
+                    const bool loads = kernel_target()->load(object, {}).has_value();
+                    const auto here = vm::make_target()->load(object, {});
+                    ASSERT_TRUE(here) << here.error().message();
+                    const auto result = (*here)->find_program("main")->run(packet_of(64), {});
+                    ASSERT_TRUE(result) << result.error().message();
+                    EXPECT_EQ(!result->fault, loads) << (result->fault ? result->fault->cause : "no fault");
+                    if (result->fault) {
+                        EXPECT_EQ(result->fault->kind, FaultKind::Permission) << result->fault->cause;
+                        EXPECT_NE(result->fault->cause.find("which belongs to the kernel"), std::string::npos)
+                            << result->fault->cause;
+                    }
+                    refused += loads ? 0 : 1;
+                    ++runs;
+                }
+            }
+        }
+    }
+    EXPECT_GT(refused, 3000u);
+    EXPECT_GT(runs, refused + 1500u);
+}
+
 /// Storage without types there is none.
 TEST_F(FieldParity, StorageWantsTheTypesOfItsValues) {
     const auto types_of_all = types();

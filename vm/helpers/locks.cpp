@@ -39,7 +39,7 @@ std::optional<std::string> lock_place(Machine& machine, uint64_t addr, const cha
                       addr);
         return std::nullopt;
     }
-    return machine.span(addr, 4, Access::Read, "lock") != nullptr ? found : std::nullopt;
+    return machine.kernel_field(addr, 4, "lock") != nullptr ? found : std::nullopt;
 }
 
 } // namespace
@@ -58,7 +58,7 @@ uint64_t helper_spin_lock(Machine& machine, const uint64_t* args) {
                              "unlock what was locked at instruction " +
                                  std::to_string(machine.held_lock->slot) + " first");
     }
-    const void* host = machine.span(args[0], 4, Access::Read, "lock");
+    const void* host = machine.kernel_field(args[0], 4, "lock");
     if (machine.group != nullptr && !machine.group->acquire(machine, host)) {
         return 0;
     }

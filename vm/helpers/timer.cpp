@@ -35,7 +35,7 @@ Field field_at(Machine& machine, uint64_t addr, FieldKind kind, const char* help
         const uint64_t within = offset & ((uint64_t{1} << region.shift) - 1);
         if (map.hidden_offset(kind) == within) {
             Field field;
-            field.bytes = machine.span(addr, 16, Access::Read, helper);
+            field.bytes = machine.kernel_field(addr, 16, helper);
             field.map = region.owner;
             field.element = region.first + static_cast<uint32_t>(offset >> region.shift);
             return field;

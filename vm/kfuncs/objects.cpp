@@ -85,7 +85,7 @@ Place place_at(Machine& machine, uint64_t addr, Kind kind, const char* function)
             return {machine.heap.at(id).bytes + place.offset,
                     uint64_t{1} << 63 | uint64_t{id} << 32 | place.offset, addr};
         }
-        return {machine.span(addr, 8, Access::Read, function), addr, addr};
+        return {machine.kernel_field(addr, 8, function), addr, addr};
     }
     not_there(machine, addr, function, std::string(describe(kind)) + " of a map value or object");
     return {};
@@ -169,7 +169,7 @@ uint64_t object_address(Machine& machine, uint32_t id) {
         }
         region.kind = RegionKind::Object;
         region.size = type.size;
-        region.load_limit = std::ranges::any_of(type.fields, is_pointer) ? 0 : type.size;
+        region.load_limit = type.fields.empty() ? type.size : type.fields.front().offset;
         region.readable = region.writable = true;
         region.guarded = !type.fields.empty();
         for (uint32_t copy = 0; copy < std::max(type.copies, 1u); ++copy) {

@@ -63,7 +63,7 @@ const uint8_t* lock_at(Machine& machine, uint64_t addr, const char* name) {
                       {}, addr);
         return nullptr;
     }
-    return machine.span(addr, 4, Access::Read, "lock");
+    return machine.kernel_field(addr, 4, "lock");
 }
 
 /// Name of the map whose value an address is in, empty for an object.

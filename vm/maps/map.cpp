@@ -224,6 +224,22 @@ int64_t VmMap::peek(uint8_t*) {
 
 // -- Regions --
 
+void VmMap::find_plain_stretch() {
+    plain_offset_ = plain_size_ = 0;
+    uint32_t begin = 0;
+    const auto stretch = [&](uint32_t end) {
+        if (end - begin > plain_size_) {
+            plain_offset_ = begin;
+            plain_size_ = end - begin;
+        }
+    };
+    for (const HiddenField& field : hidden_) {
+        stretch(field.offset);
+        begin = field.offset + field.size;
+    }
+    stretch(info_.value_size);
+}
+
 void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
     Region object;
     object.kind = RegionKind::MapObject;
@@ -232,6 +248,7 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
     if (elements_ == 0) {
         return;
     }
+    find_plain_stretch();
     shift_ = element_shift(info_.value_size);
     handle_log2_ = static_cast<uint8_t>(31 - shift_);
     const uint32_t per_handle = 1u << handle_log2_;
@@ -246,12 +263,14 @@ void VmMap::map_values(RegionTable& regions, uint32_t map_index) {
         region.first = first;
         region.host_stride = host_stride_;
         region.storage = values_ + size_t{first} * host_stride_;
-        region.host = region.storage;
+        region.base = kOrigin + plain_offset_;
+        region.host = region.storage + plain_offset_;
         region.owner = map_index;
         region.readable = (info_.flags & abi::kMapWronlyProg) == 0;
         region.writable = takes_stores_ && (info_.flags & abi::kMapRdonlyProg) == 0;
-        region.load_limit = loads_fast(region) ? region.size : 0;
-        region.guarded = tracks_stores_ || !hidden_.empty();
+        region.load_limit = region.readable ? plain_size_ : 0;
+        region.tracked = tracks_stores_;
+        region.guarded = !hidden_.empty();
         (void)regions.add(region);
         ++handles_;
     }

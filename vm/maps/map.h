@@ -121,9 +121,9 @@ class VmMap : public Map {
         const uint32_t handle = first_handle_ + (element >> handle_log2_);
         const uint32_t place = (element & ((1u << handle_log2_) - 1)) << shift_;
         Region& region = regions.at(handle);
-        region.base = kOrigin + place;
-        region.host = values_ + size_t{element} * host_stride_;
-        region.load_limit = deleted_in_run_ || !loads_fast(region) ? 0 : region.size;
+        region.base = kOrigin + place + plain_offset_;
+        region.host = values_ + size_t{element} * host_stride_ + plain_offset_;
+        region.load_limit = deleted_in_run_ || !region.readable ? 0 : plain_size_;
         region.store_limit = 0;
         return make_addr(handle, place);
     }
@@ -133,10 +133,7 @@ class VmMap : public Map {
         return abi::is_percpu(info_.type) ? cpu * slots_ + slot : slot;
     }
     /// Names the fields of values that host copies show as zero and that updates leave alone.
-    void hide(std::vector<HiddenField> fields) {
-        hidden_ = std::move(fields);
-        has_pointers_ = std::ranges::any_of(hidden_, is_pointer);
-    }
+    void hide(std::vector<HiddenField> fields) { hidden_ = std::move(fields); }
     [[nodiscard]] const std::vector<HiddenField>& hidden() const { return hidden_; }
     /// Offset of the bpf_spin_lock in values.
     [[nodiscard]] std::optional<uint64_t> lock_offset() const {
@@ -153,8 +150,6 @@ class VmMap : public Map {
     }
     /// Who ends what the hidden fields of a value own when the value goes away.
     void on_release(ReleaseField release) { release_ = std::move(release); }
-    /// Whether loads may take the short path: not of values with pointers to objects, which are ids here.
-    [[nodiscard]] bool loads_fast(const Region& region) const { return region.readable && !has_pointers_; }
     /// Whether this is a HashMap of type hash, which look-ups call by its name.
     [[nodiscard]] bool is_plain_hash() const { return is_plain_hash_; }
     /// Whether programs may store to what a look-up found, as far as the flags allow it.
@@ -197,7 +192,6 @@ class VmMap : public Map {
     ReleaseField release_;            ///< empty: no field owns anything
     bool frozen_ = false;
     bool deleted_in_run_ = false;
-    bool has_pointers_ = false; ///< to objects, among the hidden fields
     bool is_plain_hash_ = false;
     bool is_backed_ = false;
     bool tracks_stores_ = false; ///< calls `written`
@@ -208,6 +202,10 @@ class VmMap : public Map {
     uint32_t slots_ = 0; ///< elements of one CPU: a per-CPU value sits at cpu * slots_ + slot
 
   private:
+    void find_plain_stretch();
+
+    uint32_t plain_offset_ = 0; ///< the longest stretch of a value without hidden fields: the window
+    uint32_t plain_size_ = 0;
     uint32_t first_handle_ = 0;
     uint32_t handles_ = 0;
     uint8_t handle_log2_ = 0; ///< log2 of the elements behind one handle

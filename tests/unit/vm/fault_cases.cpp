@@ -44,6 +44,8 @@ struct ct_options { __s32 netns_id, error; __u8 l4proto, dir; __u16 zone; __u8 z
 extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size, \
 	struct ct_options *opts, __u32 opts_size) __ksym;
 struct object { __u64 a, b; };
+struct bpf_refcount { __u32 opaque[1]; };
+struct counted { __u64 a; struct bpf_refcount references; };
 #define new_object() bpf_obj_new_impl(__builtin_btf_type_id(*(struct object *)0, 0), 0)
 typedef struct object object_type; /* of a plain struct the compiler drops the tag */
 struct holder { object_type __attribute__((btf_type_tag("kptr"))) *object; };
@@ -245,6 +247,30 @@ std::vector<FaultCase> own_fault_cases() {
          "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
          "void *p = &v->n; HIDE(p);\nbpf_spin_lock(p); // here\nreturn 2;",
          "bpf_spin_lock: the argument is no bpf_spin_lock of a map value or object"},
+        // -- Fields that belong to the kernel --
+        {"load of a lock", FaultKind::Permission,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "return *(volatile __u32 *)&v->lock; // here",
+         "read of 4 bytes at map value+0, where its bpf_spin_lock is, which belongs to the kernel",
+         "by the helpers and kernel functions for it only"},
+        {"store over a lock", FaultKind::Permission,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "*(volatile __u64 *)v = 0; // here\nreturn 2;",
+         "write of 8 bytes at map value+0, where its bpf_spin_lock is"},
+        {"value with a lock as an argument", FaultKind::Permission,
+         "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+         "return bpf_csum_diff(0, 0, (__be32 *)v, sizeof *v, 0) & 1; // here",
+         "where its bpf_spin_lock is"},
+        {"half of a pointer to an object", FaultKind::Permission,
+         "void *p = new_object();\nif (p) bpf_obj_drop_impl(p, 0);\n"
+         "struct holder *h = bpf_map_lookup_elem(&holders, &key);\nif (!h) return 0;\n"
+         "return *(volatile __u32 *)&h->object; // here",
+         "read of 4 bytes at map value+0, where its kptr is", "a pointer is loaded whole, by 8 bytes"},
+        {"reference count of an object", FaultKind::Permission,
+         "struct counted *c = bpf_obj_new_impl(__builtin_btf_type_id(*(struct counted *)0, 0), 0);\n"
+         "if (!c) return 0;\nnumber = *(volatile __u32 *)&c->references; // here\n"
+         "bpf_obj_drop_impl(c, 0);\nreturn 2;",
+         "read of 4 bytes at object+8, where its bpf_refcount is"},
         {"fault after changes of maps", FaultKind::OutOfBounds,
          "struct value x = {7, 8, 9};\nbpf_map_update_elem(&hash, &key, &x, 0);\nkey = 2;\n"
          "bpf_map_update_elem(&hash, &key, &x, 0);\nbpf_map_delete_elem(&hash, &key);\n"
