@@ -137,6 +137,32 @@ TEST_F(HelperParity, Ringbuf) {
     }
 }
 
+/// A record that runs over the end is found again at the start of the ring, by those that read before they
+/// write and those that write only a part.
+TEST_F(HelperParity, RingbufIsOneRing) {
+    open(compile_text(std::string(kPrelude) + R"(
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } ring SEC(".maps");
+__u64 runs, seen;
+SEC("xdp") int lap(struct xdp_md *ctx) {
+	__u64 *record = bpf_ringbuf_reserve(&ring, 1000, 0);
+	if (!record) return 0;
+	runs++;
+	for (int i = 0; i < 125; i++) seen = seen * 31 + record[i];
+	for (int i = 0; i < 125; i += 3) record[i] = runs * 1000 + i;
+	if (runs % 3 == 0) bpf_ringbuf_discard(record, 0); else bpf_ringbuf_submit(record, 0);
+	if (runs % 5 == 0) bpf_ringbuf_output(&ring, &seen, sizeof(seen), 0);
+	return seen & 3;
+}
+char LICENSE[] SEC("license") = "GPL";
+)"));
+    ASSERT_TRUE(ready());
+    for (int run = 0; run < 60; ++run) {
+        SCOPED_TRACE(run);
+        run_both("lap", packet_of(64));
+    }
+    EXPECT_NE(number_at(value_of(*kernel_, ".bss"), 1), 0u) << "nothing was found again";
+}
+
 TEST_F(HelperParity, RingbufFillsUp) {
     open_case("ringbuf");
     ASSERT_TRUE(ready());

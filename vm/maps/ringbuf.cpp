@@ -2,6 +2,8 @@
 // Ring buffer positions and records.
 #include "vm/maps/ringbuf.h"
 
+#include <cstring>
+
 namespace mimicsh::vm {
 
 uint8_t* Ringbuf::reserve(uint64_t size, Journal* journal) {
@@ -15,13 +17,18 @@ uint8_t* Ringbuf::reserve(uint64_t size, Journal* journal) {
         return nullptr;
     }
     uint8_t* at = header(producer_);
+    if (const uint64_t over = past_end(at, length); over != 0) {
+        std::memcpy(storage_.data() + info_.max_entries, storage_.data(), over);
+    }
     if (journal != nullptr) {
         journal->bytes(at, abi::kRingbufHeader);
         journal->map_change(this, 0, static_cast<uint32_t>(producer_),
                             static_cast<uint32_t>(producer_ >> 32));
     }
     store<uint32_t>(at, static_cast<uint32_t>(size) | abi::kRingbufBusy);
-    store<uint32_t>(at + 4, 0);
+    // What is left of headers can be read by later records: the page, behind three of the ring's own
+    // (bpf_ringbuf_rec_pg_off).
+    store<uint32_t>(at + 4, 3 + static_cast<uint32_t>(at - storage_.data()) / 4096);
     producer_ += length;
     return at + abi::kRingbufHeader;
 }
@@ -33,6 +40,13 @@ void Ringbuf::commit(uint8_t* record, bool discard, Journal* journal) {
     }
     const uint32_t size = load<uint32_t>(at) & ~abi::kRingbufBusy;
     store<uint32_t>(at, size | (discard ? abi::kRingbufDiscard : 0));
+    const uint64_t over = past_end(at, uint64_t{size} + abi::kRingbufHeader);
+    std::memcpy(storage_.data(), storage_.data() + info_.max_entries, over);
+}
+
+uint64_t Ringbuf::past_end(const uint8_t* at, uint64_t length) const {
+    const uint64_t end = static_cast<uint64_t>(at - storage_.data()) + length;
+    return end > info_.max_entries ? end - info_.max_entries : 0;
 }
 
 void Ringbuf::undo(const Undo& change) {
@@ -58,8 +72,8 @@ Expected<size_t> Ringbuf::consume(const RecordFn& record) {
 }
 
 Expected<std::unique_ptr<VmMap>> create_ringbuf(const MapInfo& info) {
-    // Twice the ring: a record that starts near the end runs on into the second half. Headers are always read
-    // at their place in the first half, and a record is read from where it was written.
+    // Headers are always read at their place in the first half, and a record is read from where it was
+    // written.
     auto storage = ZeroedBytes::allocate(uint64_t{info.max_entries} * 2);
     if (!storage) {
         return storage.error();

@@ -7,8 +7,9 @@
 
 namespace mimicsh::vm {
 
-/// Storage is the ring twice in a row, as the kernel maps it, so that a record is always contiguous: bytes
-/// written past the end are folded back when the record is committed.
+/// Storage is the ring twice in a row, as the kernel maps it, so that a record is always contiguous. The
+/// bytes past the end are those of the ring's start: brought there when a record that reaches them is
+/// reserved, and back when it ends.
 class Ringbuf final : public VmMap {
   public:
     Ringbuf(MapInfo info, ZeroedBytes storage) : VmMap(std::move(info)), storage_(std::move(storage)) {}
@@ -32,6 +33,9 @@ class Ringbuf final : public VmMap {
     [[nodiscard]] uint8_t* header(uint64_t position) const {
         return storage_.data() + (position & (info_.max_entries - 1));
     }
+
+    /// How many bytes of a record with its header are behind the ring's first half.
+    [[nodiscard]] uint64_t past_end(const uint8_t* at, uint64_t length) const;
 
     ZeroedBytes storage_;
     uint64_t producer_ = 0;
