@@ -78,6 +78,10 @@ class Finder {
             found.push_back(*field);
         } else if (depth < kMaxDepth && type.kind == BtfKind::Struct) {
             for (const BtfMember& member : type.members) {
+                if (member.bit_offset % 8 != 0) {
+                    found.push_back({}); // the kernel gives up at such a bit field
+                    break;
+                }
                 append(fields(member.type, depth + 1), member.bit_offset / 8, found);
             }
         } else if (depth < kMaxDepth && type.kind == BtfKind::Array) {

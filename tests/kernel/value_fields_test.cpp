@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <set>
 
 #include "base/fd.h"
 #include "object/value_fields.h"
@@ -73,6 +75,8 @@ constexpr std::string_view kValues[] = {
     "void tag(\"kptr\") *x;",
     "lock_type x;",
     "const struct bpf_spin_lock x;",
+    "__u32 m : 7, n : 25; struct bpf_timer x;",
+    "__u32 m : 8, n : 24; struct bpf_spin_lock x;",
 };
 
 /// Map types whose values may have types at all.
@@ -254,17 +258,20 @@ bool is_at_a_border(const std::vector<HiddenField>& fields, uint32_t offset, uin
 TEST_F(FieldParity, WhatProgramsMayTouch) {
     const auto types_of_all = types();
     ASSERT_NE(types_of_all, nullptr);
+    std::set<std::set<HiddenField::Kind>> seen;
     size_t refused = 0;
     size_t runs = 0;
     for (size_t i = 0; i < std::size(kValues); ++i) {
         const MapDef map = definition(*types_of_all, i, abi::MapType::Array);
         const auto fields = hidden_fields(*types_of_all, map);
-        if (is_left_out(kValues[i]) || fields.empty() || map.value_size > 64) {
+        std::set<HiddenField::Kind> kinds;
+        std::ranges::transform(fields, std::inserter(kinds, kinds.end()), &HiddenField::kind);
+        if (is_left_out(kValues[i]) || fields.empty() || !seen.insert(kinds).second) {
             continue;
         }
         for (const Touch how : {Touch::Load, Touch::Store, Touch::StoreNull, Touch::Atomic,
                                 Touch::HelperReads, Touch::HelperWrites}) {
-            for (const uint32_t size : {1u, 2u, 4u, 8u}) {
+            for (const uint32_t size : {1u, 4u, 8u}) {
                 if (how == Touch::Atomic && size < 4) {
                     continue;
                 }
@@ -294,8 +301,8 @@ TEST_F(FieldParity, WhatProgramsMayTouch) {
             }
         }
     }
-    EXPECT_GT(refused, 3000u);
-    EXPECT_GT(runs, refused + 1500u);
+    EXPECT_GT(refused, 1500u);
+    EXPECT_GT(runs, refused + 800u);
 }
 
 /// Storage without types there is none.
