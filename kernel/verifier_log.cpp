@@ -58,6 +58,10 @@ constexpr HintRow kHints[] = {
      "compare the pointer plus the bytes that are read with data_end before this access, on every way to it"},
     {"mem access 'map_value_or_null'",
      "a look-up may find nothing: test its result for NULL before using it"},
+    {"null-check it first", "the pointer may be NULL: test it before anything is added to it"},
+    {"_or_null expected=", "the pointer may be NULL: test it before it is handed on"},
+    {"helper access to the packet is not allowed",
+     "this helper takes no packet memory: copy the bytes to the stack or a map first"},
     {"mem access 'scalar'", "this is a number, not a pointer: an address that went through memory or through "
                             "arithmetic of another width is none any more"},
     {"mem access 'inv'", "this is a number, not a pointer: an address that went through memory or through "

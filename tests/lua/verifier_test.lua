@@ -54,6 +54,17 @@ local CASES = {
 SEC("xdp") int f(struct xdp_md *ctx) { return *(__u8 *)(long)ctx->data; }]] },
     { "look-up without a test", "map_value_or_null", "NULL", [[
 SEC("xdp") int f(struct xdp_md *ctx) {]] .. LOOKUP .. [[ return *value; }]] },
+    { "arithmetic on a look-up without a test", "null-check it first", "before anything is added", [[
+SEC("xdp") int f(struct xdp_md *ctx) {]] .. LOOKUP .. [[
+    char *p = (char *)value + 4; asm volatile("" : "+r"(p)); return p ? *p : 0; }]] },
+    { "a record given back without a test", "_or_null expected=", "before it is handed on", [[
+SEC("xdp") int f(struct xdp_md *ctx) {
+    void *record = bpf_ringbuf_reserve(&ring, 8, 0); bpf_ringbuf_discard(record, 0); return 0; }]] },
+    { "packet memory for a helper", "helper access to the packet", "copy the bytes", [[
+SEC("xdp") int f(struct xdp_md *ctx) {
+    void *data = (void *)(long)ctx->data;
+    if (data + 16 > (void *)(long)ctx->data_end) return 0;
+    return bpf_ringbuf_output(&ring, data, 16, 0); }]] },
     { "a number as a pointer", "mem access 'scalar'", "number, not a pointer", [[
 SEC("xdp") int f(struct xdp_md *ctx) {]] .. LOOKUP .. [[ return value ? *(__u32 *)*value : 0; }]] },
     { "data_end read", "pkt_end", "compared with", [[
