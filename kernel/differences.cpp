@@ -162,6 +162,11 @@ std::string run_differences(const RunResult& here, const RunResult& there) {
     if (here.context != there.context) {
         text += "  context: vm " + to_hex(here.context) + "\n       kernel " + to_hex(there.context) + "\n";
     }
+    for (const Warning& warning : here.warnings) {
+        if (warning.refused) {
+            text += "  the kernel ran it, although: " + warning.cause + "\n";
+        }
+    }
     return text;
 }
 

@@ -149,6 +149,7 @@ struct Warning {
     uint32_t insn = 0;
     SourceLine source;
     std::string cause;
+    bool refused = false; ///< the kernel does not load programs that do so
 };
 
 /// What the program that a device or CPU map has for a target did with a packet that was sent there.

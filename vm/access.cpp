@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "vm/context/context.h"
+#include "vm/guards.h"
 #include "vm/helpers/helpers.h"
 #include "vm/kernel_struct.h"
 #include "vm/kfuncs/graph.h"
@@ -212,7 +213,8 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
     if (q + size > window.proven) {
         const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
         warn(verb(access, size, what) + " at " + place("packet", from_start) +
-             " without a comparison with data_end that covers it: unchecked access, the kernel will refuse");
+                 " without a comparison with data_end that covers it: unchecked access",
+             true);
         if (faulted()) {
             return {};
         }
@@ -364,6 +366,12 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
     if (const uint64_t place = addr - window.address; size <= window.proven &&
                                                       place <= window.proven - size &&
                                                       (access == Access::Read || packet.writable)) {
+        if (what != nullptr) {
+            want_packet_access(*this, addr, what);
+            if (faulted()) {
+                return nullptr;
+            }
+        }
         return window.host + place;
     }
     if (access == Access::Read) {
@@ -383,6 +391,9 @@ uint8_t* Machine::span(uint64_t addr, uint64_t size, Access access, const char* 
         return nullptr;
     }
     Region& region = *found.region;
+    if (region.kind == RegionKind::Packet && what != nullptr) {
+        want_packet_access(*this, addr, what);
+    }
     if (region.guarded && !is_open(found, addr, size, access, what)) {
         return nullptr;
     }

@@ -196,6 +196,38 @@ Value Flow::join(Value a, Value b) {
     return {Kind::Unknown, 0};
 }
 
+/// What a pointer is once it was compared with NULL.
+Value Flow::checked(Value value) const {
+    if (value.kind != Kind::MaybeNull) {
+        return value;
+    }
+    const Insn& from = insns_[static_cast<uint32_t>(value.value)];
+    const bool is_helper = value.value != kVaries && from.code == (op::kJmp | op::kCall);
+    return {is_helper ? returned(static_cast<uint32_t>(from.imm)) : Kind::Unknown, 0};
+}
+
+/// A pointer that may be NULL and its copies, from here on.
+void Flow::take_for_checked(Value pointer, State& state) const {
+    state.for_each([&](Value& value) {
+        if (value.kind == Kind::MaybeNull &&
+            (value.value == pointer.value || value.value == kVaries || pointer.value == kVaries)) {
+            value = checked(value);
+        }
+    });
+}
+
+/// Any comparison of a pointer counts as one with NULL, on both ways.
+void Flow::note_comparison(const Insn& insn, State& state) {
+    const Value dst = state.regs[insn.dst];
+    const Value src = state.regs[insn.src];
+    if (dst.kind == Kind::MaybeNull) {
+        take_for_checked(dst, state);
+    }
+    if (src.kind == Kind::MaybeNull && (insn.code & op::kX) != 0) {
+        take_for_checked(src, state);
+    }
+}
+
 void Flow::enter_function(uint32_t slot, State state) {
     state.regs[10] = {Kind::Stack, abi::kStackSize};
     for (size_t reg = 6; reg <= 9; ++reg) {
@@ -334,6 +366,7 @@ void Flow::walk(Block& block) {
         case InsnKind::Jump:
         case InsnKind::MayGoto: {
             note_proof(slot, insn, *form, state);
+            note_comparison(insn, state);
             const auto jumps = form->kind == InsnKind::Jump ? constants_.decided(insn, state) : std::nullopt;
             if (jumps.value_or(true)) {
                 enter(static_cast<uint32_t>(*target(slot)), state);

@@ -16,6 +16,9 @@ constexpr std::string_view kResilientLock = "bpf_res_spin_";
 /// Helpers whose result the program has to give back.
 constexpr std::array<uint32_t, 6> kAcquiring{84, 85, 99, 131, 194, 198};
 
+/// Helpers whose first argument must not be NULL: sk_release, submitting and discarding records, locks.
+constexpr std::array<uint32_t, 5> kTakesChecked{86, 93, 94, 132, 133};
+
 /// What may be called with a lock held (kfunc_spin_allowed in kernel/bpf/verifier.c).
 constexpr std::array<std::string_view, 20> kUnderLock{
     "bpf_iter_num_new",
@@ -118,6 +121,16 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
     if (id == kTimerSetCallback) {
         note_async(state.regs[2]);
     }
+    const bool takes_pointer = std::ranges::find(kTakesChecked, id) != kTakesChecked.end();
+    if (takes_pointer &&
+        (facts.guard == SlotFacts::Guard::None || facts.guard == SlotFacts::Guard::NotNull)) {
+        want_not_null(slot, 1, state);
+    }
+    const bool from_own = own_.contains(id);
+    const Value result{from_own                             ? Kind::Unknown
+                       : may_return_null(id, state.regs[1]) ? Kind::MaybeNull
+                                                            : returned(id),
+                       static_cast<int32_t>(slot)};
     const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
     if (passes_stack(state) && !only_reads) {
         // A callback gets at the caller's stack through its context argument; what was spilled there may be
@@ -133,7 +146,7 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
         }
     }
     call_clobbers(state);
-    set(state.regs[0], {own_.contains(id) ? Kind::Unknown : returned(id), 0});
+    set(state.regs[0], result.kind == Kind::MaybeNull ? result : Value{result.kind, 0});
 }
 
 void Flow::call_kfunc(uint32_t slot, State& state) {
@@ -224,7 +237,40 @@ Kind Flow::returned(uint32_t id) {
     }
 }
 
+/// Whether a helper's result has to be compared with NULL before it is used. Of arrays the kernel knows that
+/// a constant key is there (get_constant_map_key in kernel/bpf/verifier.c), so they do not count.
+bool Flow::may_return_null(uint32_t id, Value map) const {
+    switch (id) {
+    case 1:
+    case 195: {
+        if (map.kind != Kind::MapObject) {
+            return false;
+        }
+        const abi::MapType type = program_.object->maps[static_cast<size_t>(map.value)].type;
+        return type != abi::MapType::Array && type != abi::MapType::PercpuArray;
+    }
+    case 84:
+    case 85:
+    case 95:
+    case 96:
+    case 98:
+    case 99:
+    case 107:
+    case 131:
+    case 153:
+    case 156:
+    case 194:
+    case 203:
+    case 210:
+        return true;
+    default:
+        return (id >= 136 && id <= 140) || id == 178 || id == 196; // skc_to_*
+    }
+}
+
 void Flow::call_local(uint32_t slot, State& state) {
+    // Whether the function compares what it is given with NULL is not followed.
+    state.for_each([&](Value& value) { value = checked(value); });
     State entry;
     entry.lock = state.lock;
     for (size_t reg = 1; reg <= 5; ++reg) {

@@ -85,6 +85,11 @@ class Flow {
     void atomic(uint32_t slot, const Insn& insn, State& state);
     void forget_spills(State& state);
 
+    [[nodiscard]] Value checked(Value value) const;
+    void note_comparison(const Insn& insn, State& state);
+    void take_for_checked(Value pointer, State& state) const;
+    void want_not_null(uint32_t slot, uint8_t reg, State& state);
+
     // -- analysis_calls.cpp --
     static void call_clobbers(State& state);
     static bool passes_stack(const State& state);
@@ -93,6 +98,7 @@ class Flow {
     void note_async(Value callback);
     void check_sleeping();
     static Kind returned(uint32_t id);
+    [[nodiscard]] bool may_return_null(uint32_t id, Value map) const;
     void call_local(uint32_t slot, State& state);
     void note_locking(uint32_t slot, const InsnForm& form);
     [[nodiscard]] const std::string& kfunc_name(uint32_t slot) const;

@@ -37,14 +37,28 @@ bool Flow::is_known_to_core(uint32_t slot) const {
     return std::ranges::binary_search(core_moves_, slot);
 }
 
+/// Before an instruction that the kernel wants a pointer for which was compared with NULL. One that was not
+/// is complained of once, so that it counts as compared behind it.
+void Flow::want_not_null(uint32_t slot, uint8_t reg, State& state) {
+    const Value pointer = state.regs[reg];
+    SlotFacts& facts = result_.slots[slot];
+    facts.guard = SlotFacts::Guard::None;
+    if (pointer.kind == Kind::MaybeNull) {
+        facts.guard = SlotFacts::Guard::NotNull;
+        facts.pointer = reg;
+        facts.origin = pointer.value;
+        take_for_checked(pointer, state);
+    }
+}
+
 // -- Arithmetic --
 
 void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
     Value& dst = state.regs[insn.dst];
     const bool by_register = (insn.code & op::kX) != 0;
-    const Value src = by_register              ? state.regs[insn.src]
-                      : is_known_to_core(slot) ? constants_.scalar(static_cast<uint64_t>(int64_t{insn.imm}))
-                                               : Value{Kind::Scalar, kVaries};
+    Value src = by_register              ? state.regs[insn.src]
+                : is_known_to_core(slot) ? constants_.scalar(static_cast<uint64_t>(int64_t{insn.imm}))
+                                         : Value{Kind::Scalar, kVaries};
     const uint8_t operation = insn.code & 0xf0;
     const bool wide = (insn.code & 7) == op::kAlu64;
     if (operation == op::kMov) {
@@ -58,6 +72,11 @@ void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
     if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
         current_->loses_bounds = true;
     }
+    if (wide && (operation == op::kAdd || operation == op::kSub)) {
+        want_not_null(slot, insn.dst, state);
+    }
+    dst = checked(dst);
+    src = checked(src);
     const bool in_arena = dst.kind == Kind::Arena || src.kind == Kind::Arena;
     if (arena_) {
         note_target(slot, {in_arena ? Kind::Arena : Kind::Scalar, kVaries});
@@ -206,6 +225,7 @@ void Flow::note_target(uint32_t slot, Value base) {
 }
 
 void Flow::load(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+    want_not_null(slot, insn.src, state);
     const Value base = state.regs[insn.src];
     check_base(slot, insn.src, base, false);
     SlotFacts& facts = result_.slots[slot];
@@ -259,7 +279,8 @@ Value Flow::load_context(uint32_t slot, const Insn& insn, const InsnForm& form, 
     case FieldRole::PacketMeta:
         return {Kind::PacketMeta, 0};
     case FieldRole::Pointer:
-        return {Kind::Unknown, 0};
+        return field->name == "sk" ? Value{Kind::MaybeNull, static_cast<int32_t>(slot)}
+                                   : Value{Kind::Unknown, 0};
     default:
         return {Kind::Scalar, 0};
     }
@@ -277,6 +298,7 @@ void Flow::check_context_store(uint32_t slot, const Insn& insn, const InsnForm& 
 }
 
 void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& state) {
+    want_not_null(slot, insn.dst, state);
     const Value base = state.regs[insn.dst];
     const Value value = form.kind == InsnKind::StoreImm ? Value{Kind::Scalar, 0} : state.regs[insn.src];
     check_base(slot, insn.dst, base, true);
@@ -314,6 +336,7 @@ void Flow::store(uint32_t slot, const Insn& insn, const InsnForm& form, State& s
 }
 
 void Flow::atomic(uint32_t slot, const Insn& insn, State& state) {
+    want_not_null(slot, insn.dst, state);
     const Value base = state.regs[insn.dst];
     check_base(slot, insn.dst, base, true);
     note_target(slot, base);

@@ -15,9 +15,10 @@ namespace mimicsh::vm::flow {
 /// What a register or a stack slot holds.
 enum class Kind : uint8_t {
     Uninit,
-    Unknown,  ///< anything
-    Scalar,   ///< value = number of a known constant, kVaries when it is not known
-    MaybeEnd, ///< data_end on some way here, something else on another; harmless until it is used
+    Unknown,   ///< anything
+    Scalar,    ///< value = number of a known constant, kVaries when it is not known
+    MaybeEnd,  ///< data_end on some way here, something else on another; harmless until it is used
+    MaybeNull, ///< a pointer that nothing was compared with NULL yet; value = slot that gave it, kVaries
     Context,
     Stack, ///< own frame; value = offset in it, kNoOffset when it varies
     PacketData,
@@ -76,6 +77,12 @@ class State {
             spills_[--lowest_] = kUnknown;
         }
         spills_[slot] = value;
+    }
+    /// Calls `visit` with every register and spill slot that something is known of.
+    template <typename Visit>
+    void for_each(const Visit& visit) {
+        std::ranges::for_each(regs, visit);
+        std::ranges::for_each(spills(), visit);
     }
     [[nodiscard]] std::span<Value> spills() { return std::span(spills_).subspan(lowest_); }
     void forget_spills() { lowest_ = kSlots; }

@@ -302,10 +302,17 @@ class Decoder {
 
     /// What has to be so before the instruction at the slot, an operation of its own.
     void add_guard(uint32_t slot) {
-        const SlotFacts::Guard guard = analysis_.slots[slot].guard;
-        if (options_.mode == Mode::Strict && guard != SlotFacts::Guard::None) {
-            put_call(begin_draft(slot),
-                     guard == SlotFacts::Guard::NoLock ? guard_no_lock : guard_nothing_open);
+        const SlotFacts& facts = analysis_.slots[slot];
+        if (options_.mode != Mode::Strict || facts.guard == SlotFacts::Guard::None) {
+            return;
+        }
+        Draft& draft = begin_draft(slot);
+        if (facts.guard == SlotFacts::Guard::NotNull) {
+            put_call(draft, guard_not_null);
+            draft.op.dst = facts.pointer;
+            draft.op.c = facts.origin;
+        } else {
+            put_call(draft, facts.guard == SlotFacts::Guard::NoLock ? guard_no_lock : guard_nothing_open);
         }
     }
 

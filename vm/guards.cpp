@@ -3,6 +3,7 @@
 #include "vm/guards.h"
 
 #include <algorithm>
+#include <array>
 
 #include "vm/program.h"
 #include "vm/report.h"
@@ -53,6 +54,41 @@ uint64_t guard_no_lock(Machine& machine, const uint64_t*) {
                       "call it before the lock is taken or after it is given back");
     }
     return machine.regs[0];
+}
+
+uint64_t guard_not_null(Machine& machine, const uint64_t*) {
+    const Op& op = *machine.at;
+    if (machine.regs[op.dst] != 0) {
+        std::string origin;
+        if (const auto slot = static_cast<uint32_t>(op.c); slot != 0) {
+            const Insn& insn = machine.code->program->linked().insns[slot];
+            origin = insn.code == (op::kJmp | op::kCall)
+                         ? ", which bpf_" + std::string(abi::helper_name(static_cast<uint32_t>(insn.imm))) +
+                               " returned at " + line_of(machine, slot)
+                         : ", loaded at " + line_of(machine, slot);
+        }
+        machine.warn("r" + std::to_string(op.dst) + origin + ", is used without a comparison with NULL",
+                     true);
+    }
+    return machine.regs[0];
+}
+
+void want_packet_access(Machine& machine, uint64_t addr, const char* what) {
+    // Their bpf_func_proto has pkt_access: look-ups and changes of maps, csum_diff, sockets, SYN cookies.
+    constexpr std::array kTakesPackets{1u,   2u,   3u,   28u,  84u,  85u,  87u, 99u,
+                                       100u, 110u, 195u, 204u, 205u, 206u, 207u};
+    const Insn& insn = machine.code->program->linked().insns[machine.code->slot_of(machine.at)];
+    const auto id = static_cast<uint32_t>(insn.imm);
+    const bool is_helper = insn.code == (op::kJmp | op::kCall) && insn.src == 0;
+    const bool is_argument =
+        std::find(machine.regs.begin() + 1, machine.regs.begin() + 6, addr) != machine.regs.begin() + 6;
+    if (is_helper && is_argument && machine.options.mode == Mode::Strict &&
+        !machine.options.helpers.contains(id) &&
+        std::ranges::find(kTakesPackets, id) == kTakesPackets.end()) {
+        machine.warn("bpf_" + std::string(abi::helper_name(id)) + " takes no packet memory (" + what +
+                         "); copy it to the stack or a map first",
+                     true);
+    }
 }
 
 uint64_t guard_nothing_open(Machine& machine, const uint64_t*) {

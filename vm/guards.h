@@ -12,6 +12,11 @@ namespace mimicsh::vm {
 
 /// Before calls that the kernel refuses while a lock is held.
 uint64_t guard_no_lock(Machine& machine, const uint64_t* args);
+/// Before a pointer is used that was not compared with NULL: the operation has its register in `dst` and the
+/// slot that gave it in `c`. A NULL is left to the access.
+uint64_t guard_not_null(Machine& machine, const uint64_t* args);
+/// Looks at an argument in packet memory: few helpers take that. `what` names the argument.
+void want_packet_access(Machine& machine, uint64_t addr, const char* what);
 /// Before what may end the program, while it still has something to give back.
 uint64_t guard_nothing_open(Machine& machine, const uint64_t* args);
 

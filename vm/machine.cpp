@@ -367,7 +367,10 @@ uint64_t Machine::fault(FaultKind kind, std::string cause, std::string hint,
     return 0;
 }
 
-void Machine::warn(std::string cause) {
+void Machine::warn(std::string cause, bool refused) {
+    if (refused) {
+        cause += ", the kernel will refuse";
+    }
     const uint32_t slot = code->slot_of(at);
     if (options.sanitize_fault) {
         fault(FaultKind::Strict, std::move(cause));
@@ -376,7 +379,7 @@ void Machine::warn(std::string cause) {
     touched = true;
     if (warned_.emplace(code, slot).second) {
         const LinkedProgram& linked = code->program->linked();
-        warnings.push_back({linked.name, slot, source_line(linked, slot), std::move(cause)});
+        warnings.push_back({linked.name, slot, source_line(linked, slot), std::move(cause), refused});
     }
 }
 

@@ -355,7 +355,8 @@ class Machine {
     /// Records a fault at the current slot; the first one wins. Returns 0 so that helpers can return it.
     uint64_t fault(FaultKind kind, std::string cause, std::string hint = {},
                    std::optional<uint64_t> address = {});
-    void warn(std::string cause);
+    /// Notes a warning at the current slot, once for a site. `refused`: of what the kernel does not load.
+    void warn(std::string cause, bool refused = false);
     /// What is scripted; an empty world when nothing is.
     [[nodiscard]] const World& world() const { return *options.world; }
     /// Whether a scripted value is there; when not, a fault that names its field is pending.

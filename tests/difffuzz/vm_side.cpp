@@ -134,6 +134,11 @@ void VmSide::run(const Case& which, Outcome& outcome, Stopwatch& watch) {
         packet.packet = std::move(result->packet);
         packet.inputs = std::move(result->inputs);
         packet.warned = !result->warnings.empty();
+        for (const Warning& warning : result->warnings) {
+            if (warning.refused) { // the kernel has loaded the program
+                packet.fault = warning.cause;
+            }
+        }
         if (which.type == abi::ProgType::Xdp) {
             packet.meta = mimicsh::load<uint32_t>(result->context.data());
             packet.linear = mimicsh::load<uint32_t>(result->context.data() + 4);

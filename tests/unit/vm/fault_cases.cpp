@@ -319,13 +319,43 @@ const std::vector<FaultCase>& warning_cases() {
          "map value of hash used after its key was deleted"},
         {"unchecked access", FaultKind::Strict, "keep(*(__u8 *)(data + 20)); // here\nreturn 2;",
          "unchecked access, the kernel will refuse"},
-        {"access past what was checked", FaultKind::Strict,
+        {"access past what was checked, so unchecked", FaultKind::Strict,
          "if (data + 14 > end) return 0;\nkeep(*(__u32 *)(data + 12)); // here\nreturn 2;",
          "read of 4 bytes at packet+12 without a comparison with data_end that covers it"},
         {"unchecked access, ten times", FaultKind::Strict,
          "for (int i = 0; i < 10; i++) { HIDE(i); char *p = data + (i & 15);\nkeep(*(__u8 *)p); } // here\n"
          "return 2;",
          "unchecked access, the kernel will refuse"},
+        // -- Results that may be NULL --
+        {"unchecked look-up", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\n"
+         "keep(v->b); // here\nkeep(v->c);\nreturn 2;",
+         "which bpf_map_lookup_elem returned at line "},
+        {"unchecked look-up written to", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\n"
+         "HIDE(v);\n__sync_fetch_and_add(&v->b, 1); // here\nreturn 2;",
+         "is used without a comparison with NULL, the kernel will refuse"},
+        {"unchecked look-up after another that was checked", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "struct value *v = bpf_map_lookup_elem(&hash, &key);\n"
+         "struct value *w = bpf_map_lookup_elem(&hash, &key);\nif (!w) return 0;\n"
+         "keep(v->b + w->a); // here\nreturn 2;",
+         "is used without a comparison with NULL, the kernel will refuse"},
+        {"unchecked record", FaultKind::Strict,
+         "__u32 *r = bpf_ringbuf_reserve(&ring, 16, 0);\n"
+         "*r = 5; // here\nbpf_ringbuf_submit(r, 0);\nreturn 2;",
+         "which bpf_ringbuf_reserve returned at line "},
+        {"unchecked record given back", FaultKind::Strict,
+         "__u32 *r = bpf_ringbuf_reserve(&ring, 16, 0);\n"
+         "bpf_ringbuf_discard(r, 0); // here\nreturn 2;",
+         "which bpf_ringbuf_reserve returned at line "},
+        {"arithmetic on an unchecked look-up", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "char *v = bpf_map_lookup_elem(&hash, &key);\n"
+         "v += 4; // here\nHIDE(v);\nif (!v) return 0;\nkeep(*(__u32 *)v);\nreturn 2;",
+         "is used without a comparison with NULL, the kernel will refuse"},
     };
     return kCases;
 }
@@ -338,6 +368,22 @@ const std::vector<FaultCase>& clean_cases() {
             {"initialised stack", FaultKind::Strict,
              "__u64 local = number; char *p = (char *)&local; HIDE(p);\nkeep(*(volatile __u64 *)p);\nreturn "
              "2;",
+             ""},
+            {"look-up checked by a copy", FaultKind::Strict,
+             "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+             "struct value *v = bpf_map_lookup_elem(&hash, &key);\nstruct value *w = v; HIDE(w);\n"
+             "if (w) keep(v->b + w->a);\nreturn 2;",
+             ""},
+            {"constant key of an array", FaultKind::Strict,
+             "key = 0;\nstruct value *v = bpf_map_lookup_elem(&array, &key);\nkeep(v->b);\nreturn 2;", ""},
+            {"checked in a loop", FaultKind::Strict,
+             "for (int i = 0; i < 4; i++) { HIDE(i); key = i;\n"
+             "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (v) keep(v->b); }\nreturn 2;",
+             ""},
+            {"checked against another pointer", FaultKind::Strict,
+             "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+             "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (!v) return 0;\n"
+             "struct value *w = bpf_map_lookup_elem(&hash, &key);\nif (w == v) keep(w->b);\nreturn 2;",
              ""},
         };
         const std::vector<FaultCase> more = region_clean_cases();
