@@ -202,7 +202,7 @@ Value Flow::checked(Value value) const {
         return value;
     }
     const Insn& from = insns_[static_cast<uint32_t>(value.value)];
-    const bool is_helper = value.value != kVaries && from.code == (op::kJmp | op::kCall);
+    const bool is_helper = value.value != kVaries && from.code == (op::kJmp | op::kCall) && from.src == 0;
     return {is_helper ? returned(static_cast<uint32_t>(from.imm)) : Kind::Unknown, 0};
 }
 

@@ -43,6 +43,17 @@ constexpr std::array<std::string_view, 20> kUnderLock{
     "bpf_res_spin_unlock_irqrestore",
 };
 
+/// Kernel functions whose result has to be compared with NULL (KF_RET_NULL). Of bpf_refcount_acquire_impl
+/// that depends on what it is given.
+constexpr std::array<std::string_view, 21> kMayReturnNull{
+    "bpf_dynptr_slice",       "bpf_dynptr_slice_rdwr",   "bpf_iter_num_next",  "bpf_iter_bits_next",
+    "bpf_obj_new_impl",       "bpf_percpu_obj_new_impl", "bpf_list_pop_front", "bpf_list_pop_back",
+    "bpf_list_front",         "bpf_list_back",           "bpf_rbtree_remove",  "bpf_rbtree_first",
+    "bpf_rbtree_root",        "bpf_rbtree_left",         "bpf_rbtree_right",   "bpf_xdp_ct_alloc",
+    "bpf_xdp_ct_lookup",      "bpf_skb_ct_alloc",        "bpf_skb_ct_lookup",  "bpf_ct_insert_entry",
+    "bpf_xdp_get_xfrm_state",
+};
+
 bool allowed_under_lock(std::string_view kfunc) {
     return std::ranges::find(kUnderLock, kfunc) != kUnderLock.end();
 }
@@ -166,7 +177,9 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
         state.lock = Lock::Maybe;
     }
     call_clobbers(state);
-    set(state.regs[0], {Kind::Unknown, 0});
+    const bool may_be_null = std::ranges::find(kMayReturnNull, name) != kMayReturnNull.end();
+    set(state.regs[0],
+        may_be_null ? Value{Kind::MaybeNull, static_cast<int32_t>(slot)} : Value{Kind::Unknown, 0});
 }
 
 /// Programs on packets must not sleep; the functions of work queues may. What a function calls, or hands on

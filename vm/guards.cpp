@@ -12,10 +12,8 @@ namespace mimicsh::vm {
 
 namespace {
 
-/// The instruction that is about to run, in a message.
-std::string subject(const Machine& machine) {
-    const LinkedProgram& program = machine.code->program->linked();
-    const uint32_t slot = machine.code->slot_of(machine.at);
+/// A call, or BPF_LD_ABS and its like, in a message.
+std::string subject(const LinkedProgram& program, uint32_t slot) {
     const Insn& insn = program.insns[slot];
     if (insn.code != (op::kJmp | op::kCall)) {
         return "BPF_LD_ABS or BPF_LD_IND";
@@ -25,6 +23,11 @@ std::string subject(const Machine& machine) {
     }
     const auto ref = std::ranges::find(program.refs, slot, &LinkedRef::insn);
     return ref == program.refs.end() ? "kernel function" : program.object->externs[ref->target].name;
+}
+
+/// The instruction that is about to run.
+std::string subject(const Machine& machine) {
+    return subject(machine.code->program->linked(), machine.code->slot_of(machine.at));
 }
 
 std::string line_of(const Machine& machine, uint32_t slot) {
@@ -61,11 +64,10 @@ uint64_t guard_not_null(Machine& machine, const uint64_t*) {
     if (machine.regs[op.dst] != 0) {
         std::string origin;
         if (const auto slot = static_cast<uint32_t>(op.c); slot != 0) {
-            const Insn& insn = machine.code->program->linked().insns[slot];
-            origin = insn.code == (op::kJmp | op::kCall)
-                         ? ", which bpf_" + std::string(abi::helper_name(static_cast<uint32_t>(insn.imm))) +
-                               " returned at " + line_of(machine, slot)
-                         : ", loaded at " + line_of(machine, slot);
+            const LinkedProgram& program = machine.code->program->linked();
+            const bool is_call = program.insns[slot].code == (op::kJmp | op::kCall);
+            origin = (is_call ? ", which " + subject(program, slot) + " returned at " : ", loaded at ") +
+                     line_of(machine, slot);
         }
         machine.warn("r" + std::to_string(op.dst) + origin + ", is used without a comparison with NULL",
                      true);

@@ -37,6 +37,8 @@ extern int bpf_iter_bits_new(void *it, const __u64 *words, __u32 count) __ksym;
 extern int *bpf_iter_bits_next(void *it) __ksym;
 extern void bpf_iter_bits_destroy(void *it) __ksym;
 extern void bpf_throw(__u64 cookie) __ksym;
+extern int bpf_dynptr_from_xdp(struct xdp_md *ctx, __u64 flags, void *dynptr) __ksym;
+extern void *bpf_dynptr_slice(const void *dynptr, __u32 offset, void *buffer, __u32 size) __ksym;
 extern void *bpf_obj_new_impl(__u64 type, void *meta) __ksym;
 extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
 struct nf_conn { unsigned long status; };
@@ -351,6 +353,18 @@ const std::vector<FaultCase>& warning_cases() {
          "__u32 *r = bpf_ringbuf_reserve(&ring, 16, 0);\n"
          "bpf_ringbuf_discard(r, 0); // here\nreturn 2;",
          "which bpf_ringbuf_reserve returned at line "},
+        {"unchecked object", FaultKind::Strict,
+         "struct object *o = new_object();\n"
+         "o->a = 5; // here\nbpf_obj_drop_impl(o, 0);\nreturn 2;",
+         "which bpf_obj_new_impl returned at line "},
+        {"unchecked number of an iterator", FaultKind::Strict,
+         "struct { __u64 opaque; } __attribute__((aligned(8))) it;\nbpf_iter_num_new(&it, 1, 3);\n"
+         "int *i = bpf_iter_num_next(&it);\nkeep(*i); // here\nbpf_iter_num_destroy(&it);\nreturn 2;",
+         "which bpf_iter_num_next returned at line "},
+        {"unchecked slice", FaultKind::Strict,
+         "struct bpf_dynptr d;\nbpf_dynptr_from_xdp(ctx, 0, &d);\n"
+         "__u8 *p = bpf_dynptr_slice(&d, 0, 0, 8);\nkeep(*p); // here\nreturn 2;",
+         "which bpf_dynptr_slice returned at line "},
         {"arithmetic on an unchecked look-up", FaultKind::Strict,
          "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
          "char *v = bpf_map_lookup_elem(&hash, &key);\n"
