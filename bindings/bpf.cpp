@@ -405,6 +405,7 @@ int object_load(lua_State* L) {
             return push_failure(L, vm.error());
         }
         owner->target = vm::make_target(*vm);
+        owner->has_own_helpers = !vm->helpers.empty();
         owner->load_on_vm = loader(std::move(*vm));
     } else if (target_name == "kernel") {
         kernel::Options own;

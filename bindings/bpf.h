@@ -23,8 +23,9 @@ struct InstanceOwner {
     kernel::LoadOnVm load_on_vm;            ///< loads an object as this one would be on the vm
     std::map<std::string, InputLog> inputs; ///< of the vm's programs, by name
     FdWaiters waits; ///< for records of its ring buffers: woken by runs on the vm, and before it closes
-    uint64_t replaced_maps = 0; ///< how often a map of the instance has given way to another
-    bool is_running = false;    ///< a program, which may have called a helper of the script's own
+    uint64_t replaced_maps = 0;   ///< how often a map of the instance has given way to another
+    bool has_own_helpers = false; ///< functions of the script's
+    bool is_running = false;      ///< a program, which may have called a helper of the script's own
 };
 
 /// Marks an instance as running while it lives; raises when it is already.

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "bindings/bpf_helpers.h"
+#include "bindings/loop.h"
 
 namespace mimicsh::lua {
 
@@ -15,6 +16,18 @@ template <>
 inline constexpr const char* kTypeName<HelperMemory> = "helper memory";
 
 namespace {
+
+/// Text of the error value on top of the stack, whatever it is.
+std::string error_text(lua_State* L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "mimicsh.core");
+    lua_getfield(L, -1, "text_of");
+    lua_pushvalue(L, -4);
+    if (lua_pcall(L, 1, 1, 0) != 0 || lua_type(L, -1) != LUA_TSTRING) {
+        return "the function failed";
+    }
+    return lua_tostring(L, -1);
+}
 
 /// A function and the coroutine that it runs in, kept from the collector.
 class KeptFunction {
@@ -43,9 +56,12 @@ class KeptFunction {
         }
         const int failed = lua_pcall(L, 1 + static_cast<int>(call.args().size()), 1, 0);
         memory->call = nullptr;
+        if (failed != 0 && is_interrupt(L, -1)) {
+            renew_interrupt(L); // which ends the run, and is raised where the script called it
+            return Error{EINTR, "", "interrupted", {}, {}};
+        }
         if (failed != 0) {
-            const char* text = lua_tostring(L, -1);
-            return Error{EINVAL, "", text == nullptr ? "the function failed" : text, {}, {}};
+            return Error{EINVAL, "", error_text(L), {}, {}};
         }
         const auto result = to_u64(L, -1);
         if (!result) {

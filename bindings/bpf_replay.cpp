@@ -31,6 +31,26 @@ class ListSource : public PacketSource {
     size_t next_ = 0;
 };
 
+/// Packets one by one, for programs that call helpers of the script's own: ^C in such a helper ends the run
+/// that it was called from, and no other begins.
+class StoppableSource : public PacketSource {
+  public:
+    explicit StoppableSource(std::unique_ptr<PacketSource> source) : source_(std::move(source)) {}
+    Status next(std::vector<ByteView>& packets, size_t) override {
+        packets.clear();
+        is_stopped_ = interrupt_flag();
+        return is_stopped_ ? Status{} : source_->next(packets, 1);
+    }
+    [[nodiscard]] std::span<const uint64_t> times() const override {
+        return is_stopped_ ? std::span<const uint64_t>() : source_->times();
+    }
+    [[nodiscard]] bool is_stopped() const { return is_stopped_; }
+
+  private:
+    std::unique_ptr<PacketSource> source_;
+    bool is_stopped_ = false;
+};
+
 /// One line on stderr, rewritten: packets so far, rate, and the time left when the total is known.
 class Progress {
   public:
@@ -190,6 +210,12 @@ int program_replay(lua_State* L) {
         capture = made.get();
         source = std::move(made);
     }
+    const StoppableSource* stoppable = nullptr;
+    if (owner->has_own_helpers) {
+        auto made = std::make_unique<StoppableSource>(std::move(source));
+        stoppable = made.get();
+        source = std::move(made);
+    }
     std::unique_ptr<VerdictWriter> writer;
     if (out) {
         auto made = VerdictWriter::create(*out);
@@ -219,7 +245,8 @@ int program_replay(lua_State* L) {
             return push_failure(L, closed.error());
         }
     }
-    report->interrupted = report->interrupted || (capture != nullptr && capture->is_stopped());
+    report->interrupted = report->interrupted || (capture != nullptr && capture->is_stopped()) ||
+                          (stoppable != nullptr && stoppable->is_stopped());
     if (report->interrupted) {
         consume_interrupt(L); // ^C has done its work: the script goes on with what was counted so far
     }

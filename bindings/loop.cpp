@@ -89,6 +89,11 @@ void consume_interrupt(lua_State* L) {
     lua_sethook(L, nullptr, 0, 0);
 }
 
+void renew_interrupt(lua_State* L) {
+    g_interrupt = true;
+    arm(L);
+}
+
 Task::~Task() {
     if (main != nullptr) {
         luaL_unref(main, LUA_REGISTRYINDEX, anchor);

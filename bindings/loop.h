@@ -63,6 +63,10 @@ struct Wake {
 /// Takes a pending ^C back because the operation in course has ended itself in good order.
 void consume_interrupt(lua_State* L);
 
+/// Makes an interrupt pending again that was caught where nothing can raise it through: it is raised when Lua
+/// goes on.
+void renew_interrupt(lua_State* L);
+
 class Loop {
   public:
     explicit Loop(lua_State* L);

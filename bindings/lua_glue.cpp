@@ -203,6 +203,11 @@ std::string error_field(lua_State* L, int index, const char* field) {
     return result;
 }
 
+bool is_interrupt(lua_State* L, int index) {
+    return is_error(L, index) && error_field(L, index, "code") == "EINTR" &&
+           error_field(L, index, "op").empty();
+}
+
 std::string caret_of(const std::string& log) {
     const auto shown = [&](size_t begin, bool keeps_indent) -> std::string {
         const size_t middle = log.find('\n', begin);

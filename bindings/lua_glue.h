@@ -45,6 +45,8 @@ int push_failure(lua_State* L, const Error& error);
 int push_done(lua_State* L, const Status& status);
 /// True when the value at index is an error object.
 [[nodiscard]] bool is_error(lua_State* L, int index);
+/// True when it is the one that ^C or a timeout raises: nothing that our own code may take for an outcome.
+[[nodiscard]] bool is_interrupt(lua_State* L, int index);
 /// String field of the error object at index; "" when missing.
 [[nodiscard]] std::string error_field(lua_State* L, int index, const char* field);
 /// The line of source and the caret below it that a log begins with, or that stand behind clang's first

@@ -185,6 +185,11 @@ int is_error_object(lua_State* L) {
     return 1;
 }
 
+int is_interrupt_object(lua_State* L) {
+    lua_pushboolean(L, is_interrupt(L, 1) ? 1 : 0);
+    return 1;
+}
+
 /// duration(value, name) -> seconds.
 int duration(lua_State* L) {
     const std::string name(check_string(L, 2, "name"));
@@ -256,6 +261,7 @@ constexpr Function kCore[] = {
     {"fail", &guard<&raise>},
     {"error_object", &guard<&error_object>},
     {"is_error", &guard<&is_error_object>},
+    {"is_interrupt", &guard<&is_interrupt_object>},
     {"duration", &guard<&duration>},
     {"caret_of", &guard<&caret>},
     {"user_position", &guard<&user_position>},

@@ -305,7 +305,8 @@ bool Repl::evaluate(const std::string& text, int first_line) {
             loop.interrupt(task);
         }
     }
-    if (task->state == Task::State::Failed && !(is_interrupt(task->co) && is_failed_ && !is_terminal_)) {
+    if (task->state == Task::State::Failed &&
+        !(lua::is_interrupt(task->co, -1) && is_failed_ && !is_terminal_)) {
         reporter_.print(task->co, "", true);
         is_failed_ = true;
     } else if (task->state == Task::State::Done && is_terminal_) {

@@ -52,11 +52,6 @@ std::string value_text(lua_State* co) {
 
 } // namespace
 
-bool is_interrupt(lua_State* co) {
-    return lua::is_error(co, -1) && lua::error_field(co, -1, "code") == "EINTR" &&
-           lua::error_field(co, -1, "op").empty();
-}
-
 std::string Reporter::source_line(const std::string& file, int line) const {
     std::string text;
     if (const auto known = sources_.find(file); known != sources_.end()) {

@@ -32,7 +32,4 @@ class Reporter {
     std::map<std::string, std::string> sources_;
 };
 
-/// True for the error that ^C or --timeout raise.
-[[nodiscard]] bool is_interrupt(lua_State* co);
-
 } // namespace mimicsh::shell

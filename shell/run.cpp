@@ -81,7 +81,7 @@ class Session {
 };
 
 void Session::task_failed(Task& task) {
-    if (is_interrupt(task.co)) {
+    if (lua::is_interrupt(task.co, -1)) {
         interrupted_ = true;
         return;
     }
@@ -173,7 +173,7 @@ int Session::wait_for(const std::shared_ptr<Task>& main) {
         return unwind();
     }
     if (main->state == Task::State::Failed) {
-        if (is_interrupt(main->co)) {
+        if (lua::is_interrupt(main->co, -1)) {
             return unwind();
         }
         reporter_.print(main->co, "", false);

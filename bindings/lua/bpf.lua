@@ -14,6 +14,7 @@ local json = require "json"
 local bpf = {}
 maps.raw = raw
 local check_options = core.check_options
+local pcall = core.pcall
 
 local function fail_value(code, op, msg, hint)
     return nil, core.error_object{ code = code, op = op, msg = msg, hint = hint }

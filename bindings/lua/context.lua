@@ -4,6 +4,7 @@ local core = require "mimicsh.core"
 local addresses = require "mimicsh.addresses"
 local json = require "json"
 local ffi = require "ffi"
+local pcall = core.pcall
 
 local context = {}
 

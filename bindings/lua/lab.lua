@@ -267,7 +267,7 @@ end
 --- Carries what arrives on one device to another, as a task, until the lab ends.
 local function carry(wire, from, to)
     local function send(packet)
-        pcall(to.send, to, packet) -- what is on its way when the lab ends arrives nowhere
+        core.pcall(to.send, to, packet) -- what is on its way when the lab ends arrives nowhere
     end
     require("task").spawn(function()
         for packet in function() return from:recv() end do

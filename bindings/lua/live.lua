@@ -2,6 +2,7 @@
 -- What the prompt shows while somebody types: completion, the parameters that are left, its own text. Values are looked at
 -- without metamethods, except for those of our own kinds that say what may be asked (core.completions): nobody's code runs.
 local core = require "mimicsh.core"
+local pcall = core.pcall
 
 local M = {}
 

@@ -197,7 +197,7 @@ function methods.watch(map, seconds, fn)
     end
     local timer
     timer = require("timer").every(core.duration(seconds, "seconds"), function()
-        local is_open, new_order, new_values = pcall(contents, map, state)
+        local is_open, new_order, new_values = core.pcall(contents, map, state)
         if not is_open or not new_order then
             timer:stop()
             return

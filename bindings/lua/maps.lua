@@ -532,7 +532,7 @@ local PROPERTIES = {
 
 --- A word that is neither a method nor a key of the type: most likely a method that is not there.
 local function check_word(map, word)
-    local ok, err = pcall(encode_key, state_of(map), word)
+    local ok, err = core.pcall(encode_key, state_of(map), word)
     if not ok and word:find "^[%a_][%w_]*$" then
         core.fail(("map %s: no method or property '%s', and no key: %s"):format(state_of(map).info.name, word,
             (tostring(err):gsub("^.-key of [^:]*: ", ""))))
@@ -582,7 +582,7 @@ function Map.__pairs(map)
 end
 
 function Map.__tostring(map)
-    local ok, state = pcall(state_of, map)
+    local ok, state = core.pcall(state_of, map)
     if not ok then
         return "map (closed)"
     end

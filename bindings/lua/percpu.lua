@@ -2,6 +2,7 @@
 -- Values of per-CPU maps: one for each CPU, with their sum.
 local core = require "mimicsh.core"
 local types = require "mimicsh.types"
+local pcall = core.pcall
 
 local M = {}
 

@@ -3,6 +3,7 @@
 local BLOCK = ...
 local core = package.loaded["mimicsh.core"]
 local type, error, rawget = type, error, rawget
+local get_metatable = debug.getmetatable
 
 -- -- Coroutines: a blocking call inside a user's coroutine suspends the whole task --
 
@@ -33,10 +34,32 @@ function coroutine.wrap(fn)
     end
 end
 
+-- -- Catching errors in our own halves --
+
+local function pass_interrupt(ok, err, ...)
+    if not ok and core.is_interrupt(err) then
+        error(err, 0)
+    end
+    return ok, err, ...
+end
+
+--- pcall for what the halves make an outcome of: ^C is none, and goes on to whoever called them.
+function core.pcall(fn, ...)
+    return pass_interrupt(pcall(fn, ...))
+end
+
+--- Text of an error value, whatever it is.
+function core.text_of(value)
+    local mt = type(value) == "table" and get_metatable(value)
+    if type(value) ~= "table" or mt and rawget(mt, "__tostring") then
+        return tostring(value)
+    end
+    return require("mimicsh.printer").format(value)
+end
+
 -- -- pairs that honours __pairs (LuaJIT without 5.2 compatibility does so for cdata only) --
 
 local raw_pairs = pairs
-local get_metatable = debug.getmetatable
 
 function pairs(t)
     local kind = type(t)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Module test: cases in TAP form. The shell prints the summary at the end and leaves with 3 after a failure.
 local core = require "mimicsh.core"
+local pcall = core.pcall
 
 local M = {}
 
@@ -40,6 +41,13 @@ local function print_failure(err)
     end
 end
 
+--- The cases behind one that was interrupted do not run.
+local function raise_interrupt(err)
+    if type(err) == "table" and core.is_interrupt(err.message) then
+        error(err.message, 0)
+    end
+end
+
 function M.case(name, fn)
     if type(name) ~= "string" or type(fn) ~= "function" then
         core.fail "test.case: expected a name and a function"
@@ -57,6 +65,7 @@ function M.case(name, fn)
         print_failure(err)
     end
     io.stdout:flush()
+    raise_interrupt(err)
 end
 
 function M.skip(reason)
@@ -243,6 +252,7 @@ local function xdp_case(spec, row, target)
     end
     M.count("failed", name, nil, target)
     print_failure(ok and { message = err, trace = "" } or err)
+    raise_interrupt(not ok and err)
 end
 
 function M.xdp(spec)

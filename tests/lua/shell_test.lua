@@ -127,6 +127,29 @@ test.case("an interrupt stops a loop, a sleep, and the program, with 130", funct
     end
 end)
 
+test.case("an interrupt in a function that our own code calls is no outcome of that code", function()
+    local head = [[
+        local ffi = require "ffi"; ffi.cdef "int getpid(void);"
+        local function loop() io.popen("kill -INT " .. ffi.C.getpid()) while true do end end
+        local ok, two = bpf.asm "mine: call 500\nr0 = 2\nexit", ("x"):rep(20)
+        local function mine(fn) return assert(ok:load("vm", { helpers = { [500] = fn } })).progs.mine end
+    ]]
+    for _, code in ipairs{
+        'context.register("loop", loop) context.make{ type = "loop", ctx = {} }',
+        'context.register("loop", function() return loop end) mine(print):run(assert(context.make{ type = "loop", ctx = {} }))',
+        "mine(loop):run(two)", "mine(loop):run(two, { trace = true })", 'test.case("a", loop)', "test.raises(loop)" } do
+        local result = run("-e " .. quote(head .. code .. ' print "went on"'))
+        test.eq(result.code, 130, code)
+        assert(not result.out:find "went on" and result.err == "mimicsh: interrupted\n", result.out .. result.err)
+    end
+    local result = run("-e " .. quote(head .. [[
+        local calls = 0
+        local report = mine(function() calls = calls + 1 return calls == 3 and loop() or 0 end):replay{
+            packets = { two, two, two, two, two } }
+        print(report.interrupted, report.packets, report.verdicts.PASS)]]))
+    test.eq({ result.code, result.out, result.err }, { 0, "true\t3\t2\n", "" })
+end)
+
 test.case("cleanups run when an interrupt unwinds a task", function()
     local result = run("-e " .. quote [[
         local ffi = require "ffi"; ffi.cdef "int kill(int, int); int getpid(void);"
