@@ -195,6 +195,25 @@ int map_cursor(lua_State* L) {
     return 1;
 }
 
+/// What cannot be walked the kernel refuses by a number alone; the vm has the words.
+Error walk_error(const Map& map, Error error) {
+    using abi::MapType;
+    const MapType type = map.info().type;
+    const char* const what = type == MapType::PerfEventArray ? "an event"
+                             : type == MapType::Xskmap       ? "a socket"
+                             : type == MapType::CgroupArray  ? "a cgroup"
+                                                             : nullptr;
+    if (type == MapType::BloomFilter) {
+        error.text = map.info().name + ": a bloom filter has no keys to walk";
+    } else if (map.info().key_size == 0) {
+        error.text = map.info().name + ": " + std::string(abi::name(type)) + " maps have no keys to walk";
+    } else if (error.code == EOPNOTSUPP && what != nullptr) {
+        error.op = "look up";
+        error.text = map.info().name + ": " + what + " has no value to read";
+    }
+    return error;
+}
+
 /// map_batch(map, cursor, limit) -> count, keys, values | nil, err; count 0 at the end.
 int map_batch(lua_State* L) {
     Map& map = check_map(L, 1);
@@ -204,7 +223,7 @@ int map_batch(lua_State* L) {
     ByteVec values;
     const auto count = map.next_batch(cursor, keys, values, limit);
     if (!count) {
-        return push_failure(L, count.error());
+        return push_failure(L, walk_error(map, count.error()));
     }
     lua_pushnumber(L, static_cast<double>(*count));
     push_bytes(L, keys);

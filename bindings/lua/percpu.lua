@@ -16,6 +16,10 @@ function PerCpu.__index(v, cpu)
     return methods[cpu]
 end
 
+function PerCpu.__newindex(v, cpu)
+    core.fail(("CPU %s is outside 0 to %d"):format(tostring(cpu), v.cpus - 1))
+end
+
 function methods.sum(v)
     local total = v[0]
     for cpu = 1, v.cpus - 1 do
@@ -123,7 +127,12 @@ end
 function M.encode(state, value, where)
     local pad = ("\0"):rep(slot_size(state) - state.info.value_size)
     local is_list = type(value) == "table" and (getmetatable(value) == PerCpu or value[0] ~= nil)
-    if is_list and (value[state.info.cpus - 1] == nil or rawget(value, state.info.cpus) ~= nil) then
+    local given = 0
+    for cpu in next, is_list and value or {} do
+        local is_one = type(cpu) == "number" and cpu >= 0 and cpu < state.info.cpus and cpu % 1 == 0
+        given = given + (is_one and 1 or type(cpu) == "number" and state.info.cpus or 0)
+    end
+    if is_list and given ~= state.info.cpus then
         core.fail(("%s: expected one value per CPU, 0 to %d"):format(where, state.info.cpus - 1))
     end
     local parts = {}

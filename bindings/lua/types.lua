@@ -146,6 +146,9 @@ function M.from_words(spec, what)
     end
     local members, at = {}, 0
     for i, field in ipairs(list) do
+        if type(field) ~= "table" or type(field[1]) ~= "string" then
+            core.fail(('%s: field %d: expected a name and a type like {"pkts", "u64"}, got %s'):format(what, i, type(field)))
+        end
         local desc = WORDS[field[2]] or core.fail(("%s: unknown type '%s'"):format(what, tostring(field[2])))
         at = math.ceil(at / desc.size) * desc.size -- as C aligns it
         members[i] = { name = field[1], bit_offset = at * 8, type = desc }

@@ -123,6 +123,20 @@ case("bloom filters know what was pushed", function(m)
     test.raises(function() m.seen:pop() end, "only queues and stacks have this")
 end)
 
+case("what has no keys to walk is refused in words", function(m)
+    local words = { queue = "next key: queue: queue maps have no keys to walk",
+                    stack = "next key: stack: stack maps have no keys to walk",
+                    seen = "next key: seen: a bloom filter has no keys to walk",
+                    events = "look up: events: an event has no value to read" }
+    for name, text in pairs(words) do
+        for _, walk in ipairs{ function(map) return map:pairs()() end, function(map) return map:clear() end,
+                               function(map) return map:totable() end } do
+            local ok, err = pcall(walk, m[name])
+            test.eq({ ok, (err:gsub("^.-:%d+: ", "")) }, { false, text })
+        end
+    end
+end)
+
 case("LPM tries find the longest prefix and walk longer ones first", function(m)
     m.routes[{ length = 8, addr = "10.0.0.0" }] = 1
     m.routes[{ length = 24, addr = "10.1.2.0" }] = 2
