@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "bindings/modules.h"
 #include "net/show.h"
+#include "object/abi.h"
 
 namespace mimicsh::lua {
 
@@ -190,6 +191,22 @@ int is_interrupt_object(lua_State* L) {
     return 1;
 }
 
+/// helper_name(id) -> name without bpf_, nothing for a number that no helper has.
+int helper_name(lua_State* L) {
+    const uint64_t id = check_unsigned(L, 1, "id", 0, UINT32_MAX);
+    if (id == 0 || id >= abi::kHelperCount) {
+        return 0;
+    }
+    push_string(L, abi::helper_name(static_cast<uint32_t>(id)));
+    return 1;
+}
+
+/// is_prog_type(name) -> boolean.
+int is_prog_type(lua_State* L) {
+    lua_pushboolean(L, abi::prog_type(check_string(L, 1, "prog_type")).has_value() ? 1 : 0);
+    return 1;
+}
+
 /// duration(value, name) -> seconds.
 int duration(lua_State* L) {
     const std::string name(check_string(L, 2, "name"));
@@ -262,6 +279,8 @@ constexpr Function kCore[] = {
     {"error_object", &guard<&error_object>},
     {"is_error", &guard<&is_error_object>},
     {"is_interrupt", &guard<&is_interrupt_object>},
+    {"helper_name", &guard<&helper_name>},
+    {"is_prog_type", &guard<&is_prog_type>},
     {"duration", &guard<&duration>},
     {"caret_of", &guard<&caret>},
     {"user_position", &guard<&user_position>},

@@ -71,12 +71,21 @@ local function is_null(value)
     return value == nil or value == json.null
 end
 
+local function type_of(value)
+    return value == json.null and "null" or type(value)
+end
+
 local function field(body, name, kind, place)
-    local value = type(body) == "table" and body[name]
+    local value = type(body) == "table" and body[name] or nil
     if is_null(value) or type(value) ~= kind then
         refuse(("%s: %s: expected %s, got %s"):format(place, name, kind, is_null(value) and "nothing" or type(value)))
     end
     return value
+end
+
+--- An integer of a file: those above 2^53 are 64-bit ones.
+local function is_integer(value)
+    return type(value) == "number" and value % 1 == 0 or type(value) == "cdata"
 end
 
 local function number(body, name, place)
@@ -87,6 +96,15 @@ local function number(body, name, place)
         refuse(("%s: %s: expected integer, got %s"):format(place, name, tostring(value)))
     end
     return value
+end
+
+--- A number that a run has 32 bits for.
+local function word(body, name, place)
+    local value = is_null(body[name]) and 0 or body[name]
+    if is_integer(value) and (value < 0 or value > 0xffffffff) then
+        refuse(("%s: %s: %s is outside 0 to 4294967295"):format(place, name, tostring(value):gsub("U?LL$", "")))
+    end
+    return number(body, name, place)
 end
 
 local function bytes_field(body, name, place)
@@ -110,13 +128,13 @@ local function xdp_ctx(ingress, queue, egress, meta)
 end
 
 local function given(body, name, place)
-    return not is_null(body[name]) and number(body, name, place) or nil
+    return not is_null(body[name]) and word(body, name, place) or nil
 end
 
 local function decode_xdp(body, place)
     local packet = bytes_field(body, "packet", place)
-    local ctx = xdp_ctx(number(body, "ingress_ifidx", place), number(body, "rx_queue_idx", place),
-        number(body, "egress_ifidx", place))
+    local ctx = xdp_ctx(word(body, "ingress_ifidx", place), word(body, "rx_queue_idx", place),
+        word(body, "egress_ifidx", place))
     local headroom, tailroom = given(body, "headroom", place), given(body, "tailroom", place)
     return function(prog_type)
         check_type(prog_type, prog_type == "xdp", place)
@@ -179,7 +197,7 @@ local function decode_skb(body, place)
     local packet = bytes_field(body, "packet", place)
     local ctx = {}
     if not is_null(body.dev) then
-        ctx.ifindex = number(field(body, "dev", "table", place), "ifIndex", place)
+        ctx.ifindex = word(field(body, "dev", "table", place), "ifIndex", place .. ": dev")
     end
     local sock, keys = renamed(body, "sock", SOCK, place), renamed(body, "flowKeys", KEYS, place)
     return function(prog_type)
@@ -209,7 +227,11 @@ local function decode_item(item, place)
         if not INT_SIZES[value.size] then
             refuse(("%s: size of an integer: 8, 16, 32 or 64, got %s"):format(place, tostring(value.size)))
         end
-        return { kind = kind, value = is_null(value.value) and 0 or value.value, size = value.size }
+        local integer = is_null(value.value) and 0 or value.value
+        if not is_integer(integer) then
+            refuse(("%s: value: expected integer, got %s"):format(place, tostring(integer)))
+        end
+        return { kind = kind, value = integer, size = value.size }
     elseif kind == "struct" then
         local fields = {}
         for i, entry in ipairs(value) do
@@ -406,15 +428,34 @@ end
 --- One recorded register: a number, or bytes that the register points to.
 local function decode_register(entry, place)
     local reg = field(entry, "reg", "number", place)
-    if reg < 0 or reg > 9 or reg % 1 ~= 0 then
-        refuse(("%s: results are in r0 to r9, got %s"):format(place, tostring(reg)))
+    if reg < 0 or reg > 5 or reg % 1 ~= 0 then
+        refuse(("%s: results are in r0 to r5, got r%s"):format(place, tostring(reg)))
     end
     if type(entry.value) == "string" then
         return { reg = reg, bytes = bytes_field(entry, "value", place) }
-    elseif type(entry.value) == "number" or type(entry.value) == "cdata" then
+    elseif is_integer(entry.value) then
         return { reg = reg, number = entry.value }
     end
-    refuse(("%s: value: expected number or base64"):format(place))
+    refuse(("%s: value of r%d: expected integer or base64, got %s"):format(place, reg,
+        is_null(entry.value) and "nothing" or tostring(entry.value)))
+end
+
+--- Recorded results of one call, those of r0 among them.
+local function decode_call(call, id, place)
+    local values, has_r0 = {}, false
+    if type(call) ~= "table" then
+        refuse(("%s: expected an object, got %s"):format(place, type_of(call)))
+    end
+    for i, entry in ipairs(field(call, "results", "table", place)) do
+        values[i] = decode_register(entry, place)
+        has_r0 = has_r0 or values[i].reg == 0
+    end
+    if not is_null(call.helperFn) and call.helperFn ~= id then
+        refuse(("%s: its helperFn is %s"):format(place, tostring(call.helperFn)))
+    elseif not has_r0 then
+        refuse(("%s: results: nothing for r0"):format(place))
+    end
+    return { helper = id, values = values }
 end
 
 local make
@@ -424,20 +465,22 @@ local function decode_captured(body, place)
     local calls = {}
     for helper, list in next, is_null(body.helperCalls) and {} or field(body, "helperCalls", "table", place) do
         local id = tonumber(helper)
-        if not id or id < 1 or id > 0xffffffff or id % 1 ~= 0 or type(list) ~= "table" then
-            refuse(("%s: helperCalls: expected lists by number of helper, got '%s'"):format(place, tostring(helper)))
+        local name = id and id >= 1 and id <= 0xffffffff and id % 1 == 0 and core.helper_name(id)
+        if not name then
+            refuse(("%s: helperCalls: no helper has the number '%s'"):format(place, tostring(helper)))
+        elseif type(list) ~= "table" or next(list) ~= nil and list[1] == nil then
+            refuse(("%s: helperCalls: expected a list of calls of helper %d, got %s"):format(place, id,
+                type(list) == "table" and "an object" or type_of(list)))
         end
-        for _, call in ipairs(list) do
-            local values = {}
-            local where = ("%s: call of helper %d"):format(place, id)
-            for i, entry in ipairs(is_null(call.results) and {} or field(call, "results", "table", where)) do
-                values[i] = decode_register(entry, where)
-            end
-            calls[#calls + 1] = { helper = id, values = values }
+        for i, call in ipairs(list) do
+            calls[#calls + 1] = decode_call(call, id, ("%s: call %d of helper %d (bpf_%s)"):format(place, i, id, name))
         end
     end
     return function(prog_type)
-        local input = sub.input_(prog_type)
+        local input, why = sub:input(prog_type)
+        if not input then
+            return nil, why
+        end
         local all = { calls = calls }
         for name, value in next, input do
             all[name] = value
@@ -455,7 +498,7 @@ local kinds = {}
 --- A context of an envelope {name=, type=, ctx=}, which it keeps as it is.
 function make(envelope, place)
     if type(envelope) ~= "table" then
-        refuse(("%s: expected an object, got %s"):format(place, type(envelope)))
+        refuse(("%s: expected an object, got %s"):format(place, type_of(envelope)))
     end
     local kind = field(envelope, "type", "string", place)
     local body = field(envelope, "ctx", "table", place)
@@ -472,14 +515,24 @@ function make(envelope, place)
     end
     local input, own_name = decode(body, place)
     if type(input) ~= "function" then
-        refuse(("%s: the decoder of kind '%s' gave no function"):format(place, kind))
+        local reason = input == nil and own_name ~= nil and core.text_of(own_name)
+        refuse(("%s: the decoder of kind '%s' gave no function%s"):format(place, kind, reason and ": " .. reason or ""))
     end
     return setmetatable({ name = own_name or name, kind = kind, body = body, input_ = input }, Context)
 end
 
 --- {packet=, ctx=, calls=} for a program of that type, or nil and an error.
 function Context:input(prog_type)
-    return guarded(self.input_, prog_type)
+    if not core.is_prog_type(core.expect(prog_type, "prog_type", "string")) then
+        core.fail(("bad argument 'prog_type': no program type '%s'"):format(prog_type))
+    end
+    local input, why = guarded(self.input_, prog_type)
+    if type(input) == "table" or core.is_error(why) then
+        return input, why
+    end
+    local reason = input == nil and why ~= nil and core.text_of(why)
+    return guarded(refuse, ("%s: the decoder of kind '%s' gave no table%s"):format(
+        self.name ~= "" and ("context '%s'"):format(self.name) or "context", self.kind, reason and ": " .. reason or ""))
 end
 
 function Context:__tostring()
@@ -495,21 +548,22 @@ function context.make(envelope)
 end
 
 function context.load(path)
-    if type(path) ~= "string" then
-        core.fail("bad argument 'path': expected string, got " .. type(path))
-    end
+    core.expect(path, "path", "string")
     return guarded(function()
         local file, why = io.open(path, "rb")
         if not file then
             refuse(why, why:match "No such file" and "ENOENT" or "EIO")
         end
-        local text = file:read "*a"
+        local text, failed = file:read "*a"
         file:close()
-        local list, err = json.decode(text or "")
-        if not list then
+        if not text then
+            refuse(("%s: %s"):format(path, failed:gsub("^%u", string.lower)), "EIO")
+        end
+        local list, err = json.decode(text)
+        if err then
             refuse(("%s: %s"):format(path, err.msg))
         elseif type(list) ~= "table" then
-            refuse(("%s: expected a list of contexts, got %s"):format(path, type(list)))
+            refuse(("%s: expected a list of contexts, got %s"):format(path, type_of(list)))
         end
         list = list.type and { list } or list -- one context alone is no list
         local contexts = {}
@@ -521,6 +575,8 @@ function context.load(path)
 end
 
 function context.save(path, contexts)
+    core.expect(path, "path", "string")
+    core.expect(contexts, "contexts", "table")
     local list = json.array()
     for i, one in ipairs(getmetatable(contexts) == Context and { contexts } or contexts) do
         if getmetatable(one) ~= Context then

@@ -7,12 +7,7 @@ local check_options = core.check_options
 
 local lab = {}
 
-local function expect(value, name, wanted)
-    if type(value) ~= wanted then
-        core.fail(("bad argument '%s': expected %s, got %s"):format(name, wanted, type(value)))
-    end
-    return value
-end
+local expect = core.expect
 
 --- What cannot be built ends the scope: a lab is all there or not at all.
 local function built(ok, err)

@@ -206,6 +206,16 @@ u64 = setmetatable({}, {
     end,
 })
 
+--- The value, which is of one of the types ("string", "string or table"); raises else.
+function core.expect(value, name, wanted)
+    for kind in wanted:gmatch "%a+" do
+        if type(value) == kind then
+            return value
+        end
+    end
+    core.fail(("bad argument '%s': expected %s, got %s"):format(name, wanted, type(value)))
+end
+
 --- Raises on options that are not in the list; returns the table (empty without one).
 function core.check_options(options, what, known)
     if options == nil then

@@ -138,15 +138,68 @@ local WRONG = {
     { GENERIC:format("{}", '[{"name": "x", "type": "y", "value": {}}]'), "unknown memory type 'y'" },
     { GENERIC:format("{}", '[{"name": "x", "type": "block", "value": {"value": "", "byteorder": ""}}]'), "byteorder ''" },
     { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"size": 7}}]'), "size of an integer" },
-    { CAPTURED:format '{"x": []}', "by number of helper" },
-    { CAPTURED:format '{"5": [{"results": [{"reg": 10, "value": 1}]}]}', "results are in r0 to r9" },
-    { CAPTURED:format '{"5": [{"results": [{"reg": 0, "value": true}]}]}', "expected number or base64" },
+    { "null", "expected a list of contexts, got null" }, { "[null]", "context 1: expected an object, got null" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"value": 1.5, "size": 8}}]'), "value: expected integer" },
+    { CAPTURED:format '{"x": []}', "helperCalls: no helper has the number 'x'" },
+    { CAPTURED:format '{"5": 7}', "helperCalls: expected a list of calls of helper 5, got number" },
+    { CAPTURED:format '{"5": {"a": 7}}', "helperCalls: expected a list of calls of helper 5, got an object" },
 }
+
+-- Records of helper 5, bpf_ktime_get_ns.
+for record, text in pairs{
+    ["5"] = "expected an object, got number", ["{}"] = "results: expected table, got nothing",
+    ['{"results": null}'] = "results: expected table, got nothing", ['{"results": []}'] = "results: nothing for r0",
+    ['{"results": [{"reg": 1, "value": 1}]}'] = "results: nothing for r0",
+    ['{"helperFn": 6, "results": [{"reg": 0, "value": 1}]}'] = "its helperFn is 6",
+    ['{"results": [{"reg": 6, "value": 1}]}'] = "results are in r0 to r5, got r6",
+    ['{"results": [{"reg": -1, "value": 1}]}'] = "results are in r0 to r5, got r-1",
+    ['{"results": [{"reg": 0, "value": true}]}'] = "value of r0: expected integer or base64, got true",
+    ['{"results": [{"reg": 0, "value": 1.5}]}'] = "value of r0: expected integer or base64, got 1.5",
+    ['{"results": [{"reg": 0}]}'] = "value of r0: expected integer or base64, got nothing" } do
+    WRONG[#WRONG + 1] = { CAPTURED:format('{"5": [' .. record .. "]}"), "call 1 of helper 5 (bpf_ktime_get_ns): " .. text }
+end
+for _, number in ipairs{ "0", "212", "500", "4294967295" } do
+    WRONG[#WRONG + 1] = { CAPTURED:format('{"' .. number .. '": []}'), ("no helper has the number '%s'"):format(number) }
+end
+for _, field in ipairs{ "headroom", "tailroom", "ingress_ifidx", "rx_queue_idx", "egress_ifidx" } do
+    for _, number in ipairs{ "-1", "4294967296", "18446744073709551615" } do
+        WRONG[#WRONG + 1] = { XDP:format('"", "' .. field .. '": ' .. number),
+                              ("context 1: %s: %s is outside 0 to 4294967295"):format(field, number) }
+    end
+end
+WRONG[#WRONG + 1] = { [=[{"type": "sk_buff", "ctx": {"packet": "", "dev": {"ifIndex": -1}}}]=],
+                      "context 1: dev: ifIndex: -1 is outside 0 to 4294967295" }
 
 test.case("what is wrong with a file is said with its place", function()
     for _, wrong in ipairs(WRONG) do
         local list, err = loaded(wrong[1])
         assert(list == nil and err.msg:find(wrong[2], 1, true), wrong[1] .. ": " .. tostring(err))
+    end
+end)
+
+test.case("a folder is no file of contexts", function()
+    local list, err = context.load "/"
+    test.eq({ list, err.code, err.msg }, { nil, "EIO", "/: is a directory" })
+end)
+
+test.case("what a decoder of one's own does not give is said with its reason", function()
+    local main = assert(assert(bpf.asm "r0 = 2\nexit"):load "vm").progs.main
+    for _, case in ipairs{
+        { function() return nil, "no good" end, "the decoder of kind 'own' gave no function: no good" },
+        { function() return nil, { a = 1 } end, "the decoder of kind 'own' gave no function: {a = 1}" },
+        { function() return 5 end, "the decoder of kind 'own' gave no function" },
+        { function() return function() return nil, "no good" end end, "the decoder of kind 'own' gave no table: no good" },
+        { function() return function() return 5 end end, "the decoder of kind 'own' gave no table" },
+        { function() return function() end end, "the decoder of kind 'own' gave no table" } } do
+        context.register("own", case[1])
+        for _, envelope in ipairs{ { type = "own", ctx = {} },
+                                   { type = "captured", ctx = { subContext = { type = "own", ctx = {} } } } } do
+            local one, err = context.make(envelope)
+            if one then
+                one, err = main:run(one)
+            end
+            assert(one == nil and tostring(err):find(case[2], 1, true), tostring(err))
+        end
     end
 end)
 
