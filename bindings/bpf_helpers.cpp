@@ -4,6 +4,7 @@
 
 #include "bindings/bpf_helpers.h"
 #include "bindings/loop.h"
+#include "vm/address.h"
 
 namespace mimicsh::lua {
 
@@ -116,10 +117,10 @@ int memory_valid(lua_State* L) {
     if (mode && *mode != "r" && *mode != "w") {
         fail(L, "bad argument 'mode': expected \"r\" or \"w\", got \"" + std::string(*mode) + "\"");
     }
-    lua_pushboolean(L, call.can_access(check_unsigned(L, 2, "address", 0, UINT64_MAX),
-                                       check_unsigned(L, 3, "size", 0, UINT32_MAX), mode && *mode == "w")
-                           ? 1
-                           : 0);
+    const uint64_t address = check_unsigned(L, 2, "address", 0, UINT64_MAX);
+    const uint64_t size = check_unsigned(L, 3, "size", 0, UINT32_MAX);
+    const bool is_nothing = size == 0 && vm::handle_of(address) == 0; // as helpers take it
+    lua_pushboolean(L, is_nothing || call.can_access(address, size, mode && *mode == "w") ? 1 : 0);
     return 1;
 }
 
@@ -142,8 +143,9 @@ uint32_t helper_id(lua_State* L, int index) {
         return static_cast<uint32_t>(check_unsigned(L, index, "helper", 1, INT32_MAX));
     }
     const std::string name(check_string(L, index, "helper"));
+    const std::string_view own = std::string_view(name).substr(name.starts_with("bpf_") ? 4 : 0);
     for (uint32_t id = 1; id < abi::kHelperCount; ++id) {
-        if (abi::helper_name(id) == name) {
+        if (abi::helper_name(id) == own) {
             return id;
         }
     }
@@ -165,6 +167,10 @@ vm::UserHelpers take_helpers(lua_State* L, Options& options) {
         if (!lua_isfunction(L, -1)) {
             fail(L, "bad argument 'helpers': helper " + std::to_string(id) + " is no function but a " +
                         luaL_typename(L, -1));
+        }
+        if (helpers.contains(id)) {
+            fail(L, "bad argument 'helpers': helper " + std::to_string(id) + " (bpf_" +
+                        std::string(abi::helper_name(id)) + ") is given twice");
         }
         auto function = std::make_shared<KeptFunction>(L);
         helpers[id] = [function](vm::HelperCall& call) { return function->call(call); };
