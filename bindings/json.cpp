@@ -175,6 +175,13 @@ class Encoder {
         }
     }
 
+    /// Where the problem is: "a.list[2]" in a value without a name, "world.a.list[2]" in one that has one.
+    [[nodiscard]] std::string place(const std::string& name) const {
+        constexpr size_t kLongest = 100;
+        const std::string all = name + (name.empty() && path_.starts_with('.') ? path_.substr(1) : path_);
+        return all.size() > kLongest ? all.substr(0, kLongest) + "..." : all;
+    }
+
     std::string out;
     std::string problem;
 
@@ -251,7 +258,7 @@ class Encoder {
 
     bool enter() {
         if (++depth_ > kMaxDepth || lua_checkstack(L_, 12) == 0) {
-            problem = "nested deeper than " + std::to_string(kMaxDepth) + ", or a cycle";
+            problem = "nested deeper than " + std::to_string(kMaxDepth);
             return false;
         }
         return true;
@@ -264,7 +271,14 @@ class Encoder {
         if (!enter()) {
             return false;
         }
+        const void* self = lua_topointer(L_, -1);
+        if (std::ranges::find(open_, self) != open_.end()) {
+            problem = "a cycle";
+            return false;
+        }
+        open_.push_back(self);
         const bool done = is_array() ? array() : object();
+        open_.pop_back();
         depth_--;
         return done;
     }
@@ -306,6 +320,7 @@ class Encoder {
             line();
             lua_rawgeti(L_, -1, static_cast<int>(i));
             if (!value()) {
+                path_ = "[" + std::to_string(i) + "]" + path_;
                 return false;
             }
             lua_pop(L_, 1);
@@ -349,6 +364,7 @@ class Encoder {
             out += pretty_ ? ": " : ":";
             lua_rawget(L_, -2);
             if (!value()) {
+                path_ = "." + keys[i] + path_;
                 return false;
             }
             lua_pop(L_, 1);
@@ -360,10 +376,14 @@ class Encoder {
     lua_State* L_;
     bool pretty_;
     int depth_ = 0;
+    std::vector<const void*> open_; ///< the tables around what is being encoded
+    std::string path_;              ///< to the problem, made on the way back
 };
 
+/// encode(value [, options [, name]]): of our own callers name is what errors call the value.
 int encode(lua_State* L) {
     luaL_checkany(L, 1);
+    const std::string name(opt_string(L, 3, "name").value_or(""));
     Options options(L, 2, "json.encode");
     const bool pretty = options.boolean("pretty").value_or(false);
     options.finish();
@@ -375,7 +395,8 @@ int encode(lua_State* L) {
             push_string(L, encoder.out);
             return 1;
         }
-        error.text = encoder.problem;
+        const std::string place = encoder.place(name);
+        error.text = place.empty() ? encoder.problem : place + ": " + encoder.problem;
     }
     return push_failure(L, error);
 }

@@ -374,6 +374,11 @@ class WorldReader {
                 one.address = value.get<uint64_t>();
                 return;
             }
+            if (!value.is_object()) {
+                problem_.refuse(path, "expected an address, which is a number, or a table with 'ip', got " +
+                                          value.dump());
+                return;
+            }
             Fields fields(value, path, problem_);
             one.address = fields.need("ip", fields.number64("ip"));
             one.offset = fields.number64("offset").value_or(0);
@@ -465,7 +470,7 @@ Expected<std::shared_ptr<const World>> parse_world(std::string_view text) {
     json value;
     try {
         value = json::parse(text);
-    } catch (const json::parse_error& e) { // "[json.exception...] parse error at line 1, column 2: ..."
+    } catch (const json::exception& e) { // "[json.exception...] parse error at line 1, column 2: ..."
         const std::string_view what = e.what();
         const size_t start = what.find("] ");
         return Error{EINVAL,

@@ -97,15 +97,23 @@ function object_methods.load(obj, target, options)
         core.fail("bad argument 'target': expected \"vm\" or \"kernel\", got " .. type(target))
     end
     options = check_options(options, "load", LOAD_OPTIONS)
-    local passed = { data = options.vars and patch_sections(obj, options.vars) or nil,
+    local vars = options.vars and core.expect(options.vars, "vars", "table")
+    local passed = { data = vars and patch_sections(obj, vars) or nil,
                      kconfig = options.kconfig, maps = options.maps, autoload = options.autoload,
-                     pinned = target == "kernel" and options.pinned or nil }
+                     pinned = options.pinned }
     if target == "vm" then
         passed.seed = options.seed or config.seed
         for _, name in ipairs{ "cpus", "cpu", "budget", "mode", "kernel", "sanitize" } do
             passed[name] = options[name]
         end
-        passed.world = type(options.world) == "table" and assert(json.encode(options.world)) or options.world
+        passed.world = options.world and core.expect(options.world, "world", "table or string")
+        if type(options.world) == "table" then
+            local text, err = json.encode(options.world, nil, "world")
+            if not text then
+                return fail_value("EINVAL", "load", err.msg)
+            end
+            passed.world = text
+        end
         passed.helpers = options.helpers
     end
     local inst, err = raw.object_load(obj, target, passed)
@@ -527,9 +535,9 @@ function program_methods.replay(prog, options)
     options = check_options(options, "replay", "pcap packets out limit workers clock")
     local passed = { pcap = options.pcap, out = options.out, limit = options.limit, workers = options.workers,
                      clock = options.clock, progress = config.progress }
-    if options.packets then
+    if options.packets ~= nil then
         passed.packets = {}
-        for i, packet in ipairs(options.packets) do
+        for i, packet in ipairs(core.expect(options.packets, "packets", "table")) do
             passed.packets[i] = packet_bytes(packet)
         end
     end
@@ -560,6 +568,9 @@ function RaceReport.__tostring(report)
         for line in outcome.difference:gmatch("[^\n]+") do
             lines[#lines + 1] = "        " .. line
         end
+    end
+    if report.fault then
+        lines[#lines + 1] = tostring(report.fault)
     end
     return table.concat(lines, "\n")
 end
@@ -641,16 +652,18 @@ function bpf.compile(options)
         core.fail "compile: give file= or source=, one of them"
     end
     local passed = { file = options.file, source = text, name = options.name, include = {}, defs = {} }
-    if text then
-        passed.origin, passed.line, passed.column = locate(text)
+    if text ~= nil then
+        passed.origin, passed.line, passed.column = locate(core.expect(text, "source", "string"))
     end
-    for i, folder in ipairs(type(options.include) == "string" and { options.include } or options.include or {}) do
+    local include = core.expect(options.include or {}, "include", "string or table")
+    for i, folder in ipairs(type(include) == "string" and { include } or include) do
         passed.include[i] = folder
     end
-    for name, value in next, options.defs or {} do
+    for name, value in next, core.expect(options.defs or {}, "defs", "table") do
         if type(name) == "number" then
             passed.defs[#passed.defs + 1] = tostring(value)
         else
+            core.expect(name, "defs", "string")
             passed.defs[#passed.defs + 1] = value == true and name or name .. "=" .. tostring(value)
         end
     end
@@ -688,7 +701,8 @@ function bpf.raw(options)
     for name, value in next, options do
         passed[name] = value
     end
-    passed.maps, passed.fd_array = raw_maps(options.maps or {}, options.fd_array or {})
+    passed.maps, passed.fd_array = raw_maps(core.expect(options.maps or {}, "maps", "table"),
+        core.expect(options.fd_array or {}, "fd_array", "table"))
     return raw.object_raw(passed)
 end
 
@@ -750,7 +764,7 @@ Ends the instance with its programs and maps; does nothing when closed.
 assert(obj:load "vm"):close()]])
 core.doc("program:run", program_methods.run, [[
 prog:run(packet | bytes | context [, {ctx=, times=, trace=, cpu=, headroom=, tailroom=, linear=, ...}]) -> result | nil, err
-Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, insns, warnings, log, redirect, emitted, egress, tunnel, trace; or fault.
+Runs on one packet: verdict, ret, pkt, bytes, ctx, ns, warnings, log, redirect, emitted, egress, tunnel; traced: insns; or fault.
 print(prog:run(pkt.eth{}/pkt.ip{}/pkt.udp{dport=53}).verdict) --> PASS]])
 core.doc("program:replay", program_methods.replay, [[
 prog:replay("x.pcap") or prog:replay{pcap= | packets={...} [, out=DIR, limit=, workers=, clock=]} -> report | nil, err

@@ -32,10 +32,15 @@ test.case("what has no JSON form is refused with the reason", function()
         local text, err = json.encode(case[1])
         assert(text == nil and tostring(err):find(case[2]), tostring(err))
     end
-    local cycle = {}
-    cycle.a = cycle
-    local _, err = json.encode(cycle)
-    assert(tostring(err):find "cycle")
+    local cycle = { list = { 1, {} } }
+    cycle.list[2].a = cycle
+    local place = {}
+    for text, value in pairs{ ["list[2].a: a cycle"] = cycle, ["a.b: a function"] = { a = { b = print } },
+                              ["[2]: a number that is not finite"] = { 1, 0 / 0 }, ["a: a string"] = { a = "\255" } } do
+        local _, err = json.encode(value)
+        test.eq(err.msg:sub(1, #text), text)
+    end
+    test.eq(json.encode{ place, place }, "[{},{}]")
 end)
 
 test.case("hostile text is refused with its place", function()

@@ -36,6 +36,25 @@ test.case("a world is a table or the same as JSON", function()
     end
 end)
 
+test.case("what a world cannot have is refused with its path", function()
+    local obj = compile "return XDP_PASS;"
+    local cycle = {}
+    cycle.task = cycle
+    for text, world in pairs{
+        ["world.task.pid: a number that is not finite has no JSON form"] = { task = { pid = 0 / 0 } },
+        ["world.task.comm: a function has no JSON form"] = { task = { comm = print } },
+        ["world.interfaces: a table with a key that is not a string (and that is no list)"] =
+            { interfaces = { { name = "a", index = 2 }, [3] = { name = "b", index = 3 } } },
+        ["world: a table with a key that is not a string (and that is no list)"] = { [true] = 1 },
+        ["world.task: a cycle"] = cycle,
+        ["world.task.stack[2]: expected an address, which is a number, or a table with 'ip', got \"x\""] =
+            { task = { stack = { 1, "x" } } },
+        ["world: not JSON: number overflow parsing '1e400'"] = '{"task":{"pid":1e400}}' } do
+        local inst, err = obj:load("vm", { world = world })
+        test.eq({ inst, err.code, tostring(err) }, { nil, "EINVAL", "load: " .. text })
+    end
+end)
+
 test.case("variables of the kernel are numbers, bytes, fields, and lists by CPU", function()
     local obj = assert(bpf.compile{ source = [[
 #include <linux/bpf.h>
@@ -196,6 +215,8 @@ test.case("a helper of one's own reads and writes the guest's memory", function(
         test.eq({ size, select("#", ...) }, { 16ULL, 3 })
         test.eq(mem:read(address, 16), ("\0"):rep(16))
         test.eq({ mem:valid(address, 16), mem:valid(address, 25, "w"), mem:valid(5, 1) }, { true, false, false })
+        test.eq({ mem:valid(0, 0), mem:read(0, 0), mem:valid(0, 0, "w"), mem:valid(5, 0) }, { true, "", true, true })
+        mem:write(0, "")
         mem:write(address, "\2abc")
         return -3
     end } })
@@ -213,6 +234,9 @@ test.case("what goes wrong in a helper is a fault of the run", function()
     local obj = compile "seen = own(buffer, 99); return XDP_PASS;"
     local cases = {
         { function() error "no luck" end, "bad call", "helper 500: .*world_test.lua:%d+: no luck" },
+        { function() error{ a = 1 } end, "bad call", "helper 500: {a = 1}" },
+        { function() error(setmetatable({}, { __tostring = function() return "text" end })) end, "bad call", "500: text" },
+        { function() error() end, "bad call", "helper 500: nil" },
         { function() end, "bad call", "helper 500: the function gave a nil, no integer" },
         { function(mem, address, size) return #mem:read(address, tonumber(size)) end, "out of bounds", "99 bytes" },
         { function(mem) mem:write(0, "x") end, "null pointer", "write of 1 byte" },
