@@ -131,7 +131,7 @@ void set_log(lua_State* L, const std::vector<std::string>& log) {
     lua_setfield(L, -2, "log");
 }
 
-void push_result(lua_State* L, const Program& program, const RunResult& result) {
+void push_result(lua_State* L, const Program& program, const RunResult& result, bool is_traced) {
     lua_createtable(L, 0, 12);
     if (result.fault) {
         push_fault(L, *result.fault);
@@ -152,8 +152,10 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
     }
     push_u64(L, result.duration_ns);
     lua_setfield(L, -2, "ns");
-    push_u64(L, result.insns);
-    lua_setfield(L, -2, "insns");
+    if (is_traced) { // nobody counts them else
+        push_u64(L, result.insns);
+        lua_setfield(L, -2, "insns");
+    }
     push_warnings(L, result.warnings);
     lua_setfield(L, -2, "warnings");
     set_log(L, result.log);
@@ -187,14 +189,11 @@ void push_result(lua_State* L, const Program& program, const RunResult& result) 
 /// advance(instance, ns) -> {callbacks=, faults=, warnings=, log=} | nil, err.
 int instance_advance(lua_State* L) {
     Instance& instance = check_instance(L, 1);
-    const auto ns = to_u64(L, 2);
-    if (!ns) {
-        fail(L, "bad argument 'ns': expected a number of nanoseconds");
-    }
+    const uint64_t ns = check_unsigned(L, 2, "ns", 0, INT64_MAX);
     InstanceOwner& owner = check<InstanceOwner>(L, 1, "instance");
     const auto result = [&] {
         const Running running(L, owner);
-        return instance.advance(*ns);
+        return instance.advance(ns);
     }();
     owner.waits.wake();
     if (!result) {
@@ -308,7 +307,7 @@ int program_run(lua_State* L) {
     if (instance.target() == "vm") {
         owner.inputs[program.name()].add(packet);
     }
-    push_result(L, program, *result);
+    push_result(L, program, *result, run.trace && instance.target() == "vm");
     return 1;
 }
 

@@ -171,6 +171,25 @@ Expected<size_t> run_by_time(Program& program, std::span<BatchItem> items, std::
     return count;
 }
 
+/// Why a packet was not run at all, when the program takes none like it.
+std::optional<Fault> refusal(Program& program, std::span<const BatchItem> items) {
+    const auto item = std::ranges::find(items, true, &BatchItem::faulted);
+    if (item == items.end()) {
+        return std::nullopt;
+    }
+    const auto refused = program.run(item->in, {});
+    if (refused) {
+        return refused->fault;
+    }
+    Fault fault;
+    fault.kind = FaultKind::BadCall;
+    fault.program = program.name();
+    fault.cause = refused.error().text;
+    fault.hint = refused.error().hint;
+    fault.report = "fault: " + fault.cause + (fault.hint.empty() ? "" : "\n  hint     " + fault.hint);
+    return fault;
+}
+
 } // namespace
 
 bool holds_plain_entries(abi::MapType type) {
@@ -260,6 +279,9 @@ Expected<ReplayReport> replay(Instance& instance, Program& program, PacketSource
                     return ok.error();
                 }
             }
+        }
+        if (!report.first_fault && report.verdicts.contains("fault")) {
+            report.first_fault = refusal(program, std::span(items).first(*done));
         }
         report.interrupted = *done < packets.size();
         if (options.on_progress && report.packets >= next_progress) {

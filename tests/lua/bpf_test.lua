@@ -238,6 +238,16 @@ both("per-CPU values are one a CPU and have a sum", function(load, target)
     test.eq(num(inst.maps.counters[1]:sum()), 5 * cpus)
     list[cpus - 1] = nil
     test.raises(function() inst.maps.counters[1] = list end, cpus > 1 and "one value per CPU" or "")
+    list[cpus - 1] = 1
+    for _, beyond in ipairs{ cpus + 3, -1, 0.5 } do
+        list[beyond] = 1
+        test.raises(function() inst.maps.counters[1] = list end, "one value per CPU")
+        list[beyond] = nil
+    end
+    test.raises(function() v[cpus + 3] = { a = 1 } end, ("CPU %d is outside 0 to %d"):format(cpus + 3, cpus - 1))
+    v[0] = 7
+    inst.maps.counters[1] = v
+    test.eq(num(inst.maps.counters[1][0]), 7)
 end)
 
 both("variables are read, written, and set before loading", function(load)
@@ -373,6 +383,23 @@ both("replay counts verdicts, keeps first packets, and writes a capture per verd
     test.eq(err.code, "ENOENT")
     test.raises(function() inst.progs.short_ones:replay{} end, "one of them")
     os.execute("rm -r " .. path .. " " .. folder)
+end)
+
+both("a packet that a program does not take is a fault with a cause in a replay", function(load)
+    local prog = load(obj).progs.short_ones
+    for _, packets in ipairs{ { "short" }, { SHORT, "short", LONG } } do
+        local report = assert(prog:replay{ packets = packets })
+        local _, err = prog:run "short"
+        test.eq({ report.verdicts.fault, report.first.fault.bytes, report.fault.cause }, { 1, "short", err.msg })
+        assert(tostring(report):find(err.msg, 1, true), tostring(report))
+    end
+    test.eq(assert(prog:replay{ packets = { SHORT, LONG } }).fault, nil)
+end)
+
+test.case("instructions are counted where a trace is asked for", function()
+    local main = assert(assert(bpf.asm "r0 = 2\nexit"):load "vm").progs.main
+    test.eq({ main:run(LONG).insns, main:run(LONG, { trace = true }).insns }, { nil, 2 })
+    assert(not require("json").encode(main:run(LONG)):find "insns")
 end)
 
 both("what is closed refuses, and closing twice is nothing", function(load)

@@ -36,6 +36,14 @@ test.case("a race is told with its seed", function()
     test.eq(tonumber(inst.vars.total), 0)
 end)
 
+test.case("a race of runs that fault shows the first report", function()
+    local inst = assert(assert(bpf.asm "r1 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r1 + 1000)\nexit"):load("vm", { cpus = 2 }))
+    local packet = pkt.eth{}/pkt.ip{}
+    local report = assert(inst.progs.main:race(packet, packet, { runs = 2 }))
+    test.eq(report.fault.kind, "out of bounds")
+    assert(tostring(report):find(tostring(report.fault), 1, true), tostring(report))
+end)
+
 both("workers, races and traces of instructions are for the vm alone", function(load, target)
     local prog = load(assert(bpf.compile(SOURCE)), { cpus = 2 }).progs.atomic
     local packet = pkt.eth{}/pkt.ip{}
