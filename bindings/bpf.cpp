@@ -56,7 +56,7 @@ int object_open(lua_State* L) {
     return push_object(L, open_object(std::string(from)));
 }
 
-[[maybe_unused]] std::vector<std::string> check_list(lua_State* L, int index, const char* name) {
+std::vector<std::string> check_list(lua_State* L, int index, const char* name) {
     std::vector<std::string> list;
     if (lua_isnoneornil(L, index)) {
         return list;
@@ -263,11 +263,13 @@ int object_disasm(lua_State* L) {
 
 // -- Targets --
 
+constexpr uint32_t kMaxCpus = 1024; // of a vm
+
 Expected<vm::Options> vm_options(lua_State* L, Options& options) {
     vm::Options vm;
     vm.seed = options.number("seed", 0, UINT64_MAX).value_or(vm.seed);
-    vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, 4096).value_or(vm.cpus));
-    vm.cpu = static_cast<uint32_t>(options.number("cpu", 0, 4095).value_or(vm.cpu));
+    vm.cpus = static_cast<uint32_t>(options.number("cpus", 1, kMaxCpus).value_or(vm.cpus));
+    vm.cpu = static_cast<uint32_t>(options.number("cpu", 0, kMaxCpus - 1).value_or(vm.cpu));
     vm.budget = options.number("budget", 1, UINT64_MAX).value_or(vm.budget);
     const auto mode = options.string("mode").value_or("strict");
     const auto sanitize = options.string("sanitize").value_or("warn");
@@ -306,71 +308,60 @@ kernel::LoadOnVm loader(vm::Options options) {
     };
 }
 
-/// Texts by name of the table on top of the stack, which is popped.
-std::map<std::string, std::string> pop_texts(lua_State* L) {
-    std::map<std::string, std::string> texts;
-    if (lua_istable(L, -1)) {
-        const int table = lua_gettop(L);
-        lua_pushnil(L);
-        while (lua_next(L, table) != 0) {
-            texts[lua_tostring(L, -2)] = check_string(L, lua_gettop(L), "pinned");
-            lua_pop(L, 1);
-        }
+/// Calls `each` with the keys and values of the option on top of the stack, a table by names, and pops it.
+template <typename F>
+void pop_named(lua_State* L, const char* option, const char* expected, F each) {
+    const int table = lua_gettop(L);
+    if (!lua_isnil(L, table) && !lua_istable(L, table)) {
+        bad_argument(L, table, option, expected);
     }
-    lua_pop(L, 1);
+    lua_pushnil(L);
+    while (lua_istable(L, table) && lua_next(L, table) != 0) {
+        each(std::string(check_string(L, table + 1, option)), table + 2);
+        lua_settop(L, table + 1);
+    }
+    lua_settop(L, table - 1);
+}
+
+std::map<std::string, std::string> pop_texts(lua_State* L, const char* option, const char* expected) {
+    std::map<std::string, std::string> texts;
+    pop_named(L, option, expected, [&](const std::string& name, int value) {
+        texts[name] = check_string(L, value, (std::string(option) + "." + name).c_str());
+    });
     return texts;
 }
 
 /// The list of texts on top of the stack, which is popped.
-std::vector<std::string> pop_list(lua_State* L, const char* what) {
-    std::vector<std::string> texts;
-    if (lua_istable(L, -1)) {
-        const int table = lua_gettop(L);
-        for (int i = 1; i <= static_cast<int>(lua_objlen(L, table)); ++i) {
-            lua_rawgeti(L, table, i);
-            texts.emplace_back(check_string(L, lua_gettop(L), what));
-            lua_pop(L, 1);
-        }
+std::vector<std::string> pop_list(lua_State* L, const char* option, const char* expected) {
+    if (!lua_isnil(L, -1) && !lua_istable(L, -1)) {
+        bad_argument(L, lua_gettop(L), option, expected);
     }
+    auto texts = check_list(L, lua_gettop(L), option);
     lua_pop(L, 1);
     return texts;
 }
 
-/// Maps by name of the table on top of the stack, which is popped.
 std::map<std::string, const Map*> pop_maps(lua_State* L) {
     std::map<std::string, const Map*> maps;
-    if (lua_istable(L, -1)) {
-        const int table = lua_gettop(L);
-        lua_pushnil(L);
-        while (lua_next(L, table) != 0) {
-            maps[std::string(check_string(L, -2, "maps"))] = &check_map(L, lua_gettop(L));
-            lua_pop(L, 1);
-        }
-    }
-    lua_pop(L, 1);
+    pop_named(L, "maps", "table of maps by name",
+              [&](const std::string& name, int value) { maps[name] = &check_map(L, value); });
     return maps;
 }
 
 /// The option values in the table on top of the stack, which is popped; true and false mean y and n.
 KconfigValues pop_kconfig(lua_State* L) {
     KconfigValues values;
-    if (lua_istable(L, -1)) {
-        const int table = lua_gettop(L);
-        lua_pushnil(L);
-        while (lua_next(L, table) != 0) {
-            std::string& value = values[lua_tostring(L, -2)];
-            if (lua_isboolean(L, -1)) {
-                value = lua_toboolean(L, -1) != 0 ? "y" : "n";
-            } else if (const auto number = to_u64(L, lua_gettop(L));
-                       number && lua_type(L, -1) != LUA_TSTRING) {
-                value = std::to_string(*number);
-            } else {
-                value = check_string(L, -1, "kconfig");
-            }
-            lua_pop(L, 1);
+    pop_named(L, "kconfig", "table of values by name", [&](const std::string& name, int index) {
+        if (lua_isboolean(L, index)) {
+            values[name] = lua_toboolean(L, index) != 0 ? "y" : "n";
+        } else if (const auto number = to_u64(L, index)) {
+            values[name] = std::to_string(*number);
+        } else if (lua_type(L, index) == LUA_TSTRING) {
+            values[name] = check_string(L, index, "kconfig");
+        } else {
+            bad_argument(L, index, ("kconfig." + name).c_str(), "integer, boolean or string");
         }
-    }
-    lua_pop(L, 1);
+    });
     return values;
 }
 
@@ -397,7 +388,9 @@ int object_load(lua_State* L) {
     options.push("maps");
     load.maps = pop_maps(L);
     options.push("autoload");
-    const std::vector<std::string> autoload = pop_list(L, "autoload");
+    const auto autoload = pop_list(L, "autoload", "list of names of programs");
+    options.push("pinned");
+    auto pinned = pop_texts(L, "pinned", "table of paths by name of map");
     auto owner = std::make_shared<InstanceOwner>();
     if (target_name == "vm") {
         auto vm = vm_options(L, options);
@@ -409,8 +402,7 @@ int object_load(lua_State* L) {
         owner->load_on_vm = loader(std::move(*vm));
     } else if (target_name == "kernel") {
         kernel::Options own;
-        options.push("pinned");
-        own.pinned = pop_texts(L);
+        own.pinned = std::move(pinned);
         owner->target = kernel::make_target(std::move(own));
         owner->load_on_vm = loader({});
     } else {

@@ -22,7 +22,7 @@ local SKB_FIELDS = {
 --- data is the length of the metadata in front, data_end that of all bytes.
 local function encode_xdp(ctx, packet)
     core.check_options(ctx, "ctx", "ingress_ifindex rx_queue_index egress_ifindex meta")
-    local meta = ctx.meta or ""
+    local meta = core.expect(ctx.meta or "", "ctx.meta", "string")
     local words = { #meta, #meta + #packet, 0, ctx.ingress_ifindex or 0, ctx.rx_queue_index or 0, ctx.egress_ifindex or 0 }
     for i, word in ipairs(words) do
         words[i] = types.encode(WORD, word, "ctx." .. XDP_FIELDS[i])
@@ -56,8 +56,9 @@ local function encode_skb(ctx, packet)
         local name, at, type_ = field[1], field[2], field[3]
         parts[#parts + 1] = { at = at, bytes = types.encode(type_, ctx[name] or 0, "ctx." .. name) }
     end
+    local cb = core.expect(ctx.cb or {}, "ctx.cb", "table")
     for i = 1, CB_WORDS do
-        local word = ctx.cb and ctx.cb[i] or 0
+        local word = cb[i] or 0
         parts[#parts + 1] = { at = CB_OFFSET + 4 * (i - 1), bytes = types.encode(WORD, word, ("ctx.cb[%d]"):format(i)) }
     end
     return lay_out(parts, SKB_SIZE), packet
