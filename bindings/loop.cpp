@@ -294,7 +294,14 @@ void Loop::ends_with_lab(std::weak_ptr<kernel::NetNsUser> user) {
 void Loop::finish(const std::shared_ptr<Task>& task, bool ok) {
     task->state = ok ? Task::State::Done : Task::State::Failed;
     const bool watched = task->is_watched || !task->joiners.empty();
+    const bool is_interrupted = !ok && is_interrupt(task->co, -1);
     for (const auto& [joiner, wait_id] : task->joiners) {
+        if (is_interrupted) { // who waits for it is not to take that for an outcome
+            if (const auto waiting = joiner.lock(); waiting != nullptr && waiting->wait_id == wait_id) {
+                interrupt(waiting);
+            }
+            continue;
+        }
         const int values = ok ? lua_gettop(task->co) : 2;
         if (lua_checkstack(L_, values + 8) == 0) {
             continue;
