@@ -382,7 +382,9 @@ class Encoder {
 
 /// encode(value [, options [, name]]): of our own callers name is what errors call the value.
 int encode(lua_State* L) {
-    luaL_checkany(L, 1);
+    if (lua_isnone(L, 1)) {
+        bad_argument(L, 1, "value", "a value");
+    }
     const std::string name(opt_string(L, 3, "name").value_or(""));
     Options options(L, 2, "json.encode");
     const bool pretty = options.boolean("pretty").value_or(false);

@@ -85,7 +85,7 @@ end
 
 --- An integer of a file: those above 2^53 are 64-bit ones.
 local function is_integer(value)
-    return type(value) == "number" and value % 1 == 0 or type(value) == "cdata"
+    return type(value) == "number" and value % 1 == 0 and value >= -2 ^ 63 and value < 2 ^ 64 or type(value) == "cdata"
 end
 
 local function number(body, name, place)
@@ -101,10 +101,12 @@ end
 --- A number that a run has 32 bits for.
 local function word(body, name, place)
     local value = is_null(body[name]) and 0 or body[name]
-    if is_integer(value) and (value < 0 or value > 0xffffffff) then
-        refuse(("%s: %s: %s is outside 0 to 4294967295"):format(place, name, tostring(value):gsub("U?LL$", "")))
+    if not is_integer(value) then
+        refuse(("%s: %s: expected integer, got %s"):format(place, name, tostring(value)))
+    elseif value < 0 or value > 0xffffffff then
+        refuse(("%s: %s: %s is outside 0 to 4294967295"):format(place, name, (tostring(value):gsub("U?LL$", ""))))
     end
-    return number(body, name, place)
+    return tonumber(value)
 end
 
 local function bytes_field(body, name, place)
@@ -230,6 +232,8 @@ local function decode_item(item, place)
         local integer = is_null(value.value) and 0 or value.value
         if not is_integer(integer) then
             refuse(("%s: value: expected integer, got %s"):format(place, tostring(integer)))
+        elseif value.size < 64 and (integer < -2 ^ (value.size - 1) or integer >= 2 ^ value.size) then
+            refuse(("%s: value: %s has no room in %d bits"):format(place, tostring(integer), value.size))
         end
         return { kind = kind, value = integer, size = value.size }
     elseif kind == "struct" then

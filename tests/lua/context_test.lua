@@ -140,6 +140,8 @@ local WRONG = {
     { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"size": 7}}]'), "size of an integer" },
     { "null", "expected a list of contexts, got null" }, { "[null]", "context 1: expected an object, got null" },
     { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"value": 1.5, "size": 8}}]'), "value: expected integer" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"value": 256, "size": 8}}]'), "256 has no room in 8 bits" },
+    { GENERIC:format("{}", '[{"name": "x", "type": "int", "value": {"value": -129, "size": 8}}]'), "-129 has no room" },
     { CAPTURED:format '{"x": []}', "helperCalls: no helper has the number 'x'" },
     { CAPTURED:format '{"5": 7}', "helperCalls: expected a list of calls of helper 5, got number" },
     { CAPTURED:format '{"5": {"a": 7}}', "helperCalls: expected a list of calls of helper 5, got an object" },
@@ -155,6 +157,7 @@ for record, text in pairs{
     ['{"results": [{"reg": -1, "value": 1}]}'] = "results are in r0 to r5, got r-1",
     ['{"results": [{"reg": 0, "value": true}]}'] = "value of r0: expected integer or base64, got true",
     ['{"results": [{"reg": 0, "value": 1.5}]}'] = "value of r0: expected integer or base64, got 1.5",
+    ['{"results": [{"reg": 0, "value": 1e20}]}'] = "value of r0: expected integer or base64, got 1e+20",
     ['{"results": [{"reg": 0}]}'] = "value of r0: expected integer or base64, got nothing" } do
     WRONG[#WRONG + 1] = { CAPTURED:format('{"5": [' .. record .. "]}"), "call 1 of helper 5 (bpf_ktime_get_ns): " .. text }
 end

@@ -22,6 +22,10 @@ test.case("values keep their kind", function()
     assert(json.decode "null" == json.null)
 end)
 
+test.case("no value is a mistake of the caller", function()
+    test.raises(function() json.encode() end, "json_test.lua.*bad argument 'value': expected a value, got nothing")
+end)
+
 test.case("keys come out sorted", function()
     test.eq(json.encode{ b = 1, a = 2, ["a0"] = 3 }, '{"a":2,"a0":3,"b":1}')
 end)
