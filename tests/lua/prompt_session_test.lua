@@ -25,7 +25,8 @@ case("^C: at the prompt, in a loop, in a program, in a wait", nil, function(s)
     s:expect "|runs$"
     s:step("<C-c>", "interrupted.-|vm>$")
     s:fresh()
-    s:type "h = assert(bpf.asm 'call 500\\nr0 = 2\\nexit'):load('vm', {helpers = {[500] = function() while true do end end}})<Enter>"
+    s:type "l = {[500] = function() while true do end end}<Enter>"
+    s:type "h = assert(bpf.asm 'call 500\\nr0 = 2\\nexit'):load('vm', {helpers = l})<Enter>"
     s:type "io.write('he', 'lps\\n') return h.progs.main:run(('x'):rep(64))<Enter>"
     s:expect "|helps$"
     s:step("<C-c>", "interrupted.-|vm>$")

@@ -137,7 +137,8 @@ test.case("an interrupt in a function that our own code calls is no outcome of t
     for _, code in ipairs{
         'context.register("loop", loop) context.make{ type = "loop", ctx = {} }',
         'context.register("loop", function() return loop end) mine(print):run(assert(context.make{ type = "loop", ctx = {} }))',
-        "task.spawn(loop):join()", "mine(loop):run(two)", "mine(loop):run(two, { trace = true })", 'test.case("a", loop)', "test.raises(loop)" } do
+        "task.spawn(loop):join()", "mine(loop):run(two)", "mine(loop):run(two, { trace = true })", 'test.case("a", loop)',
+        "test.raises(loop)" } do
         local result = run("-e " .. quote(head .. code .. ' print "went on"'))
         test.eq(result.code, 130, code)
         assert(not result.out:find "went on" and result.err == "mimicsh: interrupted\n", result.out .. result.err)
