@@ -24,10 +24,10 @@ std::string error_text(lua_State* L) {
     lua_getfield(L, -1, "mimicsh.core");
     lua_getfield(L, -1, "text_of");
     lua_pushvalue(L, -4);
-    if (lua_pcall(L, 1, 1, 0) != 0 || lua_type(L, -1) != LUA_TSTRING) {
-        return "the function failed";
+    if (lua_pcall(L, 1, 1, 0) != 0 && is_interrupt(L, -1)) {
+        renew_interrupt(L);
     }
-    return lua_tostring(L, -1);
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the function failed";
 }
 
 /// A function and the coroutine that it runs in, kept from the collector.

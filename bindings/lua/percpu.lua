@@ -123,17 +123,25 @@ function M.decode(state, bytes, offset)
     return setmetatable(v, PerCpu)
 end
 
+--- Refuses lists that lack the value of a CPU, or have one of a CPU that is not there.
+local function check_cpus(state, list, where)
+    local cpus, given = state.info.cpus, 0
+    for cpu in next, list do
+        if type(cpu) == "number" then
+            given = cpu >= 0 and cpu < cpus and cpu % 1 == 0 and given + 1 or -math.huge
+        end
+    end
+    if given ~= cpus then
+        core.fail(("%s: expected one value per CPU, 0 to %d"):format(where, cpus - 1))
+    end
+end
+
 --- Bytes of one value for all CPUs, or of one for each; `where` names it in messages.
 function M.encode(state, value, where)
     local pad = ("\0"):rep(slot_size(state) - state.info.value_size)
     local is_list = type(value) == "table" and (getmetatable(value) == PerCpu or value[0] ~= nil)
-    local given = 0
-    for cpu in next, is_list and value or {} do
-        local is_one = type(cpu) == "number" and cpu >= 0 and cpu < state.info.cpus and cpu % 1 == 0
-        given = given + (is_one and 1 or type(cpu) == "number" and state.info.cpus or 0)
-    end
-    if is_list and given ~= state.info.cpus then
-        core.fail(("%s: expected one value per CPU, 0 to %d"):format(where, state.info.cpus - 1))
+    if is_list then
+        check_cpus(state, value, where)
     end
     local parts = {}
     for cpu = 0, state.info.cpus - 1 do
