@@ -313,6 +313,10 @@ Expected<RunResult> LoadedProgram::run_checked(ByteView packet, const RunOptions
             break;
         }
         if (i + 1 < repeat) {
+            if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+                machine_.fault(FaultKind::Interrupted, "stopped from outside");
+                break;
+            }
             machine_.end_run();
         }
     }

@@ -137,9 +137,12 @@ test.case("an interrupt in a function that our own code calls is no outcome of t
     for _, code in ipairs{
         'context.register("loop", loop) context.make{ type = "loop", ctx = {} }',
         'context.register("loop", function() return loop end) mine(print):run(assert(context.make{ type = "loop", ctx = {} }))',
-        "task.spawn(loop):join()", "mine(loop):run(two)", "mine(loop):run(two, { trace = true })", 'test.case("a", loop)',
+        "task.spawn(loop):join()",
+        'io.popen("sleep 0.3; kill -INT " .. ffi.C.getpid())' ..
+            ' bpf.asm("r0 = 2\\nexit"):load("vm").progs.main:run(two, { times = 2^32 - 1 })',
+        "mine(loop):run(two)", "mine(loop):run(two, { trace = true })", 'test.case("a", loop)',
         "test.raises(loop)" } do
-        local result = run("-e " .. quote(head .. code .. ' print "went on"'))
+        local result = run("--timeout 20 -e " .. quote(head .. code .. ' print "went on"'))
         test.eq(result.code, 130, code)
         assert(not result.out:find "went on" and result.err == "mimicsh: interrupted\n", result.out .. result.err)
     end
