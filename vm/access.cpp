@@ -210,7 +210,8 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
               addr);
         return {};
     }
-    if (q + size > window.proven) {
+    const bool probes = what != nullptr && access == Access::Read && is_probing(*this, addr);
+    if (q + size > window.proven && !probes) {
         const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
         warn(verb(access, size, what) + " at " + place("packet", from_start) +
                  " without a comparison with data_end that covers it: unchecked access",
@@ -330,6 +331,9 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 bool Machine::is_open(const Resolved& found, uint64_t addr, uint64_t size, Access access, const char* what) {
+    if (what != nullptr && access == Access::Read && is_probing(*this, addr)) {
+        return true;
+    }
     const Region& region = *found.region;
     const bool is_object = region.kind == RegionKind::Object;
     const auto& fields =
@@ -460,7 +464,7 @@ bool Machine::can_access(uint64_t addr, uint64_t size, Access access) {
     if (faulted() || handle_of(addr) == 0) {
         return false;
     }
-    const bool allowed = resolve(addr, size, access, nullptr).host != nullptr && !faulted();
+    const bool allowed = resolve(addr, size, access, "memory").host != nullptr && !faulted();
     pending.reset();
     return allowed;
 }

@@ -201,8 +201,11 @@ Value Flow::checked(Value value) const {
     if (value.kind != Kind::MaybeNull) {
         return value;
     }
-    const Insn& from = insns_[static_cast<uint32_t>(value.value)];
-    const bool is_helper = value.value != kVaries && from.code == (op::kJmp | op::kCall) && from.src == 0;
+    if (value.value == kVaries) {
+        return {Kind::Unknown, 0};
+    }
+    const Insn& from = insns_[static_cast<uint32_t>(value.value) - 1];
+    const bool is_helper = from.code == (op::kJmp | op::kCall) && from.src == 0;
     return {is_helper ? returned(static_cast<uint32_t>(from.imm)) : Kind::Unknown, 0};
 }
 

@@ -33,14 +33,14 @@ struct SlotFacts {
         None,
         NoLock,      ///< calls: no lock is held
         NothingOpen, ///< what may end the program: no lock, reference or section either
-        NotNull,     ///< register `pointer` is not NULL, which slot `origin` gave
+        NotNull,     ///< register `pointer` is not NULL, which another slot gave
     };
     Guard guard = Guard::None;
     bool proves = false; ///< a comparison of a packet pointer with data_end (or of data_meta's with data)
     uint8_t pointer = 0; ///< proves, Guard::NotNull: register of the pointer
     uint8_t end = 0;     ///< proves: register of the bound
     int32_t value = 0;
-    int32_t origin = 0; ///< Guard::NotNull: slot that gave the pointer, 0 when it varies
+    int32_t origin = 0; ///< Guard::NotNull: 1 + slot that gave the pointer, 0 when it varies
 };
 
 struct Refusal {

@@ -16,8 +16,20 @@ constexpr std::string_view kResilientLock = "bpf_res_spin_";
 /// Helpers whose result the program has to give back.
 constexpr std::array<uint32_t, 6> kAcquiring{84, 85, 99, 131, 194, 198};
 
-/// Helpers whose first argument must not be NULL: sk_release, submitting and discarding records, locks.
-constexpr std::array<uint32_t, 5> kTakesChecked{86, 93, 94, 132, 133};
+/// Arguments of helpers that must not be NULL, by id and register: sockets, records, locks, keys, values and
+/// data.
+struct Argument {
+    uint32_t helper = 0;
+    uint8_t reg = 0;
+};
+constexpr std::array kTakesChecked{
+    Argument{1, 2},   Argument{2, 2},   Argument{2, 3},   Argument{3, 2},   Argument{9, 3},
+    Argument{25, 4},  Argument{26, 3},  Argument{86, 1},  Argument{93, 1},  Argument{94, 1},
+    Argument{95, 1},  Argument{96, 1},  Argument{98, 1},  Argument{107, 2}, Argument{108, 2},
+    Argument{130, 2}, Argument{132, 1}, Argument{133, 1}, Argument{136, 1}, Argument{137, 1},
+    Argument{138, 1}, Argument{139, 1}, Argument{140, 1}, Argument{178, 1}, Argument{189, 3},
+    Argument{190, 3}, Argument{196, 1},
+};
 
 /// What may be called with a lock held (kfunc_spin_allowed in kernel/bpf/verifier.c).
 constexpr std::array<std::string_view, 20> kUnderLock{
@@ -120,6 +132,23 @@ bool Flow::passes_stack(const State& state) {
                        [](Value value) { return value.kind == Kind::Stack; });
 }
 
+/// What may write to the caller's stack leaves spills behind of which nothing is known.
+void Flow::hand_over_stack(State& state) {
+    if (!passes_stack(state)) {
+        return;
+    }
+    // A callback gets at the caller's stack through its context argument; what was spilled there may be
+    // data_end.
+    if (has_callbacks_ && std::ranges::any_of(state.spills(), [](Value v) { return may_be_end(v.kind); })) {
+        current_->loses_bounds = true;
+    }
+    for (Value& spill : state.spills()) {
+        if (!may_be_end(spill.kind)) {
+            spill = {Kind::Unknown, 0};
+        }
+    }
+}
+
 void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
     SlotFacts& facts = result_.slots[slot];
     facts.target =
@@ -132,32 +161,24 @@ void Flow::call_helper(uint32_t slot, const Insn& insn, State& state) {
     if (id == kTimerSetCallback) {
         note_async(state.regs[2]);
     }
-    const bool takes_pointer = std::ranges::find(kTakesChecked, id) != kTakesChecked.end();
-    if (takes_pointer &&
-        (facts.guard == SlotFacts::Guard::None || facts.guard == SlotFacts::Guard::NotNull)) {
-        want_not_null(slot, 1, state);
+    if (facts.guard == SlotFacts::Guard::None || facts.guard == SlotFacts::Guard::NotNull) {
+        facts.guard = SlotFacts::Guard::None;
+        const auto unchecked = std::ranges::find_if(kTakesChecked, [&](const Argument& one) {
+            return one.helper == id && state.regs[one.reg].kind == Kind::MaybeNull;
+        });
+        if (unchecked != kTakesChecked.end() && !own_.contains(id)) {
+            want_not_null(slot, unchecked->reg, state);
+        }
     }
-    const bool from_own = own_.contains(id);
-    const Value result{from_own                             ? Kind::Unknown
-                       : may_return_null(id, state.regs[1]) ? Kind::MaybeNull
-                                                            : returned(id),
-                       static_cast<int32_t>(slot)};
+    const Value result = own_.contains(id)                    ? Value{Kind::Unknown, 0}
+                         : may_return_null(id, state.regs[1]) ? maybe_null(slot)
+                                                              : Value{returned(id), 0};
     const bool only_reads = id == kLookup || id == kUpdate || id == kDelete;
-    if (passes_stack(state) && !only_reads) {
-        // A callback gets at the caller's stack through its context argument; what was spilled there may be
-        // data_end.
-        if (has_callbacks_ &&
-            std::ranges::any_of(state.spills(), [](Value v) { return may_be_end(v.kind); })) {
-            current_->loses_bounds = true;
-        }
-        for (Value& spill : state.spills()) {
-            if (!may_be_end(spill.kind)) {
-                spill = {Kind::Unknown, 0};
-            }
-        }
+    if (!only_reads) {
+        hand_over_stack(state);
     }
     call_clobbers(state);
-    set(state.regs[0], result.kind == Kind::MaybeNull ? result : Value{result.kind, 0});
+    set(state.regs[0], result);
 }
 
 void Flow::call_kfunc(uint32_t slot, State& state) {
@@ -176,10 +197,17 @@ void Flow::call_kfunc(uint32_t slot, State& state) {
     } else if (name.starts_with(kResilientLock)) {
         state.lock = Lock::Maybe;
     }
+    if (const Value first = state.regs[1]; name.starts_with("bpf_iter_") && first.kind == Kind::Stack &&
+                                           first.value >= 0 && first.value + 16 <= int32_t{abi::kStackSize}) {
+        for (int32_t byte = 0; byte < 16; byte += 8) { // of an iterator
+            state.set_spill(static_cast<uint32_t>(first.value + byte) / 8, {Kind::Unknown, 0});
+        }
+    } else {
+        hand_over_stack(state);
+    }
     call_clobbers(state);
     const bool may_be_null = std::ranges::find(kMayReturnNull, name) != kMayReturnNull.end();
-    set(state.regs[0],
-        may_be_null ? Value{Kind::MaybeNull, static_cast<int32_t>(slot)} : Value{Kind::Unknown, 0});
+    set(state.regs[0], may_be_null ? maybe_null(slot) : Value{Kind::Unknown, 0});
 }
 
 /// Programs on packets must not sleep; the functions of work queues may. What a function calls, or hands on

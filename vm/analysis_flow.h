@@ -85,6 +85,9 @@ class Flow {
     void atomic(uint32_t slot, const Insn& insn, State& state);
     void forget_spills(State& state);
 
+    [[nodiscard]] static Value maybe_null(uint32_t slot) {
+        return {Kind::MaybeNull, static_cast<int32_t>(slot) + 1};
+    }
     [[nodiscard]] Value checked(Value value) const;
     void note_comparison(const Insn& insn, State& state);
     void take_for_checked(Value pointer, State& state) const;
@@ -93,6 +96,7 @@ class Flow {
     // -- analysis_calls.cpp --
     static void call_clobbers(State& state);
     static bool passes_stack(const State& state);
+    void hand_over_stack(State& state);
     void call_helper(uint32_t slot, const Insn& insn, State& state);
     void call_kfunc(uint32_t slot, State& state);
     void note_async(Value callback);

@@ -72,7 +72,11 @@ void Flow::alu(uint32_t slot, const Insn& insn, State& state) {
     if (dst.kind == Kind::MaybeEnd || src.kind == Kind::MaybeEnd) {
         current_->loses_bounds = true;
     }
-    if (wide && (operation == op::kAdd || operation == op::kSub)) {
+    // The difference of two pointers is a number; of iterators the verifier follows both results.
+    const bool moves = operation == op::kAdd || operation == op::kSub;
+    const bool of_kfunc = dst.kind == Kind::MaybeNull && dst.value != kVaries &&
+                          insns_[static_cast<uint32_t>(dst.value) - 1].src == op::kCallKfunc;
+    if (wide && moves && src.kind == Kind::Scalar && !of_kfunc) {
         want_not_null(slot, insn.dst, state);
     }
     dst = checked(dst);
@@ -125,7 +129,8 @@ void Flow::pointer_arithmetic(uint32_t slot, const Insn& insn, uint8_t operation
         set(dst, {Kind::Unknown, 0});
         return;
     }
-    if (pointer.kind == Kind::PacketEnd || pointer.kind == Kind::MapObject) {
+    const bool adds_nothing = operation == op::kAdd && !by_register && insn.imm == 0;
+    if (pointer.kind == Kind::PacketEnd || (pointer.kind == Kind::MapObject && !adds_nothing)) {
         refuse(slot, std::string("arithmetic on ") + describe(pointer.kind));
     }
     Value moved = pointer;
@@ -279,8 +284,7 @@ Value Flow::load_context(uint32_t slot, const Insn& insn, const InsnForm& form, 
     case FieldRole::PacketMeta:
         return {Kind::PacketMeta, 0};
     case FieldRole::Pointer:
-        return field->name == "sk" ? Value{Kind::MaybeNull, static_cast<int32_t>(slot)}
-                                   : Value{Kind::Unknown, 0};
+        return field->name == "sk" ? maybe_null(slot) : Value{Kind::Unknown, 0};
     default:
         return {Kind::Scalar, 0};
     }

@@ -18,7 +18,7 @@ enum class Kind : uint8_t {
     Unknown,   ///< anything
     Scalar,    ///< value = number of a known constant, kVaries when it is not known
     MaybeEnd,  ///< data_end on some way here, something else on another; harmless until it is used
-    MaybeNull, ///< a pointer that nothing was compared with NULL yet; value = slot that gave it, kVaries
+    MaybeNull, ///< a pointer that nothing was compared with NULL yet; value = 1 + slot that gave it, kVaries
     Context,
     Stack, ///< own frame; value = offset in it, kNoOffset when it varies
     PacketData,

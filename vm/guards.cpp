@@ -44,6 +44,36 @@ std::string taken_at(const Machine& machine, const Machine::HeldLock& lock) {
     return lock_text(lock) + ", taken at " + line_of(machine, lock.slot);
 }
 
+/// Helpers that read at addresses that the verifier does not look at, beside arguments that it does.
+struct MemoryArguments {
+    uint32_t helper = 0;
+    uint32_t regs = 0; ///< bits: registers with memory that it looks at
+};
+const MemoryArguments* memory_arguments(uint32_t id) {
+    static constexpr std::array kKnown{
+        MemoryArguments{4, 1 << 1},
+        MemoryArguments{6, 1 << 1},
+        MemoryArguments{45, 1 << 1},
+        MemoryArguments{112, 1 << 1},
+        MemoryArguments{113, 1 << 1},
+        MemoryArguments{114, 1 << 1},
+        MemoryArguments{115, 1 << 1}, // bpf_probe_read*
+        MemoryArguments{165, 1 << 1 | 1 << 3 | 1 << 4},
+        MemoryArguments{177, 1 << 1 | 1 << 3},
+    };
+    const auto found = std::ranges::find(kKnown, id, &MemoryArguments::helper);
+    return found == kKnown.end() ? nullptr : &*found;
+}
+
+bool is_argument(const Machine& machine, uint64_t addr, uint32_t regs) {
+    for (uint32_t reg = 1; reg <= 5; ++reg) {
+        if ((regs >> reg & 1) != 0 && machine.regs[reg] == addr) {
+            return true;
+        }
+    }
+    return false;
+}
+
 } // namespace
 
 std::string lock_text(const Machine::HeldLock& lock) {
@@ -63,7 +93,8 @@ uint64_t guard_not_null(Machine& machine, const uint64_t*) {
     const Op& op = *machine.at;
     if (machine.regs[op.dst] != 0) {
         std::string origin;
-        if (const auto slot = static_cast<uint32_t>(op.c); slot != 0) {
+        if (op.c != 0) {
+            const auto slot = static_cast<uint32_t>(op.c) - 1;
             const LinkedProgram& program = machine.code->program->linked();
             const bool is_call = program.insns[slot].code == (op::kJmp | op::kCall);
             origin = (is_call ? ", which " + subject(program, slot) + " returned at " : ", loaded at ") +
@@ -75,19 +106,35 @@ uint64_t guard_not_null(Machine& machine, const uint64_t*) {
     return machine.regs[0];
 }
 
+bool is_probing(const Machine& machine, uint64_t addr) {
+    const LinkedProgram& program = machine.code->program->linked();
+    const uint32_t slot = machine.code->slot_of(machine.at);
+    const Insn& insn = program.insns[slot];
+    if (insn.code != (op::kJmp | op::kCall)) {
+        return false;
+    }
+    if (insn.src == 0) {
+        const MemoryArguments* known = memory_arguments(static_cast<uint32_t>(insn.imm));
+        return known != nullptr && !is_argument(machine, addr, known->regs);
+    }
+    const std::string name = subject(program, slot);
+    return name.starts_with("bpf_str") || name == "bpf_iter_bits_new";
+}
+
 void want_packet_access(Machine& machine, uint64_t addr, const char* what) {
     // Their bpf_func_proto has pkt_access: look-ups and changes of maps, csum_diff, sockets, SYN cookies.
     constexpr std::array kTakesPackets{1u,   2u,   3u,   28u,  84u,  85u,  87u, 99u,
                                        100u, 110u, 195u, 204u, 205u, 206u, 207u};
+    constexpr uint32_t kAny = 0b111110;
     const Insn& insn = machine.code->program->linked().insns[machine.code->slot_of(machine.at)];
     const auto id = static_cast<uint32_t>(insn.imm);
-    const bool is_helper = insn.code == (op::kJmp | op::kCall) && insn.src == 0;
-    const bool is_argument =
-        std::find(machine.regs.begin() + 1, machine.regs.begin() + 6, addr) != machine.regs.begin() + 6;
-    if (is_helper && is_argument && machine.options.mode == Mode::Strict &&
-        !machine.options.helpers.contains(id) &&
-        std::ranges::find(kTakesPackets, id) == kTakesPackets.end()) {
-        machine.warn("bpf_" + std::string(abi::helper_name(id)) + " takes no packet memory (" + what +
+    if (insn.code != (op::kJmp | op::kCall) || insn.src != 0 || machine.options.mode != Mode::Strict ||
+        machine.options.helpers.contains(id) || std::ranges::find(kTakesPackets, id) != kTakesPackets.end()) {
+        return;
+    }
+    const MemoryArguments* known = memory_arguments(id);
+    if (is_argument(machine, addr, known == nullptr ? kAny : known->regs)) {
+        machine.warn(subject(machine) + " takes no packet memory (" + what +
                          "); copy it to the stack or a map first",
                      true);
     }

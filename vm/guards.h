@@ -13,8 +13,11 @@ namespace mimicsh::vm {
 /// Before calls that the kernel refuses while a lock is held.
 uint64_t guard_no_lock(Machine& machine, const uint64_t* args);
 /// Before a pointer is used that was not compared with NULL: the operation has its register in `dst` and the
-/// slot that gave it in `c`. A NULL is left to the access.
+/// slot that gave it, plus 1, in `c`. A NULL is left to the access.
 uint64_t guard_not_null(Machine& machine, const uint64_t* args);
+/// Whether the call that runs reads at an address as at any number, which the verifier does not look at:
+/// probe reads, strings and addresses that are printed, strings of kernel functions.
+bool is_probing(const Machine& machine, uint64_t addr);
 /// Looks at an argument in packet memory: few helpers take that. `what` names the argument.
 void want_packet_access(Machine& machine, uint64_t addr, const char* what);
 /// Before what may end the program, while it still has something to give back.

@@ -349,6 +349,10 @@ uint64_t make_object(Machine& machine, const uint64_t* args, bool percpu, const 
     auto known = machine.heap.find_type(type);
     if (!known) {
         type.fields = hidden_fields_of(*btf, id, type.size);
+        std::erase_if(type.fields, [](const HiddenField& field) {
+            return field.kind == Kind::Timer || field.kind == Kind::Workqueue ||
+                   field.kind == Kind::TaskWork || field.kind == Kind::UserPtr; // of map values alone
+        });
         known = machine.heap.add_type(type);
     }
     const uint64_t bytes = percpu ? uint64_t{type.step()} * type.copies : type.size;

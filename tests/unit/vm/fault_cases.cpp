@@ -47,6 +47,8 @@ extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tup
 	struct ct_options *opts, __u32 opts_size) __ksym;
 struct object { __u64 a, b; };
 struct bpf_refcount { __u32 opaque[1]; };
+struct bpf_wq { __u64 opaque[2]; };
+struct waiting { __u64 a; struct bpf_wq work; };
 struct counted { __u64 a; struct bpf_refcount references; };
 #define new_object() bpf_obj_new_impl(__builtin_btf_type_id(*(struct object *)0, 0), 0)
 typedef struct object object_type; /* of a plain struct the compiler drops the tag */
@@ -357,6 +359,11 @@ const std::vector<FaultCase>& warning_cases() {
          "struct object *o = new_object();\n"
          "o->a = 5; // here\nbpf_obj_drop_impl(o, 0);\nreturn 2;",
          "which bpf_obj_new_impl returned at line "},
+        {"unchecked look-up as an argument", FaultKind::Strict,
+         "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+         "void *v = bpf_map_lookup_elem(&hash, &key);\n"
+         "bpf_ringbuf_output(&ring, v, 4, 0); // here\nreturn 2;",
+         "which bpf_map_lookup_elem returned at line "},
         {"unchecked number of an iterator", FaultKind::Strict,
          "struct { __u64 opaque; } __attribute__((aligned(8))) it;\nbpf_iter_num_new(&it, 1, 3);\n"
          "int *i = bpf_iter_num_next(&it);\nkeep(*i); // here\nbpf_iter_num_destroy(&it);\nreturn 2;",
@@ -393,6 +400,26 @@ const std::vector<FaultCase>& clean_cases() {
             {"checked in a loop", FaultKind::Strict,
              "for (int i = 0; i < 4; i++) { HIDE(i); key = i;\n"
              "struct value *v = bpf_map_lookup_elem(&hash, &key);\nif (v) keep(v->b); }\nreturn 2;",
+             ""},
+            {"probe read of the packet and of a lock", FaultKind::Strict,
+             "__u64 x = 0;\nbpf_probe_read_kernel(&x, 8, data);\nkeep(x);\n"
+             "struct locked *v = bpf_map_lookup_elem(&locks, &key);\nif (!v) return 0;\n"
+             "bpf_probe_read_kernel(&x, 8, v);\nkeep(x);\nreturn 2;",
+             ""},
+            {"addresses in the packet that are printed", FaultKind::Strict,
+             "if (data + 64 > end) return 0;\n"
+             "static const char format[] = \"%pI4\";\nbpf_trace_printk(format, sizeof format, data + 30);\n"
+             "return 2;",
+             ""},
+            {"difference of look-ups", FaultKind::Strict,
+             "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
+             "char *v = bpf_map_lookup_elem(&hash, &key);\nchar *w = bpf_map_lookup_elem(&hash, &key);\n"
+             "keep(w - v);\nreturn 2;",
+             ""},
+            {"work queue in an object", FaultKind::Strict,
+             "struct waiting *o = bpf_obj_new_impl(__builtin_btf_type_id(*(struct waiting *)0, 0), 0);\n"
+             "if (!o) return 0;\n*(volatile __u64 *)&o->work = 5;\nkeep(*(volatile __u64 *)&o->work);\n"
+             "bpf_obj_drop_impl(o, 0);\nreturn 2;",
              ""},
             {"checked against another pointer", FaultKind::Strict,
              "struct value x = {1, 2, 3};\nbpf_map_update_elem(&hash, &key, &x, 0);\n"
