@@ -64,8 +64,8 @@ TEST(World, WrongWordsAndValuesNameTheirPath) {
                  "load: world.routes[1].type: 'black' is none of unicast, local, broadcast, anycast, "
                  "blackhole, "
                  "unreachable, prohibit, throw"},
-            Case{R"({"task": {"stack": [1, -1]}})",
-                 "load: world.task.stack[2]: expected a table with named values"},
+            Case{R"({"task": {"stack": [1, -1]}})", "load: world.task.stack[2]: expected an address, which "
+                                                    "is a number, or a table with 'ip', got -1"},
             Case{R"({"task": {"user_stack": [{"ip": 1, "build_id": ""}]}})",
                  "load: world.task.user_stack[1].build_id: a build id has 1 to 20 bytes"},
             Case{R"({"kernel": {"skb": {}}})",
