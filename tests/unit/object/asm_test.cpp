@@ -112,8 +112,8 @@ TEST(Listing, IsTriedOnEveryProgramOfTheTree) {
     for (const auto& [folder, least] :
          {std::pair{"tests/cases/programs/", size_t{51}}, std::pair{"tests/cases/parity/", size_t{40}},
           std::pair{"tests/data/bpf/", size_t{7}}, std::pair{"examples/", size_t{8}}}) {
-        const auto found =
-            std::ranges::count_if(sources, [&](const std::string& path) { return path.starts_with(folder); });
+        const auto found = std::ranges::count_if(
+            sources, [&folder = folder](const std::string& path) { return path.starts_with(folder); });
         EXPECT_GE(static_cast<size_t>(found), least) << folder;
     }
 }
