@@ -57,6 +57,11 @@ bool is_untrusted_pointer(Machine& machine, uint64_t addr) {
            has_field_at(machine, addr, HiddenField::Kind::UntrustedKptr);
 }
 
+/// Whether a helper reads there as at any number, so that the kernel looks at nothing before.
+bool is_probed(const Machine& machine, uint64_t addr, Access access, const char* what) {
+    return what != nullptr && access == Access::Read && is_probing(machine, addr);
+}
+
 } // namespace
 
 // -- Deciding --
@@ -210,8 +215,7 @@ Machine::Resolved Machine::resolve_packet(Region& region, uint64_t addr, uint64_
               addr);
         return {};
     }
-    const bool probes = what != nullptr && access == Access::Read && is_probing(*this, addr);
-    if (q + size > window.proven && !probes) {
+    if (q + size > window.proven && !is_probed(*this, addr, access, what)) {
         const int64_t from_start = int64_t{region.base} + static_cast<int64_t>(q) - kOrigin - packet.start;
         warn(verb(access, size, what) + " at " + place("packet", from_start) +
                  " without a comparison with data_end that covers it: unchecked access",
@@ -331,7 +335,7 @@ bool Machine::store(uint64_t addr, uint32_t size, uint64_t value) {
 }
 
 bool Machine::is_open(const Resolved& found, uint64_t addr, uint64_t size, Access access, const char* what) {
-    if (what != nullptr && access == Access::Read && is_probing(*this, addr)) {
+    if (is_probed(*this, addr, access, what)) {
         return true;
     }
     const Region& region = *found.region;
