@@ -346,7 +346,8 @@ void FunctionBuilder::alu() {
     const bool wide = rng_.one_in(2);
     const int cls = wide ? op::kAlu64 : op::kAlu;
     const uint32_t kind = rng_.below(20);
-    if (kind < 4) {
+    // For each division the kernel moves all that it knows of the instructions behind.
+    if (kind < 4 && (!draft_.is_long() || rng_.one_in(3))) {
         return divide(dst, wide);
     }
     if (kind < 7) {
