@@ -284,10 +284,9 @@ int program_race(lua_State* L) {
         push_string(L, outcome.difference);
         lua_setfield(L, -2, "difference");
         lua_createtable(L, 2, 0);
-        for (const int cpu : {0, 1}) {
-            const auto ret = outcome.ret[static_cast<size_t>(cpu)];
-            push_string(L, verdict_name(program.type(), ret));
-            lua_rawseti(L, -2, cpu + 1);
+        for (const size_t cpu : {size_t{0}, size_t{1}}) {
+            push_string(L, outcome.faulted[cpu] ? "fault" : verdict_name(program.type(), outcome.ret[cpu]));
+            lua_rawseti(L, -2, static_cast<int>(cpu) + 1);
         }
         lua_setfield(L, -2, "verdicts");
         lua_rawseti(L, -2, ++at);

@@ -283,8 +283,9 @@ struct RaceOutcome {
     uint64_t count = 0;
     uint64_t seed = 0; ///< of the first run that came to it
     std::array<uint32_t, 2> ret{};
-    bool serial = false;    ///< what one after the other gives, too, in some order
-    std::string difference; ///< of one that is not serial: where it differs from CPU 0 before CPU 1
+    std::array<bool, 2> faulted{}; ///< of which CPU's run `ret` says nothing
+    bool serial = false;           ///< what one after the other gives, too, in some order
+    std::string difference;        ///< of one that is not serial: where it differs from CPU 0 before CPU 1
 };
 
 struct RaceReport {

@@ -115,13 +115,16 @@ std::string value_text(const Entries& entries, const ByteVec& key) {
     return found == entries.end() ? "absent" : to_hex(found->second);
 }
 
+std::string end_text(const Effects& effects, size_t cpu) {
+    return effects.faulted[cpu] ? "faulted" : "returned " + std::to_string(effects.ret[cpu]);
+}
+
 /// Where an outcome differs from a serial one, a few lines.
 std::string difference(const Machine& machine, const Effects& here, const Effects& serial) {
     std::string text;
     for (const size_t cpu : {size_t{0}, size_t{1}}) {
-        if (here.ret[cpu] != serial.ret[cpu]) {
-            text += "CPU " + std::to_string(cpu) + " returned " + std::to_string(here.ret[cpu]) +
-                    ", in order " + std::to_string(serial.ret[cpu]) + "\n";
+        if (const std::string now = end_text(here, cpu), then = end_text(serial, cpu); now != then) {
+            text += "CPU " + std::to_string(cpu) + " " + now + ", in order " + then + "\n";
         }
         if (here.packet[cpu] != serial.packet[cpu]) {
             text += "the packet of CPU " + std::to_string(cpu) + " ends otherwise\n";
@@ -206,8 +209,8 @@ class Race {
         machine.stop = options_.stop;
         program_.run_on(machine, options_.packets[static_cast<size_t>(cpu)], program_.code(true));
         const auto at = static_cast<size_t>(cpu);
-        effects_.ret[at] = static_cast<uint32_t>(machine.regs[0]);
         effects_.faulted[at] = machine.pending.has_value();
+        effects_.ret[at] = machine.pending ? 0 : static_cast<uint32_t>(machine.regs[0]);
         if (machine.pending && !fault_) {
             fault_ = make_fault(machine, *machine.pending, nullptr);
         }
@@ -289,6 +292,7 @@ Expected<RaceReport> find_races(LoadedProgram& program, Machine& main, const Rac
         outcome.count = 1;
         outcome.seed = seed;
         outcome.ret = effects->ret;
+        outcome.faulted = effects->faulted;
         outcome.serial = std::ranges::find(serial, *effects) != serial.end();
         if (!outcome.serial) {
             outcome.difference = difference(race.machine(), *effects, serial.front());

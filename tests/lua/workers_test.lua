@@ -41,7 +41,34 @@ test.case("a race of runs that fault shows the first report", function()
     local packet = pkt.eth{}/pkt.ip{}
     local report = assert(inst.progs.main:race(packet, packet, { runs = 2 }))
     test.eq(report.fault.kind, "out of bounds")
+    test.eq(report.outcomes[1].verdicts, { "fault", "fault" })
     assert(tostring(report):find(tostring(report.fault), 1, true), tostring(report))
+end)
+
+test.case("a race in which a run faults says so where it compares", function()
+    local inst = assert(bpf.compile([[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+volatile __u64 total;
+SEC("xdp") int check(struct xdp_md *ctx) {
+    __u64 mine = total + 1;
+    total = mine;
+    if (total != mine) return *((__u8 *)(long)ctx->data + 1000); // nobody writes in between, in either order
+    return XDP_PASS;
+}
+char LICENSE[] SEC("license") = "GPL";
+]]):load("vm", { cpus = 2 }))
+    local packet = pkt.eth{}/pkt.ip{}
+    local report = assert(inst.progs.check:race(packet, packet, { runs = 50 }))
+    local told
+    for _, outcome in ipairs(report.outcomes) do
+        if outcome.verdicts[1] == "fault" then
+            told = outcome
+        end
+    end
+    assert(told and not told.serial, tostring(report))
+    test.eq(told.verdicts[2], "PASS")
+    assert(told.difference:find("CPU 0 faulted, in order returned 2", 1, true), told.difference)
 end)
 
 both("workers, races and traces of instructions are for the vm alone", function(load, target)
