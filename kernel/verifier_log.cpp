@@ -97,6 +97,8 @@ constexpr HintRow kHints[] = {
     {"stack of", "at most 8 calls may be nested"},
     {"Unreleased reference",
      "what was acquired (a socket, a record, a kernel object) has to be given back on every way out"},
+    {"No program to jit",
+     "a bpf_loop whose count is always 0 loses its callback, but not the call of it: leave it out"},
     {"unreachable insn", "nothing comes to this instruction: remove it"},
     {"cannot call GPL-restricted function",
      "this helper wants a GPL-compatible licence: char _license[] SEC(\"license\") = \"GPL\""},
