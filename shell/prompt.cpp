@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <malloc.h>
 #include <poll.h>
 #include <unistd.h>
 #include <utility>
@@ -20,6 +21,7 @@ namespace {
 constexpr uint64_t kEscapeMs = 50; ///< until a lone ESC is a key
 constexpr size_t kMaxInput = size_t{1} << 20;
 constexpr size_t kOutputBuffer = size_t{1} << 20;
+constexpr int kKept = 8 << 20; ///< bytes of freed memory that stay with the process
 
 std::vector<std::string> lines_of(const std::string& text) {
     std::vector<std::string> lines;
@@ -87,9 +89,16 @@ Prompt::Prompt(lua::Loop& loop, History history, bool has_colours)
     handles_->resize->data = this;
     handles_->escape->data = this;
     known_ = lines_of(ask("known"));
+    keep_freed_memory();
 }
 
 Prompt::~Prompt() = default;
+
+void Prompt::keep_freed_memory() {
+    // Both, since glibc fits neither to the program any more once one of them is given.
+    mallopt(M_MMAP_THRESHOLD, kKept);
+    mallopt(M_TRIM_THRESHOLD, kKept);
+}
 
 // -- Asking Lua --
 

@@ -25,6 +25,10 @@ class Prompt {
     Prompt(const Prompt&) = delete;
     Prompt& operator=(const Prompt&) = delete;
 
+    /// Has the process keep memory that was freed, up to some megabytes: what a frame needs goes back and
+    /// comes again with every key otherwise, page by page. The constructor calls it.
+    static void keep_freed_memory();
+
     enum class Read : uint8_t { Statement, Interrupted, End };
     /// Waits for a statement; ENTER ends it once it `is_whole`. The terminal is in raw mode meanwhile only.
     Read read(std::string& statement, const std::function<bool(const std::string&)>& is_whole);

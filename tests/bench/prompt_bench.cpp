@@ -84,6 +84,7 @@ Typed type_keys(lua_State* L, Editor& editor, const std::vector<std::string>& ke
 } // namespace
 
 int main() {
+    Prompt::keep_freed_memory();
     mimicsh::lua::State state({});
     lua_State* L = state.lua();
     std::string text;
