@@ -102,9 +102,12 @@ class SkbCall {
         if (skb_.headroom < bytes) {
             constexpr uint32_t kUnit = 64; // NET_SKB_PAD
             const uint32_t more = (bytes - skb_.headroom + kUnit - 1) / kUnit * kUnit;
-            skb_.headroom += more;
+            skb_.headroom += more - bytes;
             skb_.behind = 0; // only the packet is copied
+            // skb_headers_offset_update, in 16 bits: with more room the headers are elsewhere.
             skb_.transport = static_cast<uint16_t>(skb_.transport + more);
+            skb_.network = packet_.start + network_in_buffer() - skb_.headroom;
+            return;
         }
         skb_.headroom -= bytes;
     }
