@@ -347,10 +347,11 @@ void FunctionBuilder::alu() {
     const int cls = wide ? op::kAlu64 : op::kAlu;
     const uint32_t kind = rng_.below(20);
     // For each division the kernel moves all that it knows of the instructions behind.
-    if (kind < 4 && (!draft_.is_long() || rng_.one_in(3))) {
+    const bool divides = kind < 4 && (!draft_.is_long() || rng_.one_in(3));
+    if (divides) {
         return divide(dst, wide);
     }
-    if (kind < 7) {
+    if (kind >= 4 && kind < 7) {
         return unary(dst, wide);
     }
     const int operation = rng_.pick(kOps);
